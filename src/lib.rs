@@ -1,0 +1,7 @@
+//! coherd: a cache-coherence daemon.
+
+pub mod backend;
+pub mod cache;
+pub mod clock;
+pub mod model;
+pub mod origin;
