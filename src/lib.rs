@@ -3,5 +3,6 @@
 pub mod backend;
 pub mod cache;
 pub mod clock;
+pub mod coherence;
 pub mod model;
 pub mod origin;

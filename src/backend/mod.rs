@@ -370,11 +370,20 @@ pub trait Backend: Send + Sync + 'static {
     async fn subscribe(&self) -> Result<Box<dyn Subscription>, BackendError>;
 
     /// Entries of the inbox stream that no member has taken yet; waits up to `wait` for the first.
-    async fn inbox(&self, consumer: &str, max: usize, wait: Duration) -> Result<Vec<InboxEntry>, BackendError>;
+    async fn inbox(
+        &self,
+        consumer: &str,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<InboxEntry>, BackendError>;
 
     /// Entries that a member took and did not finish for longer than `idle`.
-    async fn inbox_adopt(&self, consumer: &str, max: usize, idle: Duration)
-    -> Result<Vec<InboxEntry>, BackendError>;
+    async fn inbox_adopt(
+        &self,
+        consumer: &str,
+        max: usize,
+        idle: Duration,
+    ) -> Result<Vec<InboxEntry>, BackendError>;
 
     /// Finishes entries of the inbox stream: their events are logged.
     async fn inbox_done(&self, ids: &[String]) -> Result<(), BackendError>;

@@ -167,7 +167,8 @@ mod tests {
     fn a_key_always_has_the_same_shard() {
         let sixteen = ShardCount::new(16);
         assert_eq!(sixteen.of("users", "1"), sixteen.of("users", "1"));
-        let seen: std::collections::HashSet<_> = (0..200).map(|n| sixteen.of("users", &n.to_string())).collect();
+        let seen: std::collections::HashSet<_> =
+            (0..200).map(|n| sixteen.of("users", &n.to_string())).collect();
         assert_eq!(seen.len(), 16);
         assert_eq!(ShardCount::ONE.of("users", "1"), Shard(0));
     }
