@@ -1,5 +1,7 @@
 //! The protocol: who may answer what, and how an invalidation reaches everyone.
 
+pub mod core;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

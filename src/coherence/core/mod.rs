@@ -1,0 +1,10 @@
+//! The protocol's decisions, without I/O and without a clock of their own: what is valid, what an event means, when a
+//! waiting publisher may be answered.
+
+mod follower;
+mod view;
+mod waiting;
+
+pub use follower::{Follower, Gap, Leap, Progress, Step};
+pub use view::{Judgement, Slots, Stamp, Standing, View};
+pub use waiting::{Decision, Part, Wait};

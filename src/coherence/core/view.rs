@@ -1,0 +1,358 @@
+//! What this instance knows of one shard: read by every L1 hit, written by the shard's follower.
+//!
+//! **The order of loads is part of the protocol.** A hit reads the entry, then the clock, then the lease, then lineage,
+//! floor and watermarks. Applying stores watermarks, then the cursor, and only then is the lease renewed. So a lease seen
+//! as renewed implies that every event it proves is visible. The other way round, a pause between the two loads would
+//! let a read that started after an acknowledged invalidation answer with what it made stale.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Release};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::backend::Token;
+use crate::clock::Boot;
+use crate::model::{Event, Hardness, LineageId, Name, Seq, Target, widen};
+
+/// Where a value stands in the history this instance has followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Which of the lineages that this process has followed, counted from 1.
+    epoch: u32,
+    /// The last event the value has seen.
+    seq: Seq,
+}
+
+impl Stamp {
+    /// The last event the value has seen.
+    pub fn seq(self) -> Seq {
+        self.seq
+    }
+}
+
+/// The places of an entry's names in the watermark table, worked out once per entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slots(Box<[u64]>);
+
+impl Slots {
+    /// Of these names.
+    pub fn of<'a>(names: impl IntoIterator<Item = &'a Name>) -> Self {
+        Self(names.into_iter().map(hash).collect())
+    }
+
+    /// Bytes held beside the struct itself.
+    pub fn heap_bytes(&self) -> usize {
+        self.0.len() * size_of::<u64>()
+    }
+}
+
+fn hash(name: &Name) -> u64 {
+    xxh3_64(name.as_str().as_bytes())
+}
+
+/// What is known against a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing.
+    Valid,
+    /// A soft event: it may be answered while a load runs, where stale answers are allowed.
+    Soft,
+    /// A hard event, or another lineage: it is never answered.
+    Invalid,
+}
+
+/// What a copy may be used for at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// The instance has proof, not older than `max_staleness`, that it has seen the log.
+    pub leased: bool,
+    /// What is known against the copy.
+    pub standing: Standing,
+}
+
+impl Judgement {
+    /// It may be answered as if it had just been read.
+    pub fn valid(self) -> bool {
+        self.leased && self.standing == Standing::Valid
+    }
+}
+
+/// One shard, as this instance knows it.
+pub struct View {
+    /// Sending time of the last heartbeat whose head has been reached, in boot nanoseconds; 0: none.
+    proven: AtomicU64,
+    epoch: AtomicU32,
+    floor: AtomicU64,
+    soft_floor: AtomicU64,
+    cursor: AtomicU64,
+    /// The largest number of any soft event: copies at least as new skip the soft table.
+    softest: AtomicU64,
+    /// Per slot the largest number of any event that named a name in it. A collision invalidates too much, never too
+    /// little.
+    hard: Box<[AtomicU64]>,
+    soft: Box<[AtomicU64]>,
+    lineage: ArcSwapOption<(LineageId, u32)>,
+}
+
+impl View {
+    /// A view with `slots` places for names, rounded up to a power of two. Nothing is valid until [`View::begin`].
+    pub fn new(slots: usize) -> Self {
+        let table = || (0..slots.next_power_of_two()).map(|_| AtomicU64::new(0)).collect();
+        Self {
+            proven: AtomicU64::new(0),
+            epoch: AtomicU32::new(0),
+            floor: AtomicU64::new(0),
+            soft_floor: AtomicU64::new(0),
+            cursor: AtomicU64::new(0),
+            softest: AtomicU64::new(0),
+            hard: table(),
+            soft: table(),
+            lineage: ArcSwapOption::empty(),
+        }
+    }
+
+    /// What a copy may be used for. `now` is read after the copy was found and before this call.
+    pub fn judge(&self, stamp: Stamp, slots: &Slots, now: Boot, max_staleness: Duration) -> Judgement {
+        let leased = self.leased(now, max_staleness);
+        Judgement { leased, standing: self.standing(stamp, slots) }
+    }
+
+    /// Whether the instance may trust its copies at `now`.
+    pub fn leased(&self, now: Boot, max_staleness: Duration) -> bool {
+        let proven = self.proven.load(Acquire);
+        proven != 0 && now.since(Boot::from_nanos(proven)) < max_staleness
+    }
+
+    fn standing(&self, stamp: Stamp, slots: &Slots) -> Standing {
+        if stamp.epoch != self.epoch.load(Acquire) || stamp.seq < self.floor.load(Acquire) {
+            return Standing::Invalid;
+        }
+        let newer = |table: &[AtomicU64]| {
+            slots.0.iter().any(|hash| stamp.seq < table[slot(*hash, table.len())].load(Acquire))
+        };
+        if newer(&self.hard) {
+            return Standing::Invalid;
+        }
+        if stamp.seq < self.softest.load(Acquire)
+            && (stamp.seq < self.soft_floor.load(Acquire) || newer(&self.soft))
+        {
+            return Standing::Soft;
+        }
+        Standing::Valid
+    }
+
+    /// The stamp of a token, if its lineage is the one followed now.
+    pub fn stamp(&self, token: &Token) -> Option<Stamp> {
+        let lineage = self.lineage.load();
+        let (id, epoch) = &**lineage.as_ref()?;
+        (*id == token.lineage).then_some(Stamp { epoch: *epoch, seq: token.seq })
+    }
+
+    /// The lineage followed now.
+    pub fn lineage(&self) -> Option<LineageId> {
+        self.lineage.load().as_ref().map(|followed| followed.0.clone())
+    }
+
+    /// The last event applied.
+    pub fn cursor(&self) -> Seq {
+        self.cursor.load(Acquire)
+    }
+
+    /// When the last proof was sent for; [`Boot::NEVER`] without one.
+    pub fn proven(&self) -> Boot {
+        Boot::from_nanos(self.proven.load(Acquire))
+    }
+
+    /// Follows a lineage from `head` on: everything held so far is invalid, at once and for good.
+    pub fn begin(&self, lineage: LineageId, head: Seq) {
+        self.proven.store(0, Release);
+        let epoch = self.epoch.load(Acquire) + 1;
+        self.floor.store(head, Release);
+        self.lineage.store(Some(Arc::new((lineage, epoch))));
+        self.epoch.store(epoch, Release);
+        self.cursor.store(head, Release);
+    }
+
+    /// Events up to `head` can no longer be read: copies older than that are asked about again.
+    pub fn skip(&self, head: Seq) {
+        self.floor.fetch_max(head, Release);
+        self.cursor.store(head, Release);
+    }
+
+    /// Marks what an event names. May be done early and again: a mark only ever rises.
+    pub fn mark(&self, seq: Seq, event: &Event) {
+        let soft = event.hardness == Hardness::Soft;
+        let (table, floor) = if soft { (&self.soft, &self.soft_floor) } else { (&self.hard, &self.floor) };
+        if soft {
+            self.softest.fetch_max(seq, Release);
+        }
+        for target in &event.targets {
+            match name_of(target) {
+                Some(name) => table[slot(hash(&name), table.len())].fetch_max(seq, Release),
+                None => floor.fetch_max(seq, Release),
+            };
+        }
+    }
+
+    /// Every event up to `seq` is marked.
+    pub fn advance(&self, seq: Seq) {
+        self.cursor.store(seq, Release);
+    }
+
+    /// The cursor has reached the head of a heartbeat that was sent at `sent`.
+    pub fn prove(&self, sent: Boot) {
+        self.proven.fetch_max(sent.as_nanos(), Release);
+    }
+}
+
+fn slot(hash: u64, len: usize) -> usize {
+    // The table's length is a power of two below 2^32: the mask cannot exceed it.
+    usize::try_from(hash & (len as u64 - 1)).unwrap_or(0)
+}
+
+/// The name an event's target stands for; `None` is everything.
+fn name_of(target: &Target) -> Option<Name> {
+    match target {
+        Target::Key(namespace, key) => Some(Name::key(namespace, key)),
+        Target::Prefix(namespace, prefix) => Some(match widen(prefix) {
+            Some(boundary) => Name::prefix(namespace, boundary),
+            None => Name::namespace(namespace),
+        }),
+        Target::Namespace(namespace) => Some(Name::namespace(namespace)),
+        Target::Tag(tag) => Some(Name::tag(tag)),
+        Target::All => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Key, Namespace, Prefix, Tag, covering};
+
+    const D: Duration = Duration::from_secs(2);
+
+    fn at(ms: u64) -> Boot {
+        Boot::from_nanos(ms * 1_000_000)
+    }
+
+    fn lineage(text: &str) -> LineageId {
+        LineageId::new(text)
+    }
+
+    fn token(lineage: &str, seq: Seq) -> Token {
+        Token { lineage: LineageId::new(lineage), seq }
+    }
+
+    fn users(key: &str) -> (Namespace, Key) {
+        (Namespace::new("users").unwrap(), Key::new(key).unwrap())
+    }
+
+    fn slots_of(key: &str, tags: &[&str]) -> Slots {
+        let (ns, key) = users(key);
+        let mut names = covering(&ns, &key);
+        names.extend(tags.iter().map(|tag| Name::tag(&Tag::new(tag).unwrap())));
+        Slots::of(&names)
+    }
+
+    fn soft(targets: Vec<Target>) -> Event {
+        Event { hardness: Hardness::Soft, ..Event::hard(targets) }
+    }
+
+    fn followed() -> View {
+        let view = View::new(1 << 12);
+        view.begin(lineage("a"), 100);
+        view.prove(at(1000));
+        view
+    }
+
+    #[test]
+    fn nothing_is_leased_before_the_first_proof_and_after_max_staleness() {
+        let view = View::new(16);
+        view.begin(lineage("a"), 100);
+        assert!(!view.leased(at(1), D));
+        view.prove(at(1000));
+        assert!(view.leased(at(2999), D));
+        assert!(!view.leased(at(3000), D));
+        // a late reply to an earlier heartbeat does not shorten the lease
+        view.prove(at(500));
+        assert!(view.leased(at(2999), D));
+    }
+
+    #[test]
+    fn every_kind_of_target_invalidates_what_it_covers_and_only_older_copies() {
+        let (ns, key) = users("eu/7");
+        let targets = [
+            Target::Key(ns.clone(), key),
+            Target::Prefix(ns.clone(), Prefix::new("eu/").unwrap()),
+            Target::Prefix(ns.clone(), Prefix::new("e").unwrap()),
+            Target::Namespace(ns),
+            Target::Tag(Tag::new("team:7").unwrap()),
+            Target::All,
+        ];
+        for target in targets {
+            let view = followed();
+            let slots = slots_of("eu/7", &["team:7"]);
+            let stamp = |seq| view.stamp(&token("a", seq)).unwrap();
+            view.mark(101, &Event::hard(vec![target.clone()]));
+            assert_eq!(view.judge(stamp(100), &slots, at(1001), D).standing, Standing::Invalid, "{target:?}");
+            assert_eq!(view.judge(stamp(101), &slots, at(1001), D).standing, Standing::Valid, "{target:?}");
+        }
+    }
+
+    #[test]
+    fn other_keys_are_left_alone() {
+        let view = followed();
+        let (ns, key) = users("1");
+        view.mark(101, &Event::hard(vec![Target::Key(ns, key)]));
+        let stamp = view.stamp(&token("a", 100)).unwrap();
+        assert!(view.judge(stamp, &slots_of("2", &[]), at(1001), D).valid());
+    }
+
+    #[test]
+    fn a_soft_event_makes_stale_and_a_hard_one_wins_over_it() {
+        let view = followed();
+        let (ns, key) = users("1");
+        let slots = slots_of("1", &[]);
+        let stamp = view.stamp(&token("a", 100)).unwrap();
+        view.mark(101, &soft(vec![Target::Key(ns.clone(), key.clone())]));
+        assert_eq!(view.judge(stamp, &slots, at(1001), D).standing, Standing::Soft);
+        view.mark(102, &Event::hard(vec![Target::Key(ns, key)]));
+        assert_eq!(view.judge(stamp, &slots, at(1001), D).standing, Standing::Invalid);
+        let view = followed();
+        view.mark(101, &soft(vec![Target::All]));
+        assert_eq!(view.judge(stamp, &slots, at(1001), D).standing, Standing::Soft);
+    }
+
+    #[test]
+    fn another_lineage_invalidates_everything_even_with_smaller_numbers() {
+        let view = followed();
+        let old = view.stamp(&token("a", 5000)).unwrap();
+        view.begin(lineage("b"), 10);
+        view.prove(at(1001));
+        assert_eq!(view.judge(old, &slots_of("1", &[]), at(1002), D).standing, Standing::Invalid);
+        assert_eq!(view.stamp(&token("a", 5000)), None);
+        let new = view.stamp(&token("b", 10)).unwrap();
+        assert!(view.judge(new, &slots_of("1", &[]), at(1002), D).valid());
+    }
+
+    #[test]
+    fn a_new_lineage_ends_the_lease() {
+        let view = followed();
+        view.begin(lineage("b"), 200);
+        assert!(!view.leased(at(1001), D));
+    }
+
+    #[test]
+    fn skipping_a_trimmed_part_asks_for_older_copies_again() {
+        let view = followed();
+        let stamp = |seq| view.stamp(&token("a", seq)).unwrap();
+        view.skip(150);
+        assert_eq!(view.cursor(), 150);
+        assert_eq!(view.judge(stamp(149), &slots_of("1", &[]), at(1001), D).standing, Standing::Invalid);
+        assert!(view.judge(stamp(150), &slots_of("1", &[]), at(1001), D).valid());
+    }
+}
