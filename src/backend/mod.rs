@@ -168,6 +168,8 @@ pub struct Publication {
     pub value: Option<(EntryId, LoadId, Put)>,
     /// The highest number the publisher has seen: a lineage begun by this event starts above it.
     pub known: Seq,
+    /// A `request_id` counts as seen only if its first event has a higher number than this; 0: in any case.
+    pub repeat_after: Seq,
 }
 
 /// What became of a [`Publication`].
@@ -249,6 +251,8 @@ pub enum Signal {
         namespace: Namespace,
         /// Which key.
         key: Key,
+        /// A value was stored; else the load brought nothing or its lease was given up.
+        filled: bool,
     },
     /// A member has applied everything up to a number.
     Confirmed {
@@ -268,7 +272,7 @@ pub enum Signal {
 /// A live subscription: confirmed by the server before it is handed out.
 #[async_trait]
 pub trait Subscription: Send {
-    /// The next signal; `None` once the connection is gone.
+    /// The next signal; `None` once the connection is gone. Cancel-safe: a call that is dropped loses nothing.
     async fn next(&mut self) -> Option<Signal>;
 }
 

@@ -1,14 +1,43 @@
 //! The protocol: who may answer what, and how an invalidation reaches everyone.
+//!
+//! In one line: **token before read, watermark at read, lease before serve, identity before L2.**
+//!
+//! - *Token before read.* Every load takes the number of the last event before it asks the origin. What it brings is as
+//!   new as that event, whenever it arrives.
+//! - *Watermark at read.* An event leaves the number under the names it hits. A copy whose token is smaller than the
+//!   number under one of its names is not answered, in either tier; nothing has to be found and removed for that.
+//! - *Lease before serve.* A copy is answered from this process only within `max_staleness` of the sending of a heartbeat
+//!   whose head this process has reached. A paused, cut off or late instance stops by its own clock.
+//! - *Identity before L2.* A server that came back with older data would use the same numbers for other events; every
+//!   connection is checked against the identity in `ctl` before its first command.
+//!
+//! [`core`] decides, without I/O. The tasks around it: `heartbeat` (one a shard) asks for proof, `tail` applies events,
+//! `confirm` tells publishers that wait, `members` looks who is there, `barrier` serves strict reads, `inbox` logs what
+//! other systems say. [`Coherence`] is the face.
 
 pub mod core;
+mod barrier;
+mod confirm;
+mod face;
+pub mod form;
+mod heartbeat;
+mod inbox;
+mod members;
+mod meter;
+mod publish;
+mod shared;
+mod tail;
+mod wakes;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::sync::broadcast;
-
-use crate::backend::BackendError;
+use crate::backend::{BackendError, Token};
 use crate::model::{Event, LogId, Seq, Shard};
+
+pub use face::{Coherence, Settings};
+pub use publish::{Along, Terms};
+pub use wakes::{Ended, Waker};
 
 /// The door an event came through: the `source` of `coherd_invalidations_published_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,6 +65,10 @@ pub struct Receipt {
     pub repeated: bool,
     /// Prefixes that were not on a boundary, and what they were widened to (`""`: the whole namespace).
     pub widened: BTreeMap<String, String>,
+    /// Its place in every shard that has it.
+    pub(crate) tokens: Vec<(Shard, Token)>,
+    /// For a publisher that waits.
+    wait: core::Wait,
 }
 
 /// Why an event was not logged.
@@ -128,28 +161,3 @@ pub struct MemberStatus {
     pub alive: bool,
 }
 
-/// The room's face: publishing, waiting, following.
-pub struct Coherence {}
-
-impl Coherence {
-    /// Logs an event: in every shard it concerns. Returns once all of them have it.
-    pub async fn publish(&self, _event: Event, _door: Door, _exact: bool) -> Result<Receipt, PublishError> {
-        unimplemented!()
-    }
-
-    /// Waits until no instance can answer with anything older than the event.
-    /// `timeout` of `None`: the largest `max_staleness` plus one second.
-    pub async fn wait_all(&self, _receipt: &Receipt, _timeout: Option<Duration>) -> Waited {
-        unimplemented!()
-    }
-
-    /// Events as they are applied here, and changes of attachment.
-    pub fn follow(&self) -> broadcast::Receiver<Notice> {
-        unimplemented!()
-    }
-
-    /// For `/stats`.
-    pub fn status(&self) -> Status {
-        unimplemented!()
-    }
-}

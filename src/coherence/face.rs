@@ -1,0 +1,299 @@
+//! The room's face: what the read path, the door and the status pages ask of it; and its tasks, handed to the supervisor.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
+use tokio::time::timeout;
+use tracing::debug;
+
+use super::core::{Decision, Judgement, Slots, Stamp};
+use super::meter::Meter;
+use super::publish::{self, Along, Terms};
+use super::shared::Shared;
+use super::tail::{Answered, Heard, Tail};
+use super::wakes::Waker;
+use super::{Notice, PublishError, Receipt, Status, WaitMode, Waited, barrier, confirm, heartbeat, inbox, members};
+use crate::backend::{Backend, BackendError, Token};
+use crate::clock::{Boot, Clock};
+use crate::model::{Event, Key, LogId, Namespace, Seq, Shard};
+use crate::supervisor::{Stage, Supervisor};
+use crate::telemetry::CoherenceMetrics;
+use crate::telemetry::labels::RejectReason;
+
+/// Heartbeats' answers that wait for the follower.
+const HEADS_MAX: usize = 64;
+/// Messages of the inbox channel that wait to be logged; further ones are dropped and counted.
+const HEARD_MAX: usize = 65_536;
+/// How long a read waits for an event that it must not be older than.
+const REACH_MAX: Duration = Duration::from_millis(250);
+/// Beyond the longest `max_staleness`: how long a publisher waits unless it says otherwise.
+const WAIT_SLACK: Duration = Duration::from_secs(1);
+
+/// What the room is built from.
+pub struct Settings {
+    /// What instances share.
+    pub backend: Arc<dyn Backend>,
+    /// The clock of the protocol.
+    pub clock: Clock,
+    /// The room's metrics.
+    pub metrics: Arc<CoherenceMetrics>,
+    /// `instance.id`.
+    pub instance: String,
+    /// Every namespace's `version` and `max_staleness`.
+    pub namespaces: HashMap<Namespace, (u32, Duration)>,
+    /// `coherence.max_staleness`, for names of no namespace.
+    pub max_staleness: Duration,
+}
+
+/// The protocol, as the rest of the instance sees it.
+pub struct Coherence {
+    shared: Arc<Shared>,
+    versions: HashMap<Namespace, u32>,
+    barriers: Vec<mpsc::Sender<barrier::Asked>>,
+    waiting: Vec<Arc<Mutex<mpsc::Receiver<barrier::Asked>>>>,
+}
+
+impl Coherence {
+    /// Builds the room; nothing runs before [`Coherence::start`].
+    pub fn new(settings: Settings) -> Arc<Self> {
+        let Settings { backend, clock, metrics, instance, namespaces, max_staleness } = settings;
+        let each = namespaces.values().map(|(_, staleness)| *staleness);
+        let shortest = each.clone().fold(max_staleness, Duration::min);
+        let longest = each.fold(max_staleness, Duration::max);
+        let versions = namespaces.into_iter().map(|(name, (version, _))| (name, version)).collect();
+        let member = members::unique(&instance);
+        let shared = Arc::new(Shared::new(backend, clock, metrics, member, (shortest, longest)));
+        let (barriers, waiting) = shared
+            .count()
+            .all()
+            .map(|_| mpsc::channel(barrier::WAITING_MAX))
+            .map(|(sender, receiver)| (sender, Arc::new(Mutex::new(receiver))))
+            .unzip();
+        Arc::new(Self { shared, versions, barriers, waiting })
+    }
+
+    /// Hands the room's tasks to the supervisor.
+    pub fn start(self: &Arc<Self>, supervisor: &Supervisor) {
+        let (heads, answered) = mpsc::channel::<Answered>(HEADS_MAX);
+        let (heard, messages) = mpsc::channel::<Heard>(HEARD_MAX);
+        let shared = &self.shared;
+
+        // A task that is restarted goes on with what its predecessor owned.
+        let tail = Arc::new(Mutex::new(Tail::new(Arc::clone(shared), answered, heard)));
+        supervisor.task(Stage::Coherence, "coherence.tail", move |stop| {
+            let tail = Arc::clone(&tail);
+            async move {
+                tail.lock().await.run(&stop).await;
+                Ok(())
+            }
+        });
+        for shard in shared.count().all() {
+            let beating = Arc::new(heartbeat::Heartbeat::new(Arc::clone(shared), shard, heads.clone()));
+            supervisor.task(Stage::Coherence, "coherence.heartbeat", move |stop| {
+                let beating = Arc::clone(&beating);
+                async move {
+                    beating.run(&stop).await;
+                    Ok(())
+                }
+            });
+            let of = Arc::clone(shared);
+            supervisor.task(Stage::Coherence, "coherence.confirm", move |stop| {
+                let shared = Arc::clone(&of);
+                async move {
+                    confirm::run(shared, shard, stop).await;
+                    Ok(())
+                }
+            });
+            let (of, asked) = (Arc::clone(shared), Arc::clone(&self.waiting[usize::from(shard.0)]));
+            supervisor.task(Stage::Coherence, "coherence.barrier", move |stop| {
+                let (shared, asked) = (Arc::clone(&of), Arc::clone(&asked));
+                async move {
+                    barrier::run(shared, shard, &mut *asked.lock().await, stop).await;
+                    Ok(())
+                }
+            });
+        }
+        let of = Arc::clone(shared);
+        supervisor.task(Stage::Coherence, "coherence.members", move |stop| {
+            let shared = Arc::clone(&of);
+            async move {
+                members::run(shared, stop).await;
+                Ok(())
+            }
+        });
+        let of = Arc::clone(self);
+        supervisor.task(Stage::Coherence, "coherence.inbox", move |stop| {
+            let coherence = Arc::clone(&of);
+            async move {
+                inbox::stream(coherence, stop).await;
+                Ok(())
+            }
+        });
+        let (of, messages) = (Arc::clone(self), Arc::new(Mutex::new(messages)));
+        supervisor.task(Stage::Coherence, "coherence.inbox_channel", move |stop| {
+            let (coherence, messages) = (Arc::clone(&of), Arc::clone(&messages));
+            async move {
+                inbox::channel(&coherence, &mut *messages.lock().await, &stop).await;
+                Ok(())
+            }
+        });
+    }
+
+    /// Withdraws the membership: from here on nothing may be answered from copies.
+    pub async fn leave(&self) {
+        for shard in self.shared.count().all() {
+            if let Err(error) = self.shared.backend.forget(shard, &self.shared.member, None).await {
+                debug!(error = %error, "the membership was not withdrawn, the others find out by themselves");
+            }
+        }
+    }
+
+    /// Logs an event in every shard it concerns. Returns once all of them have it.
+    pub async fn publish(&self, event: Event, terms: &Terms) -> Result<Receipt, PublishError> {
+        publish::publish(&self.shared, &self.versions, event, None, terms).await
+    }
+
+    /// Logs an event for one key, and stores the value that it announces in the same step.
+    pub async fn publish_value(&self, event: Event, along: Along, terms: &Terms) -> Result<Receipt, PublishError> {
+        publish::publish(&self.shared, &self.versions, event, Some(along), terms).await
+    }
+
+    /// Waits until no instance can answer with anything older than the event.
+    /// `limit` of `None`: the longest `max_staleness` plus one second.
+    pub async fn wait_all(&self, receipt: &Receipt, limit: Option<Duration>) -> Waited {
+        let shared = &self.shared;
+        let began = shared.clock.now();
+        let end = began + limit.unwrap_or(shared.longest + WAIT_SLACK);
+        let confirmed = |shard: Shard, instance: &str| shared.confirmed(shard, instance);
+        let mode = loop {
+            // Registered before deciding: a confirmation in between is not missed.
+            let news = shared.confirmations.notified();
+            let now = shared.clock.now();
+            let until = match receipt.wait.decide(now, confirmed) {
+                Decision::Early => break WaitMode::Early,
+                Decision::Late => break WaitMode::Late,
+                Decision::Until(_) if end <= now => break WaitMode::TimedOut,
+                Decision::Until(late) => late.min(end),
+            };
+            // Either news of a member, or time: decided afresh in any case.
+            drop(timeout(until.since(now), news).await);
+        };
+        shared.metrics.observe_wait(mode, shared.clock.now().since(began).as_secs_f64());
+        let names = |members: Vec<String>| members.iter().map(|it| members::display(it)).collect();
+        let (applied, missing) = receipt.wait.tally(confirmed);
+        Waited { mode, applied: names(applied), missing: names(missing) }
+    }
+
+    /// What a copy of `key` may be used for now. Call it after the copy was found.
+    pub fn judge(&self, shard: Shard, stamp: Stamp, slots: &Slots, max_staleness: Duration) -> Judgement {
+        self.shared.shard(shard).view.judge(stamp, slots, self.shared.clock.now(), max_staleness)
+    }
+
+    /// Whether copies of this shard may be trusted now.
+    pub fn leased(&self, shard: Shard, max_staleness: Duration) -> bool {
+        self.shared.shard(shard).view.leased(self.shared.clock.now(), max_staleness)
+    }
+
+    /// The stamp of a token, if this instance follows its lineage.
+    pub fn stamp(&self, shard: Shard, token: &Token) -> Option<Stamp> {
+        self.shared.shard(shard).view.stamp(token)
+    }
+
+    /// The shard of a key.
+    pub fn shard_of(&self, namespace: &Namespace, key: &Key) -> Shard {
+        self.shared.count().of(namespace, key)
+    }
+
+    /// Waits, a quarter of a second at most, until everything up to `seq` has been applied.
+    pub async fn reach(&self, shard: Shard, seq: Seq) -> bool {
+        let state = self.shared.shard(shard);
+        let reached = async {
+            loop {
+                let moved = state.moved.notified();
+                if seq <= state.view.cursor() {
+                    return;
+                }
+                moved.await;
+            }
+        };
+        timeout(REACH_MAX, reached).await.is_ok()
+    }
+
+    /// Where the log stands, asked after this call was made; one question serves all who ask meanwhile.
+    pub async fn barrier(&self, shard: Shard) -> Result<Token, BackendError> {
+        let (answer, answered) = oneshot::channel();
+        let ended = || BackendError::Unavailable("the instance is stopping".to_owned());
+        if self.barriers[usize::from(shard.0)].try_send(answer).is_err() {
+            return Err(BackendError::Unavailable("too many strict reads wait".to_owned()));
+        }
+        answered.await.map_err(|_| ended())?
+    }
+
+    /// Registers for the end of another load's lease on a key. Ask for the lease after this.
+    pub fn waker(&self, namespace: &Namespace, key: &Key) -> Waker {
+        self.shared.wakes.register(namespace, key)
+    }
+
+    /// The server's clock at a moment, in milliseconds since 1970, as far as this machine knows.
+    pub fn server_ms(&self, at: Boot) -> u64 {
+        self.shared.server_ms(at)
+    }
+
+    /// The clock of the protocol.
+    pub fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
+    /// All shards have proof that is young enough for every namespace.
+    pub fn attached(&self) -> bool {
+        self.shared.attached()
+    }
+
+    /// Events as they are applied here, and changes of attachment.
+    pub fn follow(&self) -> broadcast::Receiver<Notice> {
+        self.shared.notices.subscribe()
+    }
+
+    /// For `/stats`.
+    pub fn status(&self) -> Status {
+        let shards = || self.shared.count().all().map(|shard| (shard, self.shared.shard(shard)));
+        let cursor = shards().map(|(shard, state)| (shard, state.view.cursor())).collect();
+        let head = shards().map(|(shard, state)| (shard, state.known().max(state.view.cursor()))).collect();
+        let lag_events = shards().map(|(_, state)| state.known().saturating_sub(state.view.cursor())).sum();
+        Status {
+            attached: self.attached(),
+            cursor: LogId::new(cursor),
+            head: LogId::new(head),
+            lag_events,
+            lag: self.shared.lag(),
+            members: self.shared.members(),
+        }
+    }
+
+    /// Brings the gauges up to date: attachment, staleness, lag. Called before every scrape.
+    pub fn refresh_gauges(&self) {
+        let shared = &self.shared;
+        let now = shared.clock.now();
+        let proven = shared.shards.iter().map(|state| state.view.proven()).min().unwrap_or(Boot::NEVER);
+        let remaining = (proven + shared.shortest).since(now);
+        let lag: Seq = shared.shards.iter().map(|it| it.known().saturating_sub(it.view.cursor())).sum();
+        shared.metrics.attached.set(i64::from(self.attached()));
+        shared.metrics.staleness.set(now.since(proven).as_secs_f64());
+        shared.metrics.lease_remaining.set(remaining.as_secs_f64());
+        shared.metrics.log_lag_events.set(i64::try_from(lag).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn backend(&self) -> &Arc<dyn Backend> {
+        &self.shared.backend
+    }
+
+    pub(super) fn member(&self) -> &str {
+        &self.shared.member
+    }
+
+    pub(super) fn count_rejected(&self, reason: RejectReason) {
+        self.shared.metrics.count_rejected(reason);
+    }
+}

@@ -1,0 +1,196 @@
+//! What the room's tasks and its face share. Each field has one writer; the rest read.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, broadcast, watch};
+
+use super::core::View;
+use super::wakes::Wakes;
+use super::{MemberStatus, Notice};
+use crate::backend::{Backend, Head, Member};
+use crate::clock::{Boot, Clock};
+use crate::model::{LineageId, Seq, Shard, ShardCount};
+use crate::telemetry::CoherenceMetrics;
+
+/// Places in the watermark tables of all shards together: 8 MiB a table.
+const SLOTS: usize = 1 << 20;
+/// Notices a slow follower of `/events` may be behind before it loses some.
+const NOTICES_MAX: usize = 4096;
+
+/// One shard's part.
+pub(super) struct ShardState {
+    /// What the read path asks.
+    pub(super) view: View,
+    /// Told after every event applied, for readers that wait for one.
+    pub(super) moved: Notify,
+    /// Ask the heartbeat to beat at once.
+    pub(super) kick: Notify,
+    /// The highest event that a member was asked to confirm.
+    pub(super) to_confirm: watch::Sender<Seq>,
+    /// The highest number ever seen, in any lineage.
+    known: AtomicU64,
+    /// The lineage followed and since when.
+    followed: Mutex<Option<(LineageId, Boot)>>,
+}
+
+/// The room's state.
+pub(super) struct Shared {
+    pub(super) backend: Arc<dyn Backend>,
+    pub(super) clock: Clock,
+    pub(super) metrics: Arc<CoherenceMetrics>,
+    /// This process's name among the members: unique even if two processes share an `instance.id`.
+    pub(super) member: String,
+    /// The shortest `max_staleness` of any namespace: how often there must be proof.
+    pub(super) shortest: Duration,
+    /// The longest: how long a publisher waits at the most.
+    pub(super) longest: Duration,
+    pub(super) shards: Box<[ShardState]>,
+    pub(super) wakes: Wakes,
+    pub(super) notices: broadcast::Sender<Notice>,
+    /// The server's clock less this machine's boot clock, in microseconds.
+    offset_us: AtomicI64,
+    /// How long the last applied event took to get here, in microseconds.
+    lag_us: AtomicU64,
+    confirmed: Mutex<HashMap<(Shard, String), Seq>>,
+    /// Told after every confirmation.
+    pub(super) confirmations: Notify,
+    members: Mutex<Vec<MemberStatus>>,
+}
+
+impl Shared {
+    pub(super) fn new(
+        backend: Arc<dyn Backend>,
+        clock: Clock,
+        metrics: Arc<CoherenceMetrics>,
+        member: String,
+        staleness: (Duration, Duration),
+    ) -> Self {
+        let count = backend.shards();
+        let shard = |_| ShardState {
+            view: View::new(SLOTS / usize::from(count.get()).next_power_of_two()),
+            moved: Notify::new(),
+            kick: Notify::new(),
+            to_confirm: watch::Sender::new(0),
+            known: AtomicU64::new(0),
+            followed: Mutex::new(None),
+        };
+        Self {
+            shards: count.all().map(shard).collect(),
+            backend,
+            clock,
+            metrics,
+            member,
+            shortest: staleness.0,
+            longest: staleness.1,
+            wakes: Wakes::default(),
+            notices: broadcast::Sender::new(NOTICES_MAX),
+            offset_us: AtomicI64::new(0),
+            lag_us: AtomicU64::new(0),
+            confirmed: Mutex::default(),
+            confirmations: Notify::new(),
+            members: Mutex::default(),
+        }
+    }
+
+    pub(super) fn count(&self) -> ShardCount {
+        self.backend.shards()
+    }
+
+    pub(super) fn shard(&self, shard: Shard) -> &ShardState {
+        &self.shards[usize::from(shard.0)]
+    }
+
+    /// Takes the server's clock from a heartbeat's answer: it was read about half way.
+    pub(super) fn set_server_time(&self, sent: Boot, answered: Boot, head: &Head) {
+        let middle_us = (sent.as_nanos() / 2 + answered.as_nanos() / 2) / 1000;
+        let server_us = head.time_ms.saturating_mul(1000);
+        self.offset_us.store(signed(server_us).saturating_sub(signed(middle_us)), Release);
+    }
+
+    /// The server's clock at `now`, in milliseconds since 1970, as far as this machine knows.
+    pub(super) fn server_ms(&self, now: Boot) -> u64 {
+        let now_us = signed(now.as_nanos() / 1000);
+        u64::try_from(now_us.saturating_add(self.offset_us.load(Acquire)) / 1000).unwrap_or(0)
+    }
+
+    /// Records how long an event logged at `at_ms` took to get here.
+    pub(super) fn observe_lag(&self, at_ms: u64) {
+        let lag = Duration::from_millis(self.server_ms(self.clock.now()).saturating_sub(at_ms));
+        self.lag_us.store(u64::try_from(lag.as_micros()).unwrap_or(u64::MAX), Relaxed);
+        self.metrics.lag.observe(lag.as_secs_f64());
+    }
+
+    pub(super) fn lag(&self) -> Duration {
+        Duration::from_micros(self.lag_us.load(Relaxed))
+    }
+
+    /// A member has come so far.
+    pub(super) fn confirm(&self, shard: Shard, instance: String, cursor: Seq) {
+        let mut confirmed = lock(&self.confirmed);
+        let entry = confirmed.entry((shard, instance)).or_default();
+        *entry = cursor.max(*entry);
+        drop(confirmed);
+        self.confirmations.notify_waiters();
+    }
+
+    /// How far a member is known to have come.
+    pub(super) fn confirmed(&self, shard: Shard, instance: &str) -> Seq {
+        if instance == self.member {
+            return self.shard(shard).view.cursor();
+        }
+        lock(&self.confirmed).get(&(shard, instance.to_owned())).copied().unwrap_or(0)
+    }
+
+    /// Takes over the members as they were read, and forgets what was confirmed by others.
+    pub(super) fn set_members(&self, members: Vec<MemberStatus>, names: &[Member]) {
+        lock(&self.confirmed).retain(|(_, name), _| names.iter().any(|member| member.instance == *name));
+        *lock(&self.members) = members;
+    }
+
+    pub(super) fn members(&self) -> Vec<MemberStatus> {
+        lock(&self.members).clone()
+    }
+
+    /// All shards have a live lease, even for the strictest namespace.
+    pub(super) fn attached(&self) -> bool {
+        self.shards.iter().all(|shard| shard.view.leased(self.clock.now(), self.shortest))
+    }
+
+    pub(super) fn wait_known(&self, shard: Shard) -> Seq {
+        self.shard(shard).known()
+    }
+}
+
+impl ShardState {
+    /// The highest number ever seen.
+    pub(super) fn known(&self) -> Seq {
+        self.known.load(Acquire)
+    }
+
+    pub(super) fn learn(&self, seq: Seq) {
+        self.known.fetch_max(seq, AcqRel);
+    }
+
+    /// Since when `lineage` has been followed.
+    pub(super) fn followed_since(&self, lineage: &LineageId) -> Option<Boot> {
+        let followed = lock(&self.followed);
+        followed.as_ref().filter(|(id, _)| id == lineage).map(|(_, since)| *since)
+    }
+
+    pub(super) fn follow(&self, lineage: &LineageId, since: Boot) {
+        *lock(&self.followed) = Some((lineage.clone(), since));
+    }
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// A poisoned lock's data is whole: nothing here panics between two changes that belong together.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
