@@ -6,3 +6,5 @@ pub mod clock;
 pub mod coherence;
 pub mod model;
 pub mod origin;
+pub mod supervisor;
+pub mod telemetry;

@@ -1,0 +1,75 @@
+//! SIGTERM and SIGINT: the first asks for an orderly stop, the second ends the process at once.
+
+use std::io;
+use std::process;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// The exit code of a process that a second signal ended: it failed to stop in order.
+const EXIT_AT_ONCE: i32 = 1;
+
+/// Signals of the process. Clones share the same stop.
+#[derive(Clone, Debug)]
+pub struct Signals {
+    stop: CancellationToken,
+}
+
+impl Signals {
+    /// Takes both signals over, for good. Called once, in a tokio runtime.
+    ///
+    /// # Errors
+    /// When a handler cannot be installed.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it outlives every stage, so that a second signal always works"
+    )]
+    pub fn listen() -> io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        let interrupt = signal(SignalKind::interrupt())?;
+        let stop = CancellationToken::new();
+        drop(tokio::spawn(relay(terminate, interrupt, stop.clone())));
+        Ok(Self { stop })
+    }
+
+    /// Waits for the first signal; returns at once if it has come.
+    pub async fn stop_requested(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// Whether it has come.
+    pub fn is_stop_requested(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+}
+
+async fn relay(mut terminate: Signal, mut interrupt: Signal, stop: CancellationToken) {
+    info!("{} received, stopping", next(&mut terminate, &mut interrupt).await);
+    stop.cancel();
+    warn!("{} received again, ending at once", next(&mut terminate, &mut interrupt).await);
+    process::exit(EXIT_AT_ONCE);
+}
+
+async fn next(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{Signal, getpid, kill_process};
+
+    use super::Signals;
+
+    #[tokio::test]
+    async fn the_first_signal_asks_for_a_stop() {
+        let signals = Signals::listen().unwrap();
+        assert!(!signals.is_stop_requested());
+        kill_process(getpid(), Signal::TERM).unwrap();
+        signals.stop_requested().await;
+        assert!(signals.is_stop_requested());
+    }
+}

@@ -1,0 +1,300 @@
+//! The closed sets of label values: a metric's child is found by an enum, never by a string.
+
+/// A label whose values are known when the process starts.
+pub trait Label: Copy + 'static {
+    /// The label's name.
+    const NAME: &'static str;
+    /// Every value, in the order of [`Label::index`].
+    const ALL: &'static [Self];
+
+    /// The value as it is scraped.
+    fn as_str(self) -> &'static str;
+
+    /// Its place in [`Label::ALL`].
+    fn index(self) -> usize;
+}
+
+macro_rules! labels {
+    ($($(#[$doc:meta])* $name:ident($label:literal) { $($(#[$value_doc:meta])* $value:ident = $text:literal,)+ })+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $name {
+            $($(#[$value_doc])* $value,)+
+        }
+
+        impl Label for $name {
+            const NAME: &'static str = $label;
+            const ALL: &'static [Self] = &[$(Self::$value,)+];
+
+            fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$value => $text,)+
+                }
+            }
+
+            fn index(self) -> usize {
+                self as usize
+            }
+        }
+    )+};
+}
+
+labels! {
+    /// Which way a request was answered.
+    RequestResult("result") {
+        /// From this process.
+        L1 = "l1",
+        /// From Valkey.
+        L2 = "l2",
+        /// From a stale copy.
+        Stale = "stale",
+        /// From a copy that says that there is none.
+        Negative = "negative",
+        /// Loaded for this request.
+        Miss = "miss",
+        /// By a load that was under way for another request.
+        Collapsed = "collapsed",
+        /// Past all copies.
+        Bypass = "bypass",
+        /// Not let in: a limit, a missing right, a bad request.
+        Rejected = "rejected",
+        /// No answer.
+        Error = "error",
+    }
+
+    /// Why L1 no longer holds an entry.
+    EvictionCause("cause") {
+        /// Another needed the room.
+        Size = "size",
+        /// Its time was over.
+        Expired = "expired",
+        /// A newer copy took its place.
+        Replaced = "replaced",
+        /// An event named it.
+        Explicit = "explicit",
+    }
+
+    /// What the origin answered.
+    OriginOutcome("outcome") {
+        /// A value.
+        Ok = "ok",
+        /// That there is none.
+        Absent = "absent",
+        /// That the copy at hand still stands.
+        NotModified = "not_modified",
+        /// A refusal, nonsense, or nothing.
+        Error = "error",
+        /// Nothing in time.
+        Timeout = "timeout",
+        /// It was not asked: its concurrency limit was reached, or its breaker open.
+        Overloaded = "overloaded",
+    }
+
+    /// An operation of the shared backend.
+    BackendOp("op") {
+        /// Reads entries unchecked.
+        Peek = "peek",
+        /// Finds an entry or takes its lease.
+        Lookup = "lookup",
+        /// Stores what a load brought.
+        Fill = "fill",
+        /// Ends a lease without a value.
+        Release = "release",
+        /// Logs an event.
+        Publish = "publish",
+        /// A heartbeat.
+        Beat = "beat",
+        /// Says how far a member has come.
+        Confirm = "confirm",
+        /// A read barrier.
+        Head = "head",
+        /// Reads events.
+        ReadLog = "read_log",
+        /// Lists members.
+        Members = "members",
+        /// Forgets a member.
+        Forget = "forget",
+        /// Subscribes to announcements.
+        Subscribe = "subscribe",
+        /// Takes, adopts or finishes entries of the inbox.
+        Inbox = "inbox",
+    }
+
+    /// The door an event came through.
+    EventSource("source") {
+        /// `POST /v1/invalidate`.
+        Http = "http",
+        /// `PURGE`.
+        Purge = "purge",
+        /// The function `coherd_invalidate`.
+        Fcall = "fcall",
+        /// The inbox stream.
+        Inbox = "inbox",
+        /// The inbox channel.
+        Pubsub = "pubsub",
+        /// A write through coherd.
+        Write = "write",
+        /// A foreign write to an L2 key.
+        Tracking = "tracking",
+    }
+
+    /// What an event names.
+    TargetKind("kind") {
+        /// One key.
+        Key = "key",
+        /// A tag.
+        Tag = "tag",
+        /// A prefix.
+        Prefix = "prefix",
+        /// A namespace.
+        Namespace = "namespace",
+        /// Everything.
+        All = "all",
+    }
+
+    /// By which way an applied event came.
+    EventPath("path") {
+        /// Read from the log.
+        Stream = "stream",
+        /// Announced.
+        Pubsub = "pubsub",
+        /// The server's own notice of a foreign write.
+        Tracking = "tracking",
+    }
+
+    /// Why L2 refused a fill.
+    FillCause("cause") {
+        /// The lease expired or was voided.
+        LeaseLost = "lease_lost",
+        /// Another lineage began meanwhile.
+        Lineage = "lineage",
+        /// A newer event covers the entry.
+        Stale = "stale",
+        /// The entry holds a pending write.
+        Dirty = "dirty",
+    }
+
+    /// What showed that events were missed.
+    GapCause("cause") {
+        /// A number that was not the next.
+        Sequence = "sequence",
+        /// The receiver fell behind.
+        Lagged = "lagged",
+        /// The connection was made anew.
+        Reconnect = "reconnect",
+        /// A heartbeat's head was ahead of the cursor.
+        Heartbeat = "heartbeat",
+        /// The log no longer held what came next.
+        Trimmed = "trimmed",
+    }
+
+    /// Why all of L1 was given up.
+    ResyncCause("cause") {
+        /// The shard began another lineage.
+        Lineage = "lineage",
+        /// The chain of nonces broke: another history under the same numbers.
+        Fork = "fork",
+        /// The head went back behind the cursor.
+        Rewind = "rewind",
+    }
+
+    /// How a wait for all members ended.
+    WaitEnd("mode") {
+        /// All confirmed.
+        Early = "early",
+        /// Time did.
+        Late = "late",
+        /// The caller's time-out came first.
+        TimedOut = "timed_out",
+    }
+
+    /// How a wait for another load's lease ended.
+    LeaseWait("outcome") {
+        /// Its end was announced.
+        Woken = "woken",
+        /// It ran out.
+        Expired = "expired",
+        /// The waiter's own time was over.
+        TimedOut = "timed_out",
+    }
+
+    /// Why an event from outside was dropped.
+    RejectReason("reason") {
+        /// Neither of the known forms.
+        Malformed = "malformed",
+        /// It names nothing.
+        Empty = "empty",
+        /// A namespace, key, prefix or tag that cannot exist.
+        BadName = "bad_name",
+        /// More than 1,000 targets.
+        TooMany = "too_many",
+        /// A text or the whole is too long.
+        TooLarge = "too_large",
+    }
+
+    /// What became of a refresh.
+    RefreshOutcome("outcome") {
+        /// A new value was stored.
+        Stored = "stored",
+        /// The copy still stands.
+        NotModified = "not_modified",
+        /// The fill was refused.
+        Rejected = "rejected",
+        /// Another load holds the lease.
+        Busy = "busy",
+        /// The load failed.
+        Failed = "failed",
+        /// The queue was full.
+        Dropped = "dropped",
+    }
+
+    /// What became of a pending write.
+    WriteOutcome("outcome") {
+        /// The origin has it.
+        Applied = "applied",
+        /// A later write to the same key took its place.
+        Superseded = "superseded",
+        /// It failed and is tried again.
+        Retried = "retried",
+        /// It went to the dead letters.
+        Dead = "dead",
+    }
+
+    /// What the coherence monitor found.
+    CheckResult("result") {
+        /// The copy was as new as promised.
+        Ok = "ok",
+        /// It was older.
+        Violation = "violation",
+        /// Nothing could be said.
+        Inconclusive = "inconclusive",
+    }
+
+    /// Whether a breaker lets calls through; scraped as its index.
+    BreakerState("state") {
+        /// All of them: 0.
+        Closed = "closed",
+        /// One, to try: 1.
+        HalfOpen = "half_open",
+        /// None: 2.
+        Open = "open",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn in_order<L: Label>() {
+        for (place, label) in L::ALL.iter().enumerate() {
+            assert_eq!(place, label.index(), "{}", label.as_str());
+        }
+    }
+
+    #[test]
+    fn an_index_finds_the_label_again() {
+        in_order::<RequestResult>();
+        in_order::<BackendOp>();
+        in_order::<BreakerState>();
+    }
+}

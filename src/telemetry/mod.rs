@@ -1,0 +1,16 @@
+//! What an operator sees of an instance: log lines, metrics, readiness.
+
+pub mod labels;
+pub mod logging;
+mod metrics;
+mod openmetrics;
+mod readiness;
+mod throttle;
+
+pub use metrics::{
+    BackendMetrics, BreakerGauge, BreakerMetrics, By, CoherenceMetrics, Counter, Gauge, Histogram, IntGauge,
+    L1Metrics, Metrics, NamespaceMetrics, OPENMETRICS_TYPE, OriginMetrics, TEXT_TYPE, TaskCounters,
+    TaskMetrics, WriteBehindMetrics,
+};
+pub use readiness::{Degradation, Readiness, Reason, Snapshot};
+pub use throttle::Throttle;
