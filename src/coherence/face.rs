@@ -14,7 +14,9 @@ use super::publish::{self, Along, Terms};
 use super::shared::Shared;
 use super::tail::{Answered, Heard, Tail};
 use super::wakes::Waker;
-use super::{Notice, PublishError, Receipt, Status, WaitMode, Waited, barrier, confirm, heartbeat, inbox, members};
+use super::{
+    Notice, PublishError, Receipt, Status, WaitMode, Waited, barrier, confirm, heartbeat, inbox, members,
+};
 use crate::backend::{Backend, BackendError, Token};
 use crate::clock::{Boot, Clock};
 use crate::model::{Event, Key, LogId, Namespace, Seq, Shard};
@@ -156,7 +158,12 @@ impl Coherence {
     }
 
     /// Logs an event for one key, and stores the value that it announces in the same step.
-    pub async fn publish_value(&self, event: Event, along: Along, terms: &Terms) -> Result<Receipt, PublishError> {
+    pub async fn publish_value(
+        &self,
+        event: Event,
+        along: Along,
+        terms: &Terms,
+    ) -> Result<Receipt, PublishError> {
         publish::publish(&self.shared, &self.versions, event, Some(along), terms).await
     }
 

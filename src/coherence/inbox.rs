@@ -18,6 +18,7 @@ use super::{Coherence, Door};
 use crate::backend::{BackendError, InboxEntry};
 use crate::model::Event;
 use crate::telemetry::Throttle;
+use crate::telemetry::labels::RejectReason;
 
 /// Entries taken at once.
 const BATCH_MAX: usize = 256;
@@ -32,7 +33,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub(super) async fn stream(coherence: Arc<Coherence>, stop: CancellationToken) {
     let backend = coherence.backend();
     let consumer = coherence.member();
-    let mut throttle = Throttle::default();
+    let throttle = Throttle::default();
     let mut adopt_at = tokio::time::Instant::now();
     loop {
         let adopting = adopt_at <= tokio::time::Instant::now();
@@ -53,7 +54,7 @@ pub(super) async fn stream(coherence: Arc<Coherence>, stop: CancellationToken) {
                 if adopting && entries.len() < BATCH_MAX {
                     adopt_at = tokio::time::Instant::now() + ADOPT_AFTER;
                 }
-                log_all(&coherence, entries, &mut throttle).await
+                log_all(&coherence, entries, &throttle).await
             }
             Err(error) => Err(error),
         };
@@ -71,12 +72,12 @@ pub(super) async fn stream(coherence: Arc<Coherence>, stop: CancellationToken) {
 async fn log_all(
     coherence: &Coherence,
     entries: Vec<InboxEntry>,
-    throttle: &mut Throttle,
+    throttle: &Throttle,
 ) -> Result<(), BackendError> {
     let mut finished = Vec::new();
     let mut events = Vec::new();
     for InboxEntry { id, fields } in entries {
-        match form::from_fields(&fields) {
+        match form::from_fields(fields.iter().map(|(name, value)| (&**name, &**value))) {
             Ok(event) => events.push((id, event)),
             Err(error) => {
                 reject(coherence, &error, throttle);
@@ -115,7 +116,7 @@ pub(super) async fn channel(
     heard: &mut mpsc::Receiver<Heard>,
     stop: &CancellationToken,
 ) {
-    let mut throttle = Throttle::default();
+    let throttle = Throttle::default();
     loop {
         let message = tokio::select! {
             () = stop.cancelled() => return,
@@ -128,17 +129,18 @@ pub(super) async fn channel(
         let event = match form::from_message(&payload) {
             Ok(event) => event,
             Err(error) => {
-                reject(coherence, &error, &mut throttle);
+                reject(coherence, &error, &throttle);
                 continue;
             }
         };
         let by_content = event.request_id.is_none();
-        let request_id = event.request_id.clone().unwrap_or_else(|| format!("pubsub:{:032x}", xxh3_128(&payload)));
+        let request_id =
+            event.request_id.clone().unwrap_or_else(|| format!("pubsub:{:032x}", xxh3_128(&payload)));
         let event = Event { request_id: Some(request_id), ..event };
         let repeat_after = if by_content { after } else { Vec::new() };
         let terms = Terms { repeat_after, ..Terms::of(Door::Pubsub) };
         if let Err(error) = coherence.publish(event, &terms).await {
-            coherence.count_rejected("unavailable");
+            coherence.count_rejected(RejectReason::Unavailable);
             if let Some(suppressed) = throttle.pass() {
                 warn!(error = %error, suppressed, "a message of the inbox channel was not logged by this instance");
             }
@@ -146,9 +148,24 @@ pub(super) async fn channel(
     }
 }
 
-fn reject(coherence: &Coherence, error: &FormError, throttle: &mut Throttle) {
-    coherence.count_rejected(error.reason());
+fn reject(coherence: &Coherence, error: &FormError, throttle: &Throttle) {
+    coherence.count_rejected(reason(error));
     if let Some(suppressed) = throttle.pass() {
         warn!(error = %error, suppressed, "a malformed event was dropped");
+    }
+}
+
+fn reason(error: &FormError) -> RejectReason {
+    match error {
+        FormError::TooLarge(_) => RejectReason::TooLarge,
+        FormError::Malformed(_) => RejectReason::Malformed,
+        FormError::UnknownField(_) => RejectReason::UnknownField,
+        FormError::NoTarget => RejectReason::NoTarget,
+        FormError::TooManyTargets => RejectReason::TooManyTargets,
+        FormError::NoNamespace | FormError::BadNamespace(_) => RejectReason::BadNamespace,
+        FormError::BadKey(_) => RejectReason::BadKey,
+        FormError::BadPrefix(_) => RejectReason::BadPrefix,
+        FormError::BadTag(_) => RejectReason::BadTag,
+        FormError::BadRequestId => RejectReason::BadRequestId,
     }
 }

@@ -4,7 +4,9 @@ use super::core::{Gap, Leap};
 use super::{Door, Path, WaitMode};
 use crate::model::{Event, Target};
 use crate::telemetry::CoherenceMetrics;
-use crate::telemetry::labels::{EventPath, EventSource, GapCause, RejectReason, ResyncCause, TargetKind, WaitEnd};
+use crate::telemetry::labels::{
+    EventPath, EventSource, GapCause, RejectReason, ResyncCause, TargetKind, WaitEnd,
+};
 
 /// Counting in the room's terms.
 pub(super) trait Meter {

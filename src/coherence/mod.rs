@@ -15,9 +15,9 @@
 //! `confirm` tells publishers that wait, `members` looks who is there, `barrier` serves strict reads, `inbox` logs what
 //! other systems say. [`Coherence`] is the face.
 
-pub mod core;
 mod barrier;
 mod confirm;
+pub mod core;
 mod face;
 pub mod form;
 mod heartbeat;
@@ -160,4 +160,3 @@ pub struct MemberStatus {
     /// Its heartbeat has changed within its longest `max_staleness`.
     pub alive: bool,
 }
-

@@ -159,11 +159,14 @@ mod tests {
 
     #[test]
     fn a_prefix_is_widened_and_the_publisher_is_told() {
-        let (event, told) = widened(Event::hard(vec![prefix("eu/"), prefix("eu/d"), prefix("x")]), false).unwrap();
+        let (event, told) =
+            widened(Event::hard(vec![prefix("eu/"), prefix("eu/d"), prefix("x")]), false).unwrap();
         assert_eq!(event.targets, [prefix("eu/"), prefix("eu/"), Target::Namespace(ns())]);
         let told: Vec<_> = told.iter().map(|(from, to)| (from.as_str(), to.as_str())).collect();
         assert_eq!(told, [("eu/d", "eu/"), ("x", "")]);
-        assert!(matches!(widened(Event::hard(vec![prefix("x")]), true), Err(PublishError::NotOnBoundary(it)) if it == "x"));
+        assert!(
+            matches!(widened(Event::hard(vec![prefix("x")]), true), Err(PublishError::NotOnBoundary(it)) if it == "x")
+        );
     }
 
     #[test]

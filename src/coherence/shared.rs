@@ -159,10 +159,6 @@ impl Shared {
     pub(super) fn attached(&self) -> bool {
         self.shards.iter().all(|shard| shard.view.leased(self.clock.now(), self.shortest))
     }
-
-    pub(super) fn wait_known(&self, shard: Shard) -> Seq {
-        self.shard(shard).known()
-    }
 }
 
 impl ShardState {

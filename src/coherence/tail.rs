@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::meter::Meter;
 use super::core::{Follower, Gap, Leap, Progress, Step};
+use super::meter::Meter;
 use super::shared::{ShardState, Shared};
 use super::wakes::Ended;
 use super::{Notice, Path};
@@ -78,7 +78,11 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    pub(super) fn new(shared: Arc<Shared>, heads: mpsc::Receiver<Answered>, heard: mpsc::Sender<Heard>) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        heads: mpsc::Receiver<Answered>,
+        heard: mpsc::Sender<Heard>,
+    ) -> Self {
         let following = |shard| Following {
             shard,
             follower: Follower::default(),
@@ -219,7 +223,8 @@ impl Tail {
         self.shared.metrics.count_gap(gap);
         let known = following.unproven.iter().map(|(seq, _)| *seq).fold(known, Seq::max);
         loop {
-            let page = match self.shared.backend.read_log(shard, following.follower.cursor(), PAGE_MAX).await {
+            let page = match self.shared.backend.read_log(shard, following.follower.cursor(), PAGE_MAX).await
+            {
                 Ok(page) => page,
                 // The next heartbeat that is answered knows that events are missing, and brings us back here.
                 Err(error) => {

@@ -222,14 +222,28 @@ labels! {
     RejectReason("reason") {
         /// Neither of the known forms.
         Malformed = "malformed",
-        /// It names nothing.
-        Empty = "empty",
-        /// A namespace, key, prefix or tag that cannot exist.
-        BadName = "bad_name",
-        /// More than 1,000 targets.
-        TooMany = "too_many",
-        /// A text or the whole is too long.
+        /// The whole is too long.
         TooLarge = "too_large",
+        /// A field that events do not have.
+        UnknownField = "unknown_field",
+        /// It names nothing.
+        NoTarget = "no_target",
+        /// More than 1,000 targets.
+        TooManyTargets = "too_many_targets",
+        /// A namespace that cannot be one, or none where one is needed.
+        BadNamespace = "bad_namespace",
+        /// A key that cannot be one.
+        BadKey = "bad_key",
+        /// A prefix that cannot be one.
+        BadPrefix = "bad_prefix",
+        /// A tag that cannot be one.
+        BadTag = "bad_tag",
+        /// A request id that cannot be one.
+        BadRequestId = "bad_request_id",
+        /// Heard on the inbox channel faster than it could be logged.
+        Overloaded = "overloaded",
+        /// Heard on the inbox channel while the log could not be reached.
+        Unavailable = "unavailable",
     }
 
     /// What became of a refresh.
