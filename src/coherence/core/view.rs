@@ -32,6 +32,11 @@ impl Stamp {
     pub fn seq(self) -> Seq {
         self.seq
     }
+
+    /// Both count in the same lineage, so that their numbers can be compared.
+    pub fn same_history(self, other: Self) -> bool {
+        self.epoch == other.epoch
+    }
 }
 
 /// The places of an entry's names in the watermark table, worked out once per entry.

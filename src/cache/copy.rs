@@ -1,0 +1,55 @@
+//! A copy: what a tier or a load brought, with what it takes to judge it at any later moment.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::answer::Entry;
+use crate::backend::LoadId;
+use crate::clock::Boot;
+use crate::coherence::core::{Slots, Stamp};
+use crate::model::Content;
+
+/// moka's own bytes for an entry with an expiry, measured; beside it the structs below.
+const OVERHEAD: usize = 480;
+
+/// A copy of one key's entry.
+#[derive(Clone, Debug)]
+pub(super) struct Copy {
+    pub(super) entry: Arc<Entry>,
+    /// What it is at least as new as; `None` where that is not known in the history followed now: it answers the
+    /// request it was loaded for, and no other.
+    pub(super) stamp: Option<Stamp>,
+    /// The names that cover it.
+    pub(super) slots: Slots,
+    /// The load behind it.
+    pub(super) load: LoadId,
+    /// When its load began, less the age it had by then.
+    pub(super) born: Boot,
+    /// A write that the origin does not have yet.
+    pub(super) dirty: bool,
+}
+
+impl Copy {
+    /// How old it is.
+    pub(super) fn age(&self, now: Boot) -> Duration {
+        now.since(self.born)
+    }
+
+    /// How much longer it is of any use.
+    pub(super) fn left(&self, now: Boot) -> Duration {
+        self.entry.lifetime.kept().saturating_sub(self.age(now))
+    }
+
+    /// What it weighs in L1, in bytes, with a key of so many.
+    pub(super) fn weight(&self, key_bytes: usize) -> u32 {
+        let value = match &self.entry.content {
+            Content::Present(value) => {
+                let text = |it: &Option<Arc<str>>| it.as_ref().map_or(0, |text| text.len());
+                value.body.len() + text(&value.content_type) + text(&value.etag) + text(&value.last_modified)
+            }
+            Content::Absent => 0,
+        };
+        let bytes = OVERHEAD + key_bytes + value + self.slots.heap_bytes() + self.load.0.len();
+        u32::try_from(bytes).unwrap_or(u32::MAX)
+    }
+}
