@@ -15,7 +15,7 @@ const HEALTHY_AFTER: Duration = Duration::from_secs(30);
 /// So many panics...
 const PANICS_MAX: usize = 5;
 /// ...within so long give the task up.
-const PANICS_WITHIN: Duration = Duration::from_secs(60);
+const PANICS_WITHIN: Duration = Duration::from_mins(1);
 
 /// The pauses between restarts of one task.
 pub(super) struct Backoff(ExponentialBackoff);

@@ -45,9 +45,12 @@ impl Signals {
 }
 
 async fn relay(mut terminate: Signal, mut interrupt: Signal, stop: CancellationToken) {
-    info!("{} received, stopping", next(&mut terminate, &mut interrupt).await);
+    // Awaited outside the log macros: they evaluate nothing when their level is off.
+    let first = next(&mut terminate, &mut interrupt).await;
+    info!("{first} received, stopping");
     stop.cancel();
-    warn!("{} received again, ending at once", next(&mut terminate, &mut interrupt).await);
+    let second = next(&mut terminate, &mut interrupt).await;
+    warn!("{second} received while stopping, ending at once");
     process::exit(EXIT_AT_ONCE);
 }
 
@@ -60,16 +63,39 @@ async fn next(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use rustix::process::{Signal, getpid, kill_process};
+    use std::future::pending;
 
-    use super::Signals;
+    use rustix::process::{Signal, getpid, kill_process};
+    use tokio::process::Command;
+
+    use super::{EXIT_AT_ONCE, Signals};
+
+    const CHILD: &str = "supervisor::signals::tests::child_that_is_told_twice";
 
     #[tokio::test]
-    async fn the_first_signal_asks_for_a_stop() {
+    async fn the_first_signal_asks_for_a_stop_and_the_second_ends_the_process() {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", CHILD, "--ignored", "--nocapture"])
+            .kill_on_drop(true)
+            .output()
+            .await
+            .unwrap();
+        let output = String::from_utf8_lossy(&child.stdout);
+        assert!(output.contains("asked to stop"), "{output}");
+        assert_eq!(child.status.code(), Some(EXIT_AT_ONCE), "{output}");
+    }
+
+    #[tokio::test]
+    #[ignore = "ends its process: run by the test above in a process of its own"]
+    #[expect(clippy::print_stdout, reason = "the parent reads it")]
+    async fn child_that_is_told_twice() {
         let signals = Signals::listen().unwrap();
         assert!(!signals.is_stop_requested());
         kill_process(getpid(), Signal::TERM).unwrap();
         signals.stop_requested().await;
         assert!(signals.is_stop_requested());
+        println!("asked to stop");
+        kill_process(getpid(), Signal::INT).unwrap();
+        pending::<()>().await;
     }
 }

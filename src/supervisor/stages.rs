@@ -63,15 +63,15 @@ impl Stages {
         name: &'static str,
         future: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
-        let state = &self.0[stage as usize];
-        let entry = Entry::new(&state.work, name);
+        let here = &self.0[stage as usize];
+        let entry = Entry::new(&here.work, name);
         let id = entry.id;
         // Not under the lock: a runtime that shuts down drops the future, and with it the entry, right here.
-        let handle = tokio::spawn(state.tracker.track_future(async move {
+        let handle = tokio::spawn(here.tracker.track_future(async move {
             let _entry = entry;
             future.await
         }));
-        let mut work = lock(&state.work);
+        let mut work = lock(&here.work);
         if work.stopped {
             handle.abort();
         } else if let Some((_, abort)) = work.running.get_mut(&id) {
@@ -81,12 +81,12 @@ impl Stages {
     }
 
     pub(super) async fn stop(&self, stage: Stage, deadline: Instant, metrics: &TaskMetrics) -> usize {
-        let state = &self.0[stage as usize];
-        state.stop.cancel();
-        state.tracker.close();
-        let in_time = timeout_at(deadline, state.tracker.wait()).await.is_ok();
+        let here = &self.0[stage as usize];
+        here.stop.cancel();
+        here.tracker.close();
+        let in_time = timeout_at(deadline, here.tracker.wait()).await.is_ok();
         let overrun: Vec<_> = {
-            let mut work = lock(&state.work);
+            let mut work = lock(&here.work);
             work.stopped = true;
             work.running.drain().map(|(_, running)| running).collect()
         };
@@ -97,7 +97,7 @@ impl Stages {
                 abort.abort();
             }
         }
-        if !in_time && timeout(ABORT_GRACE, state.tracker.wait()).await.is_err() {
+        if !in_time && timeout(ABORT_GRACE, here.tracker.wait()).await.is_err() {
             warn!("aborted work of stage {stage:?} does not yield, going on without it");
         }
         overrun.len()

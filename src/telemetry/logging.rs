@@ -6,7 +6,7 @@ use std::panic;
 
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::{LevelFilter, ParseError};
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,14 +24,17 @@ pub enum Format {
 /// Why logging was not set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
-    /// The level is no directive of `EnvFilter`.
-    #[error("log level `{level}` is none of error, warn, info, debug, trace, nor a list of `target=level`")]
-    Level {
+    /// Not a list of levels and `target=level`.
+    #[error("log level `{level}` is not understood: expected such as `info` or `info,coherd=debug`")]
+    Directive {
         /// As given.
         level: String,
         /// What is wrong with it.
         source: ParseError,
     },
+    /// A word that is no level.
+    #[error("log level `{0}` is none of off, error, warn, info, debug, trace (for a target: `target=level`)")]
+    Level(String),
     /// The process logs already.
     #[error("logging was set up before")]
     Twice(#[source] Box<dyn StdError + Send + Sync>),
@@ -39,12 +42,22 @@ pub enum LoggingError {
 
 /// Checks a level as [`init`] would.
 pub fn parse_level(level: &str) -> Result<EnvFilter, LoggingError> {
+    // `EnvFilter` takes a bare word for a target, so a misspelt level would silence everything. Spans (`[`) may hold
+    // commas of their own and are left to it.
+    if !level.contains('[') {
+        let bare = level.split(',').map(str::trim).filter(|part| !part.contains('='));
+        for word in bare {
+            if word.is_empty() || word.parse::<LevelFilter>().is_err() {
+                return Err(LoggingError::Level(word.to_owned()));
+            }
+        }
+    }
     EnvFilter::builder()
         .parse(level)
-        .map_err(|source| LoggingError::Level { level: level.to_owned(), source })
+        .map_err(|source| LoggingError::Directive { level: level.to_owned(), source })
 }
 
-/// Sets up logging for the process: `level` as a directive of `EnvFilter` (`info`, `coherd=debug,warn`). From then on
+/// Sets up logging for the process: `level` as a directive of `EnvFilter` (`info`, `warn,coherd=debug`). From then on
 /// a panic is a log line too.
 pub fn init(format: Format, level: &str) -> Result<(), LoggingError> {
     let filter = parse_level(level)?;
@@ -83,8 +96,12 @@ mod tests {
 
     #[test]
     fn a_level_that_is_none_is_named() {
-        for level in ["info", "coherd=debug,warn", "off"] {
+        for level in ["info", "WARN", "off", "warn,coherd=debug", "coherd[task{task=tail}]=trace"] {
             assert!(parse_level(level).is_ok(), "{level}");
+        }
+        for (level, named) in [("inof", "`inof`"), ("", "``"), ("info,", "``"), ("warn,coherd", "`coherd`")] {
+            let error = parse_level(level).unwrap_err();
+            assert!(matches!(error, LoggingError::Level(_)) && error.to_string().contains(named), "{error}");
         }
         let error = parse_level("coherd=loud").unwrap_err();
         assert!(error.to_string().contains("`coherd=loud`"), "{error}");
