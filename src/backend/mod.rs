@@ -118,6 +118,8 @@ pub struct Fill {
     pub covering: Vec<Name>,
     /// What is stored.
     pub put: Put,
+    /// The load holds the lease; else the token came from the head, and only newer events keep the value out.
+    pub leased: bool,
 }
 
 /// A value on its way into L2.

@@ -7,7 +7,7 @@ use super::answer::Entry;
 use crate::backend::LoadId;
 use crate::clock::Boot;
 use crate::coherence::core::{Slots, Stamp};
-use crate::model::Content;
+use crate::model::{Content, Name};
 
 /// moka's own bytes for an entry with an expiry, measured; beside it the structs below.
 const OVERHEAD: usize = 480;
@@ -19,8 +19,10 @@ pub(super) struct Copy {
     /// What it is at least as new as; `None` where that is not known in the history followed now: it answers the
     /// request it was loaded for, and no other.
     pub(super) stamp: Option<Stamp>,
-    /// The names that cover it.
+    /// The names that cover it, as places in the watermark table.
     pub(super) slots: Slots,
+    /// Those of them that are not the key's own: a copy that the origin says still stands keeps them.
+    pub(super) names: Box<[Name]>,
     /// The load behind it.
     pub(super) load: LoadId,
     /// When its load began, less the age it had by then.
@@ -49,7 +51,8 @@ impl Copy {
             }
             Content::Absent => 0,
         };
-        let bytes = OVERHEAD + key_bytes + value + self.slots.heap_bytes() + self.load.0.len();
+        let names: usize = self.names.iter().map(|name| size_of::<Name>() + name.as_str().len()).sum();
+        let bytes = OVERHEAD + key_bytes + value + names + self.slots.heap_bytes() + self.load.0.len();
         u32::try_from(bytes).unwrap_or(u32::MAX)
     }
 }

@@ -1,13 +1,43 @@
 //! The read path: L1, L2, origin, and the rule of what may be answered.
+//!
+//! A read goes straight down: `l1` (moka, judged by the coherence room), a seat on a `flight` (one load per key), the
+//! `load` itself (L2, lease, origin, fill). `freshness` decides, `reader` holds the way together, `aside` is the other
+//! way for namespaces without an origin.
 
 mod answer;
-
-pub use answer::{Answer, Demand, Entry, GetError, LeaseGrant, PutError, Via};
+mod aside;
+mod copy;
+mod flight;
+mod freshness;
+mod l1;
+mod load;
+mod outcome;
+mod reader;
+mod space;
+mod stats;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
-use crate::coherence::Receipt;
-use crate::model::{Key, Lifetime, Tag, Value};
+use tokio::sync::Semaphore;
+
+use crate::backend::Backend;
+use crate::coherence::{Coherence, Receipt};
+use crate::model::{Key, Stated, Tag, Value};
+use crate::supervisor::{Stage, Supervisor};
+use crate::telemetry::Metrics;
+
+pub use answer::{Answer, Demand, Entry, GetError, LeaseGrant, PutError, Via};
+pub use l1::Policy;
+pub use space::Settings;
+
+use reader::Reader;
+use space::Space;
+
+/// Between two rounds of L1's housekeeping.
+const TIDY: Duration = Duration::from_millis(500);
 
 /// A write to the cache alone (`origin.kind = "none"`).
 #[derive(Clone, Debug, Default)]
@@ -17,7 +47,7 @@ pub struct Write {
     /// Tags it carries, beside those of the namespace.
     pub tags: Vec<Tag>,
     /// Its own times, where the request's `Cache-Control` sets any.
-    pub lifetime: Option<Lifetime>,
+    pub lifetime: Stated,
     /// `Coherd-Lease`: store only if nothing invalidated the key since the lease was given.
     pub lease: Option<String>,
 }
@@ -49,51 +79,108 @@ pub struct NamespaceStats {
 }
 
 /// The read path of every namespace.
-pub struct Cache {}
+pub struct Cache {
+    reader: Arc<Reader>,
+}
 
 impl Cache {
+    /// Builds the room; nothing runs before [`Cache::start`].
+    pub fn new(
+        namespaces: Vec<Settings>,
+        instance: &str,
+        backend: Arc<dyn Backend>,
+        coherence: Arc<Coherence>,
+        supervisor: Supervisor,
+        metrics: &Metrics,
+    ) -> Self {
+        let space = |settings: Settings| {
+            let of = metrics.namespace(&settings.name);
+            (settings.name.to_string(), Arc::new(Space::new(settings, coherence.clock().clone(), of)))
+        };
+        let spaces = namespaces.into_iter().map(space).collect();
+        let reader = Reader {
+            backend,
+            spaces,
+            supervisor,
+            instance: instance.to_owned(),
+            refreshes: Arc::new(Semaphore::new(reader::REFRESHES_MAX)),
+            lease_waits: Arc::clone(&metrics.lease_waits),
+            load_prefix: rand::random(),
+            loads: AtomicU64::new(0),
+            coherence,
+        };
+        Self { reader: Arc::new(reader) }
+    }
+
+    /// Hands the room's task to the supervisor.
+    pub fn start(&self) {
+        let reader = Arc::clone(&self.reader);
+        self.reader.supervisor.task(Stage::Load, "cache.housekeeping", move |stop| {
+            let reader = Arc::clone(&reader);
+            async move {
+                while stop.run_until_cancelled(tokio::time::sleep(TIDY)).await.is_some() {
+                    reader.spaces.values().for_each(|space| space.l1.tidy());
+                }
+                Ok(())
+            }
+        });
+    }
+
     /// Whether the namespace is configured.
-    pub fn knows(&self, _namespace: &str) -> bool {
-        unimplemented!()
+    pub fn knows(&self, namespace: &str) -> bool {
+        self.reader.spaces.contains_key(namespace)
     }
 
     /// Whether its origin is `none`: the application loads and stores by itself.
-    pub fn is_cache_aside(&self, _namespace: &str) -> bool {
-        unimplemented!()
+    pub fn is_cache_aside(&self, namespace: &str) -> bool {
+        self.reader.spaces.get(namespace).is_some_and(|space| space.settings.origin.is_none())
     }
 
-    /// Reads one key. The namespace must be known.
-    pub async fn get(&self, _namespace: &str, _key: &Key, _demand: &Demand) -> Result<Answer, GetError> {
-        unimplemented!()
+    /// Reads one key.
+    pub async fn get(&self, namespace: &str, key: &Key, demand: &Demand) -> Result<Answer, GetError> {
+        match self.reader.spaces.get(namespace) {
+            Some(space) => self.reader.get(space, key, demand).await,
+            None => Err(unknown()),
+        }
     }
 
     /// Reads many: one round trip to L2 for all, misses loaded side by side. Answers in the order of the keys.
-    pub async fn get_many(
-        &self,
-        _namespace: &str,
-        _keys: &[Key],
-        _demand: &Demand,
-    ) -> Vec<Result<Answer, GetError>> {
-        unimplemented!()
+    pub async fn get_many(&self, namespace: &str, keys: &[Key], demand: &Demand) -> Vec<Result<Answer, GetError>> {
+        match self.reader.spaces.get(namespace) {
+            Some(space) => self.reader.get_many(space, keys, demand).await,
+            None => keys.iter().map(|_| Err(unknown())).collect(),
+        }
     }
 
     /// Writes to the cache alone (cache-aside).
-    pub async fn put(&self, _namespace: &str, _key: &Key, _write: Write) -> Result<Written, PutError> {
-        unimplemented!()
+    pub async fn put(&self, namespace: &str, key: &Key, write: Write) -> Result<Written, PutError> {
+        match self.reader.spaces.get(namespace) {
+            Some(space) => self.reader.put(space, key, write).await,
+            None => Err(PutError::Off),
+        }
     }
 
     /// Removes from the cache alone (cache-aside): an event.
-    pub async fn delete(&self, _namespace: &str, _key: &Key) -> Result<Receipt, PutError> {
-        unimplemented!()
+    pub async fn delete(&self, namespace: &str, key: &Key) -> Result<Receipt, PutError> {
+        match self.reader.spaces.get(namespace) {
+            Some(space) => self.reader.delete(space, key).await,
+            None => Err(PutError::Off),
+        }
     }
 
     /// For `/stats`.
     pub fn stats(&self) -> BTreeMap<String, NamespaceStats> {
-        unimplemented!()
+        let spaces = self.reader.spaces.iter();
+        spaces.map(|(name, space)| (name.clone(), space.baseline.stats(&space.metrics))).collect()
     }
 
     /// Starts what `/stats` counts afresh; the metrics go on.
     pub fn reset_stats(&self) {
-        unimplemented!()
+        self.reader.spaces.values().for_each(|space| space.baseline.reset(&space.metrics));
     }
+}
+
+/// The door asks [`Cache::knows`] first.
+fn unknown() -> GetError {
+    GetError::Unavailable("there is no such namespace".to_owned())
 }

@@ -1,6 +1,6 @@
 //! The room's face: what the read path, the door and the status pages ask of it; and its tasks, handed to the supervisor.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +45,8 @@ pub struct Settings {
     pub instance: String,
     /// Every namespace's `version` and `max_staleness`.
     pub namespaces: HashMap<Namespace, (u32, Duration)>,
+    /// Namespaces whose keys others depend on: their events concern every shard.
+    pub depended_on: HashSet<Namespace>,
     /// `coherence.max_staleness`, for names of no namespace.
     pub max_staleness: Duration,
 }
@@ -52,7 +54,7 @@ pub struct Settings {
 /// The protocol, as the rest of the instance sees it.
 pub struct Coherence {
     shared: Arc<Shared>,
-    versions: HashMap<Namespace, u32>,
+    known: publish::Known,
     barriers: Vec<mpsc::Sender<barrier::Asked>>,
     waiting: Vec<Arc<Mutex<mpsc::Receiver<barrier::Asked>>>>,
 }
@@ -60,11 +62,12 @@ pub struct Coherence {
 impl Coherence {
     /// Builds the room; nothing runs before [`Coherence::start`].
     pub fn new(settings: Settings) -> Arc<Self> {
-        let Settings { backend, clock, metrics, instance, namespaces, max_staleness } = settings;
+        let Settings { backend, clock, metrics, instance, namespaces, depended_on, max_staleness } = settings;
         let each = namespaces.values().map(|(_, staleness)| *staleness);
         let shortest = each.clone().fold(max_staleness, Duration::min);
         let longest = each.fold(max_staleness, Duration::max);
         let versions = namespaces.into_iter().map(|(name, (version, _))| (name, version)).collect();
+        let known = publish::Known { versions, depended_on };
         let member = members::unique(&instance);
         let shared = Arc::new(Shared::new(backend, clock, metrics, member, (shortest, longest)));
         let (barriers, waiting) = shared
@@ -73,7 +76,7 @@ impl Coherence {
             .map(|_| mpsc::channel(barrier::WAITING_MAX))
             .map(|(sender, receiver)| (sender, Arc::new(Mutex::new(receiver))))
             .unzip();
-        Arc::new(Self { shared, versions, barriers, waiting })
+        Arc::new(Self { shared, known, barriers, waiting })
     }
 
     /// Hands the room's tasks to the supervisor.
@@ -154,7 +157,7 @@ impl Coherence {
 
     /// Logs an event in every shard it concerns. Returns once all of them have it.
     pub async fn publish(&self, event: Event, terms: &Terms) -> Result<Receipt, PublishError> {
-        publish::publish(&self.shared, &self.versions, event, None, terms).await
+        publish::publish(&self.shared, &self.known, event, None, terms).await
     }
 
     /// Logs an event for one key, and stores the value that it announces in the same step.
@@ -164,7 +167,7 @@ impl Coherence {
         along: Along,
         terms: &Terms,
     ) -> Result<Receipt, PublishError> {
-        publish::publish(&self.shared, &self.versions, event, Some(along), terms).await
+        publish::publish(&self.shared, &self.known, event, Some(along), terms).await
     }
 
     /// Waits until no instance can answer with anything older than the event.
@@ -298,6 +301,16 @@ impl Coherence {
 
     pub(super) fn member(&self) -> &str {
         &self.shared.member
+    }
+
+    /// A request joined a load too late to use its result.
+    pub fn count_joiner_retry(&self) {
+        self.shared.metrics.joiner_retries.inc();
+    }
+
+    /// A copy was suspected for nothing: another name in its slot was hit.
+    pub fn count_false_stale(&self) {
+        self.shared.metrics.false_stale.inc();
     }
 
     pub(super) fn count_rejected(&self, reason: RejectReason) {

@@ -66,9 +66,16 @@ pub struct Receipt {
     /// Prefixes that were not on a boundary, and what they were widened to (`""`: the whole namespace).
     pub widened: BTreeMap<String, String>,
     /// Its place in every shard that has it.
-    pub(crate) tokens: Vec<(Shard, Token)>,
+    tokens: Vec<(Shard, Token)>,
     /// For a publisher that waits.
     wait: core::Wait,
+}
+
+impl Receipt {
+    /// Its place in a shard's history.
+    pub fn token(&self, shard: Shard) -> Option<Token> {
+        self.tokens.iter().find(|(of, _)| *of == shard).map(|(_, token)| token.clone())
+    }
 }
 
 /// Why an event was not logged.

@@ -1,6 +1,6 @@
 //! Publishing: an event on its way into every shard it concerns.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use futures_util::future::try_join_all;
 
@@ -42,19 +42,26 @@ pub struct Along {
     pub put: Put,
 }
 
+/// What this instance knows of namespaces.
+pub(super) struct Known {
+    pub(super) versions: HashMap<Namespace, u32>,
+    /// Their keys are names of entries of other keys, and so of other shards.
+    pub(super) depended_on: HashSet<Namespace>,
+}
+
 /// Logs `event` in every shard it concerns.
 pub(super) async fn publish(
     shared: &Shared,
-    versions: &HashMap<Namespace, u32>,
+    known: &Known,
     event: Event,
     along: Option<Along>,
     terms: &Terms,
 ) -> Result<Receipt, PublishError> {
     let (event, widened) = widened(event, terms.exact)?;
-    let parts = split(&event, shared.count());
+    let parts = split(&event, shared.count(), &known.depended_on);
     let published = parts.into_iter().map(|(shard, event)| {
         let publication = Publication {
-            entries: entries(&event, versions),
+            entries: entries(&event, &known.versions),
             confirm: terms.confirm,
             value: along.as_ref().map(|it| (it.entry.clone(), it.load.clone(), it.put.clone())),
             known: shared.shard(shard).known(),
@@ -119,9 +126,9 @@ fn widened(mut event: Event, exact: bool) -> Result<(Event, BTreeMap<String, Str
 }
 
 /// What each shard is told: its own keys, and every target that has no shard.
-fn split(event: &Event, count: ShardCount) -> Vec<(Shard, Event)> {
+fn split(event: &Event, count: ShardCount, depended_on: &HashSet<Namespace>) -> Vec<(Shard, Event)> {
     let home = |target: &Target| match target {
-        Target::Key(namespace, key) => Some(count.of(namespace, key)),
+        Target::Key(namespace, key) if !depended_on.contains(namespace) => Some(count.of(namespace, key)),
         _ => None,
     };
     let part = |shard: Shard| {
@@ -175,11 +182,12 @@ mod tests {
         let keys = (0..100).map(|n| Target::Key(ns(), Key::new(&n.to_string()).unwrap()));
         let tag = Target::Tag(Tag::new("t").unwrap());
         let event = Event::hard(keys.chain([tag.clone()]).collect());
-        let parts = split(&event, count);
+        let parts = split(&event, count, &HashSet::new());
         assert_eq!(parts.len(), 16);
         assert!(parts.iter().all(|(_, part)| part.targets.contains(&tag)));
         assert_eq!(parts.iter().map(|(_, part)| part.targets.len() - 1).sum::<usize>(), 100);
         let only = Event::hard(vec![Target::Key(ns(), Key::new("1").unwrap())]);
-        assert_eq!(split(&only, count), [(count.of("users", "1"), only.clone())]);
+        assert_eq!(split(&only, count, &HashSet::new()), [(count.of("users", "1"), only.clone())]);
+        assert_eq!(split(&only, count, &HashSet::from([ns()])).len(), 16);
     }
 }

@@ -22,7 +22,7 @@ pub enum Stage {
     /// Listeners and connections.
     Door,
     /// Loads and refreshes.
-    Refresh,
+    Load,
     /// Writes on their way to the origin.
     Write,
     /// Following and announcing events, membership.

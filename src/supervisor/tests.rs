@@ -188,15 +188,15 @@ async fn a_stop_waits_for_its_stage_and_leaves_the_others() {
 async fn what_overruns_its_deadline_is_aborted_and_counted() {
     let (supervisor, metrics) = supervisor();
     let (held, dropped) = oneshot::channel::<()>();
-    let stuck = supervisor.spawn(Stage::Refresh, "load", async move {
+    let stuck = supervisor.spawn(Stage::Load, "load", async move {
         let _held = held;
         pending::<()>().await;
     });
-    supervisor.task(Stage::Refresh, "refresher", |_stop| pending());
+    supervisor.task(Stage::Load, "refresher", |_stop| pending());
     until(&supervisor, "refresher", |status| status.up).await;
 
     let start = Instant::now();
-    assert_eq!(supervisor.stop(Stage::Refresh, start + SOON).await, 2);
+    assert_eq!(supervisor.stop(Stage::Load, start + SOON).await, 2);
     assert_eq!(start.elapsed(), SOON);
     assert!(dropped.await.is_err(), "the work was dropped");
     assert!(stuck.await.unwrap_err().is_cancelled());
@@ -217,17 +217,17 @@ async fn work_handed_in_after_the_stop_does_not_begin() {
 #[tokio::test(start_paused = true)]
 async fn a_panic_in_short_work_reaches_its_waiter_and_the_metrics() {
     let (supervisor, metrics) = supervisor();
-    let work = supervisor.spawn(Stage::Refresh, "load", async { panicking() });
+    let work = supervisor.spawn(Stage::Load, "load", async { panicking() });
     assert!(work.await.unwrap_err().is_panic());
     shows(&metrics, r#"coherd_task_panics_total{task="load"} 1"#);
-    assert_eq!(supervisor.stop(Stage::Refresh, Instant::now() + SOON).await, 0);
+    assert_eq!(supervisor.stop(Stage::Load, Instant::now() + SOON).await, 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn dropping_the_handle_does_not_end_the_work() {
     let (supervisor, _metrics) = supervisor();
     let (done, ended) = oneshot::channel();
-    drop(supervisor.spawn(Stage::Refresh, "load", async move {
+    drop(supervisor.spawn(Stage::Load, "load", async move {
         sleep(SOON).await;
         done.send("done")
     }));

@@ -194,8 +194,6 @@ labels! {
         Lineage = "lineage",
         /// The chain of nonces broke: another history under the same numbers.
         Fork = "fork",
-        /// The head went back behind the cursor.
-        Rewind = "rewind",
     }
 
     /// How a wait for all members ended.

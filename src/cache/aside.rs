@@ -1,0 +1,218 @@
+//! Cache-aside (`origin.kind = "none"`): the application loads and stores; coherd gives out the right to, one at a time.
+//!
+//! A lease is good for one store, and only while nothing invalidated the key since it was given: a slow reader can never
+//! put an old value back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::answer::{Answer, Entry, GetError, LeaseGrant, PutError, Via};
+use super::copy::Copy;
+use super::load::Purpose;
+use super::reader::{FromL1, Read, Reader};
+use super::space::Space;
+use super::{Write, Written, outcome};
+use crate::backend::wire::{self, Envelope};
+use crate::backend::{BackendError, Claim, Fill, Filled, Found, LoadId, Lookup, Put, Token};
+use crate::clock::Boot;
+use crate::coherence::core::Slots;
+use crate::coherence::{Along, Door, PublishError, Receipt, Terms};
+use crate::model::{Content, Event, Key, LineageId, Name, Target, covering};
+use crate::telemetry::labels::LeaseWait;
+
+/// The longest wait for news of another's lease before looking again.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// Beyond what is left of a lease: the server's and this machine's timers.
+const LEASE_SLACK: Duration = Duration::from_millis(5);
+/// A lease that lasts no time would never be one.
+const LEASE_MIN: Duration = Duration::from_secs(1);
+
+impl Reader {
+    /// The value, or the right to load it.
+    pub(super) async fn aside(
+        self: &Arc<Self>,
+        read: &Read<'_>,
+        mut held: Option<Arc<Copy>>,
+    ) -> Result<Answer, GetError> {
+        let Read { space, key, shard, .. } = read;
+        if !self.coherence.leased(*shard, space.settings.max_staleness) {
+            return Err(GetError::Unavailable("the instance is cut off from the log".to_owned()));
+        }
+        let lease = space.settings.lease.max(LEASE_MIN);
+        let id = self.load_id();
+        loop {
+            let mut waker = self.coherence.waker(space.name(), key);
+            let load = self.load(space, key, Purpose::Miss, held.clone());
+            let lookup = Lookup {
+                entry: space.entry(key),
+                covering: covering(space.name(), key),
+                claim: Some(Claim { load: id.clone(), lease, even_if_fresh: read.demand.no_cache }),
+                have: held.as_ref().map(|copy| copy.load.clone()),
+            };
+            let read_began = self.now();
+            let unavailable = |error: BackendError| GetError::Unavailable(error.to_string());
+            let left = match self.backend.lookup(lookup).await.map_err(unavailable)? {
+                Found::Fresh(stored) => match load.found(&stored, read_began) {
+                    Some(landed) => return Ok(self.answered(read, &landed.copy, Via::L2)),
+                    None => return Err(GetError::Unavailable("the L2 entry cannot be read".to_owned())),
+                },
+                Found::NotModified(token) => match load.unchanged(&token, read_began) {
+                    Some(landed) => return Ok(self.answered(read, &landed.copy, Via::L2)),
+                    None => return Err(GetError::Unavailable("the L2 entry is gone".to_owned())),
+                },
+                Found::Leased { token, .. } => {
+                    return Err(GetError::Missing { lease: Some(grant(id, &token)) });
+                }
+                Found::Nothing { .. } => return Err(GetError::Missing { lease: None }),
+                Found::Busy { left, .. } => left,
+            };
+            if lease <= self.now().since(read.arrived) {
+                return Err(GetError::Missing { lease: None });
+            }
+            let woken = timeout((left + LEASE_SLACK).min(LOOK_AGAIN), waker.ended()).await.is_ok();
+            self.count_wait(if woken { LeaseWait::Woken } else { LeaseWait::Expired });
+            match self.from_l1(read) {
+                FromL1::Answer(answer) => return Ok(answer),
+                FromL1::Held(copy) => held = copy,
+            }
+        }
+    }
+
+    fn answered(&self, read: &Read<'_>, copy: &Copy, via: Via) -> Answer {
+        let detached = !self.coherence.leased(read.shard, read.space.settings.max_staleness);
+        Answer { entry: Arc::clone(&copy.entry), age: copy.age(self.now()), via, detached }
+    }
+
+    /// Stores: under a lease only if nothing invalidated the key since; without one as a change like any other.
+    pub(super) async fn put(&self, space: &Arc<Space>, key: &Key, write: Write) -> Result<Written, PutError> {
+        let size = write.value.body.len();
+        if space.settings.origin.is_some() {
+            return Err(PutError::Off);
+        }
+        if space.settings.max_value < size {
+            return Err(PutError::TooLarge(size));
+        }
+        let now = self.now();
+        let lifetime = write.lifetime.or(space.jittered(space.settings.lifetime));
+        let names = space.names(key, &write.tags);
+        let entry = Arc::new(Entry { content: Content::Present(write.value), lifetime });
+        let put = self.envelope(space, &entry, &names, now);
+        let (load, token, written) = match write.lease {
+            Some(lease) => {
+                let (load, token) = granted(&lease).ok_or(PutError::LeaseLost)?;
+                self.put_leased(space, key, &load, &token, put).await?;
+                (load, token, Written::Leased)
+            }
+            None => {
+                let load = self.load_id();
+                let along = Along { entry: space.entry(key), load: load.clone(), put };
+                let event = Event::hard(vec![Target::Key(space.name().clone(), key.clone())]);
+                let receipt = self.coherence.publish_value(event, along, &Terms::of(Door::Write)).await;
+                let receipt = receipt.map_err(backend_error)?;
+                let token = receipt.token(self.coherence.shard_of(space.name(), key));
+                let token = token.ok_or(PutError::LeaseLost)?;
+                (load, token, Written::Changed(receipt))
+            }
+        };
+        let shard = self.coherence.shard_of(space.name(), key);
+        let own = covering(space.name(), key);
+        let copy = Copy {
+            entry,
+            stamp: self.coherence.stamp(shard, &token),
+            slots: Slots::of(own.iter().chain(&names)),
+            names: names.into(),
+            load,
+            born: now,
+            dirty: false,
+        };
+        space.l1.put(key.shared(), Arc::new(copy));
+        Ok(written)
+    }
+
+    async fn put_leased(
+        &self,
+        space: &Space,
+        key: &Key,
+        load: &LoadId,
+        token: &Token,
+        put: Put,
+    ) -> Result<(), PutError> {
+        let (entry, covering) = (space.entry(key), covering(space.name(), key));
+        let fill = Fill { entry, load: load.clone(), token: token.clone(), covering, put, leased: true };
+        match self.backend.fill(fill).await? {
+            Filled::Stored => Ok(()),
+            Filled::Refused(refusal) => {
+                space.metrics.fills_rejected.of(outcome::fill_cause(refusal)).inc();
+                Err(PutError::LeaseLost)
+            }
+        }
+    }
+
+    /// Removes: an event.
+    pub(super) async fn delete(&self, space: &Space, key: &Key) -> Result<Receipt, PutError> {
+        if space.settings.origin.is_some() {
+            return Err(PutError::Off);
+        }
+        let event = Event::hard(vec![Target::Key(space.name().clone(), key.clone())]);
+        let receipt = self.coherence.publish(event, &Terms::of(Door::Write)).await.map_err(backend_error)?;
+        space.l1.remove(key);
+        Ok(receipt)
+    }
+
+    fn envelope(&self, space: &Space, entry: &Entry, names: &[Name], now: Boot) -> Put {
+        let envelope = Envelope {
+            content: entry.content.clone(),
+            lifetime: entry.lifetime,
+            loaded_at_ms: self.coherence.server_ms(now),
+            age: Duration::ZERO,
+            loader: self.instance.clone(),
+            load_time: Duration::ZERO,
+        };
+        Put {
+            names: names.to_vec(),
+            envelope: wire::encode(&envelope, &space.settings.compression),
+            fresh: entry.lifetime.fresh,
+            kept: entry.lifetime.kept(),
+        }
+    }
+}
+
+fn backend_error(error: PublishError) -> PutError {
+    match error {
+        PublishError::Backend(error) => PutError::Backend(error),
+        // A key has no boundary to be on.
+        PublishError::NotOnBoundary(_) => PutError::LeaseLost,
+    }
+}
+
+/// What a client is handed: the load, its lineage and its token, in one text that means nothing to it.
+fn grant(load: LoadId, token: &Token) -> LeaseGrant {
+    let text = format!("{}.{}.{}", load.0, token.lineage.as_str(), token.seq);
+    LeaseGrant { token: text, load }
+}
+
+/// What a client hands back; the backend holds it against the lease it gave.
+fn granted(text: &str) -> Option<(LoadId, Token)> {
+    let mut parts = text.splitn(3, '.');
+    let load = LoadId(parts.next()?.into());
+    let lineage = LineageId::new(parts.next()?);
+    let seq = parts.next()?.parse().ok()?;
+    Some((load, Token { lineage, seq }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grant_reads_as_it_was_given_and_nothing_else_does() {
+        let token = Token { lineage: LineageId::new("ab12"), seq: 7 };
+        let given = grant(LoadId("c3".into()), &token);
+        assert_eq!(granted(&given.token), Some((LoadId("c3".into()), token)));
+        for bad in ["", "x", "a.b", "a.b.c", "a.b.-1", "a.b.7.8"] {
+            assert_eq!(granted(bad), None, "{bad}");
+        }
+    }
+}

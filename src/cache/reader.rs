@@ -1,0 +1,327 @@
+//! Reading: L1, then a seat on a load, and the rule of who may use its result.
+//!
+//! **The joiner's rule.** A request that joins a load already under way may use the result only if nothing of it was read
+//! before the request arrived, or if it is valid under a live lease now. Else it starts over. Without this rule even
+//! `wait=all` does not hold: the load may have read the origin before the invalidation.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use futures_util::future::join_all;
+use tokio::sync::Semaphore;
+
+use super::answer::{Answer, Demand, GetError, Via};
+use super::copy::Copy;
+use super::flight::Landed;
+use super::freshness::{Use, decide};
+use super::load::{Load, Purpose};
+use super::outcome::request_result;
+use super::space::Space;
+use crate::backend::{Backend, LoadId};
+use crate::clock::Boot;
+use crate::coherence::Coherence;
+use crate::coherence::core::Judgement;
+use crate::model::{Key, Shard};
+use crate::supervisor::{Stage, Supervisor};
+use crate::telemetry::labels::{LeaseWait, RefreshOutcome};
+use crate::telemetry::{By, Counter};
+
+/// How often a request joins another's load before it makes one of its own outside of all sharing.
+const JOINS_MAX: usize = 3;
+/// Refreshes under way at once in this process.
+pub(super) const REFRESHES_MAX: usize = 256;
+
+/// What reading takes.
+pub(super) struct Reader {
+    pub(super) backend: Arc<dyn Backend>,
+    pub(super) coherence: Arc<Coherence>,
+    pub(super) supervisor: Supervisor,
+    pub(super) instance: String,
+    pub(super) spaces: HashMap<String, Arc<Space>>,
+    pub(super) refreshes: Arc<Semaphore>,
+    pub(super) lease_waits: Arc<By<LeaseWait, Counter>>,
+    /// Tells this process's loads from all others.
+    pub(super) load_prefix: u64,
+    pub(super) loads: AtomicU64,
+}
+
+/// What a reader's demand means at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reached {
+    /// Copies that are valid now are new enough.
+    Yes,
+    /// They cannot be shown to be: go past them.
+    No,
+}
+
+/// One read.
+pub(super) struct Read<'a> {
+    pub(super) space: &'a Arc<Space>,
+    pub(super) key: &'a Key,
+    pub(super) demand: &'a Demand,
+    pub(super) shard: Shard,
+    pub(super) arrived: Boot,
+}
+
+/// What L1 had to say.
+pub(super) enum FromL1 {
+    /// The answer.
+    Answer(Answer),
+    /// A copy that may not be answered, or none.
+    Held(Option<Arc<Copy>>),
+}
+
+impl Reader {
+    pub(super) fn read<'a>(&self, space: &'a Arc<Space>, key: &'a Key, demand: &'a Demand) -> Read<'a> {
+        let shard = self.coherence.shard_of(space.name(), key);
+        Read { space, key, demand, shard, arrived: self.now() }
+    }
+
+    pub(super) async fn get(self: &Arc<Self>, space: &Arc<Space>, key: &Key, demand: &Demand) -> Result<Answer, GetError> {
+        let read = self.read(space, key, demand);
+        let answer = self.answer(&read).await;
+        space.metrics.answered(request_result(&answer), self.now().since(read.arrived));
+        answer
+    }
+
+    async fn answer(self: &Arc<Self>, read: &Read<'_>) -> Result<Answer, GetError> {
+        let reached = self.reached(read).await;
+        let held = if reached == Reached::Yes {
+            match self.from_l1(read) {
+                FromL1::Answer(answer) => return Ok(answer),
+                FromL1::Held(held) => held,
+            }
+        } else {
+            None
+        };
+        self.past_l1(read, reached, held).await
+    }
+
+    /// Whether copies that are valid now satisfy the demand: waits for the log where the reader names an event.
+    pub(super) async fn reached(&self, read: &Read<'_>) -> Reached {
+        if read.demand.strict {
+            let Ok(head) = self.coherence.barrier(read.shard).await else { return Reached::No };
+            if self.coherence.stamp(read.shard, &head).is_none()
+                || !self.coherence.reach(read.shard, head.seq).await
+            {
+                return Reached::No;
+            }
+        }
+        if let Some(seq) = read.demand.min.as_ref().and_then(|id| id.seq(read.shard))
+            && !self.coherence.reach(read.shard, seq).await
+        {
+            return Reached::No;
+        }
+        Reached::Yes
+    }
+
+    /// The copy in this process, judged.
+    pub(super) fn from_l1(self: &Arc<Self>, read: &Read<'_>) -> FromL1 {
+        let Some(copy) = read.space.l1.get(read.key) else { return FromL1::Held(None) };
+        let Some(judgement) = self.judge(read.space, read.shard, &copy) else { return FromL1::Held(Some(copy)) };
+        let now = self.now();
+        let (available, lifetime) = (read.space.settings.available, &copy.entry.lifetime);
+        let via = match decide(judgement, copy.age(now), lifetime, read.demand, available) {
+            Use::Fresh | Use::Unproven if copy.dirty => Via::PendingWrite,
+            Use::Fresh | Use::Unproven => Via::L1,
+            Use::Stale => {
+                self.refresh(read.space, read.key, &copy);
+                Via::Stale
+            }
+            Use::OnError | Use::No => return FromL1::Held(Some(copy)),
+        };
+        FromL1::Answer(Answer {
+            entry: Arc::clone(&copy.entry),
+            age: copy.age(now),
+            via,
+            detached: !judgement.leased,
+        })
+    }
+
+    async fn past_l1(
+        self: &Arc<Self>,
+        read: &Read<'_>,
+        reached: Reached,
+        held: Option<Arc<Copy>>,
+    ) -> Result<Answer, GetError> {
+        if read.demand.only_if_cached {
+            return self.only_cached(read, held).await;
+        }
+        if read.space.settings.origin.is_none() {
+            return self.aside(read, held).await;
+        }
+        let afresh = reached == Reached::No || read.demand.no_cache || read.demand.max_age.is_some();
+        let purpose = if afresh { Purpose::Afresh } else { Purpose::Miss };
+        for _ in 0..JOINS_MAX {
+            let load = || self.load(read.space, read.key, purpose, held.clone()).run();
+            let seat = read.space.flights.board(&self.supervisor, read.key.shared(), load);
+            let mine = seat.mine;
+            let landed = seat.landed().await?;
+            if mine {
+                return Ok(self.landed(read, &landed, landed.via));
+            }
+            if self.joiner_may_use(read, purpose, &landed) {
+                let via = if matches!(landed.via, Via::Origin { .. }) { Via::Collapsed } else { landed.via };
+                return Ok(self.landed(read, &landed, via));
+            }
+            self.coherence.count_joiner_retry();
+        }
+        let landed = self.load(read.space, read.key, purpose, held).run().await?;
+        Ok(self.landed(read, &landed, landed.via))
+    }
+
+    fn joiner_may_use(&self, read: &Read<'_>, purpose: Purpose, landed: &Landed) -> bool {
+        let loaded = matches!(landed.via, Via::Origin { .. } | Via::TooLarge | Via::Bypass);
+        if read.arrived <= landed.read_began {
+            return loaded || purpose == Purpose::Miss;
+        }
+        let allowed = |used| match used {
+            Use::Fresh => true,
+            Use::Stale | Use::OnError => landed.via == Via::Stale,
+            Use::Unproven | Use::No => false,
+        };
+        purpose == Purpose::Miss
+            && self.judge(read.space, read.shard, &landed.copy).is_some_and(|judgement| {
+                let (age, lifetime) = (landed.copy.age(self.now()), &landed.copy.entry.lifetime);
+                allowed(decide(judgement, age, lifetime, read.demand, false))
+            })
+    }
+
+    fn landed(&self, read: &Read<'_>, landed: &Landed, via: Via) -> Answer {
+        let detached = !self.coherence.leased(read.shard, read.space.settings.max_staleness);
+        let Landed { copy, .. } = landed;
+        Answer { entry: Arc::clone(&copy.entry), age: copy.age(self.now()), via, detached }
+    }
+
+    /// L2 without a claim, and never the origin.
+    async fn only_cached(self: &Arc<Self>, read: &Read<'_>, held: Option<Arc<Copy>>) -> Result<Answer, GetError> {
+        let found = self.load(read.space, read.key, Purpose::Miss, held).look().await;
+        let (landed, standing) = found.ok_or(GetError::NotCached)?;
+        let (age, lifetime) = (landed.copy.age(self.now()), landed.copy.entry.lifetime);
+        let judgement = Judgement { leased: true, standing };
+        match decide(judgement, age, &lifetime, read.demand, false) {
+            Use::Fresh | Use::Stale => Ok(self.landed(read, &landed, landed.via)),
+            Use::Unproven | Use::OnError | Use::No => Err(GetError::NotCached),
+        }
+    }
+
+    /// Has a copy loaded anew while it is being answered: once per key, and only so many at a time.
+    fn refresh(self: &Arc<Self>, space: &Arc<Space>, key: &Key, held: &Arc<Copy>) {
+        let Ok(permit) = Arc::clone(&self.refreshes).try_acquire_owned() else {
+            space.metrics.refreshes.of(RefreshOutcome::Dropped).inc();
+            return;
+        };
+        if space.settings.origin.is_none() {
+            return;
+        }
+        let load = || {
+            let load = self.load(space, key, Purpose::Refresh, Some(Arc::clone(held)));
+            async move {
+                let outcome = load.run().await;
+                drop(permit);
+                outcome
+            }
+        };
+        drop(space.flights.board(&self.supervisor, key.shared(), load));
+    }
+
+    /// What a copy may be used for; `None` without a stamp, for then nothing is known.
+    pub(super) fn judge(&self, space: &Space, shard: Shard, copy: &Copy) -> Option<Judgement> {
+        let stamp = copy.stamp?;
+        Some(self.coherence.judge(shard, stamp, &copy.slots, space.settings.max_staleness))
+    }
+
+    pub(super) fn load(
+        self: &Arc<Self>,
+        space: &Arc<Space>,
+        key: &Key,
+        purpose: Purpose,
+        held: Option<Arc<Copy>>,
+    ) -> Load {
+        let (reader, space, key) = (Arc::clone(self), Arc::clone(space), key.clone());
+        Load { reader, space, key, purpose, held, load: self.load_id() }
+    }
+
+    pub(super) fn load_id(&self) -> LoadId {
+        LoadId(format!("{:016x}{:x}", self.load_prefix, self.loads.fetch_add(1, Relaxed)).into())
+    }
+
+    /// Every key: L1, then one plain round trip to L2 for all the rest, then loads side by side.
+    pub(super) async fn get_many(
+        self: &Arc<Self>,
+        space: &Arc<Space>,
+        keys: &[Key],
+        demand: &Demand,
+    ) -> Vec<Result<Answer, GetError>> {
+        let reads: Vec<Read<'_>> = keys.iter().map(|key| self.read(space, key, demand)).collect();
+        let reached = join_all(reads.iter().map(|read| self.reached(read))).await;
+        let mut answers: Vec<Option<Result<Answer, GetError>>> = Vec::with_capacity(reads.len());
+        let mut asked = Vec::new();
+        let mut held = HashMap::new();
+        for (place, (read, reached)) in reads.iter().zip(&reached).enumerate() {
+            answers.push(None);
+            if *reached == Reached::No {
+                continue;
+            }
+            match self.from_l1(read) {
+                FromL1::Answer(answer) => answers[place] = Some(Ok(answer)),
+                FromL1::Held(copy) => {
+                    held.insert(place, copy);
+                    asked.push(place);
+                }
+            }
+        }
+        self.peek_many(&reads, &asked, demand, &mut answers).await;
+        let rest = answers.iter().enumerate().filter(|(_, it)| it.is_none()).map(|(place, _)| place);
+        let rest: Vec<usize> = rest.collect();
+        let loads = rest.iter().map(|place| {
+            let held = held.get(place).cloned().flatten();
+            self.past_l1(&reads[*place], reached[*place], held)
+        });
+        let loaded = join_all(loads).await;
+        for (place, answer) in rest.into_iter().zip(loaded) {
+            answers[place] = Some(answer);
+        }
+        let answers = answers.into_iter().map(|it| it.unwrap_or(Err(GetError::NotCached)));
+        let answers: Vec<_> = answers.collect();
+        for (read, answer) in reads.iter().zip(&answers) {
+            space.metrics.answered(request_result(answer), self.now().since(read.arrived));
+        }
+        answers
+    }
+
+    async fn peek_many(
+        self: &Arc<Self>,
+        reads: &[Read<'_>],
+        asked: &[usize],
+        demand: &Demand,
+        answers: &mut [Option<Result<Answer, GetError>>],
+    ) {
+        if asked.is_empty() || demand.no_cache || demand.max_age.is_some() {
+            return;
+        }
+        let read_began = self.now();
+        let entries: Vec<_> = asked.iter().map(|place| reads[*place].space.entry(reads[*place].key)).collect();
+        let Ok(found) = self.backend.peek(&entries).await else { return };
+        for (place, stored) in asked.iter().zip(found) {
+            let read = &reads[*place];
+            let load = self.load(read.space, read.key, Purpose::Miss, None);
+            if let Some(landed) = stored.and_then(|stored| load.peeked(&stored, read_began)) {
+                answers[*place] = Some(Ok(self.landed(read, &landed, landed.via)));
+            }
+        }
+    }
+
+    pub(super) fn count_wait(&self, outcome: LeaseWait) {
+        self.lease_waits.of(outcome).inc();
+    }
+
+    pub(super) fn count_false_stale(&self) {
+        self.coherence.count_false_stale();
+    }
+
+    pub(super) fn now(&self) -> Boot {
+        self.coherence.clock().now()
+    }
+}
