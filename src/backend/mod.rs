@@ -3,6 +3,9 @@
 //!
 //! Every operation of one shard that says "one step" is atomic: nothing of another caller happens within it.
 
+pub mod memory;
+pub mod wire;
+
 use std::sync::Arc;
 use std::time::Duration;
 

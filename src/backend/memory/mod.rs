@@ -1,0 +1,202 @@
+//! The backend of a single process: for the demo, for an instance without Valkey, for tests with a paused clock.
+//! Several instances in one process join one [`Store`].
+
+mod connection;
+mod expiring;
+mod inbox;
+mod shard;
+mod store;
+mod watermarks;
+
+pub use shard::{Limits, ShardState};
+pub use store::Store;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use self::connection::Connection;
+use super::{
+    Backend, BackendError, Beat, EntryId, Fill, Filled, Found, Head, InboxEntry, LinkState, LoadId, Logged,
+    Lookup, Member, Publication, Published, Signal, Stored, Subscription, Token,
+};
+use crate::model::{Seq, Shard, ShardCount};
+
+/// One instance's handle of a store.
+#[derive(Debug)]
+pub struct Memory {
+    store: Arc<Store>,
+    connection: Connection,
+}
+
+impl Memory {
+    /// Another instance of `store`, connected.
+    pub fn join(store: &Arc<Store>) -> Self {
+        Self { store: Arc::clone(store), connection: Connection::new() }
+    }
+
+    /// For tests and simulation: cuts this instance off, or mends that. While it is cut every operation fails as
+    /// [`BackendError::Unavailable`]; its subscriptions end at once, with whatever they had not yet handed out.
+    pub fn cut(&self, cut: bool) {
+        self.connection.cut(cut);
+    }
+
+    fn step<T>(&self, shard: Shard, step: impl FnOnce(&mut ShardState, u64) -> T) -> Result<T, BackendError> {
+        self.connection.alive()?;
+        self.store.step(shard, step)
+    }
+}
+
+#[async_trait]
+impl Backend for Memory {
+    fn shards(&self) -> ShardCount {
+        self.store.count()
+    }
+
+    fn link(&self) -> watch::Receiver<LinkState> {
+        self.connection.link()
+    }
+
+    async fn keep_connected(&self, stop: CancellationToken) -> Result<(), BackendError> {
+        let mut link = self.connection.link();
+        let keep = async {
+            loop {
+                self.connection.make();
+                if link.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        stop.run_until_cancelled(keep).await;
+        Ok(())
+    }
+
+    fn distrust(&self, why: &str) {
+        self.connection.down(why);
+    }
+
+    async fn peek(&self, entries: &[EntryId]) -> Result<Vec<Option<Stored>>, BackendError> {
+        let peek = |entry| self.step(self.store.shard_of(entry), |state, now| state.peek(now, entry));
+        entries.iter().map(peek).collect()
+    }
+
+    async fn lookup(&self, lookup: Lookup) -> Result<Found, BackendError> {
+        self.step(self.store.shard_of(&lookup.entry), |state, now| state.lookup(now, &lookup))
+    }
+
+    async fn fill(&self, fill: Fill) -> Result<Filled, BackendError> {
+        self.step(self.store.shard_of(&fill.entry), |state, now| state.fill(now, fill))
+    }
+
+    async fn release(&self, entry: &EntryId, load: &LoadId) -> Result<(), BackendError> {
+        self.step(self.store.shard_of(entry), |state, now| state.release(now, entry, load))
+    }
+
+    async fn publish(&self, shard: Shard, publication: Publication) -> Result<Published, BackendError> {
+        let value = publication.value.iter().map(|(entry, ..)| entry);
+        if let Some(stray) =
+            publication.entries.iter().chain(value).find(|entry| self.store.shard_of(entry) != shard)
+        {
+            let EntryId { namespace, key, .. } = stray;
+            return Err(BackendError::Refused(format!("{namespace}/{key} is not in shard {}", shard.0)));
+        }
+        self.step(shard, |state, now| state.publish(now, publication))
+    }
+
+    async fn beat(&self, shard: Shard, beat: Beat) -> Result<Head, BackendError> {
+        self.step(shard, |state, now| state.beat(now, beat))
+    }
+
+    async fn confirm(&self, shard: Shard, instance: &str, cursor: Seq) -> Result<(), BackendError> {
+        self.step(shard, |state, _| state.confirm(instance, cursor))
+    }
+
+    async fn head(&self, shard: Shard) -> Result<Token, BackendError> {
+        self.step(shard, ShardState::head)
+    }
+
+    async fn read_log(&self, shard: Shard, after: Seq, max: usize) -> Result<Vec<Logged>, BackendError> {
+        self.step(shard, |state, _| state.read_log(after, max))
+    }
+
+    async fn members(&self, shard: Shard) -> Result<Vec<Member>, BackendError> {
+        self.step(shard, |state, _| state.members())
+    }
+
+    async fn forget(&self, shard: Shard, instance: &str, beats: Option<u64>) -> Result<(), BackendError> {
+        self.step(shard, |state, _| state.forget(instance, beats))
+    }
+
+    async fn subscribe(&self) -> Result<Box<dyn Subscription>, BackendError> {
+        let alive = self.connection.alive()?;
+        Ok(Box::new(Listener { alive, signals: self.store.signals() }))
+    }
+
+    async fn inbox(
+        &self,
+        _consumer: &str,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<InboxEntry>, BackendError> {
+        let alive = self.connection.alive()?;
+        let first = async {
+            loop {
+                // Registered before the look, so that no arrival falls between the two.
+                let mut arrived = std::pin::pin!(self.store.arrived.notified());
+                arrived.as_mut().enable();
+                let taken = self.store.with_inbox(|inbox, now| inbox.take(now, max));
+                if !taken.is_empty() || max == 0 {
+                    return taken;
+                }
+                arrived.await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = alive.cancelled() => Err(BackendError::Unavailable("the connection ended".to_owned())),
+            taken = tokio::time::timeout(wait, first) => Ok(taken.unwrap_or_default()),
+        }
+    }
+
+    async fn inbox_adopt(
+        &self,
+        _consumer: &str,
+        max: usize,
+        idle: Duration,
+    ) -> Result<Vec<InboxEntry>, BackendError> {
+        self.connection.alive()?;
+        Ok(self.store.with_inbox(|inbox, now| inbox.adopt(now, max, idle)))
+    }
+
+    async fn inbox_done(&self, ids: &[String]) -> Result<(), BackendError> {
+        self.connection.alive()?;
+        self.store.with_inbox(|inbox, _| inbox.done(ids));
+        Ok(())
+    }
+}
+
+struct Listener {
+    alive: CancellationToken,
+    signals: broadcast::Receiver<Arc<Signal>>,
+}
+
+#[async_trait]
+impl Subscription for Listener {
+    async fn next(&mut self) -> Option<Signal> {
+        let received = tokio::select! {
+            biased;
+            () = self.alive.cancelled() => return None,
+            received = self.signals.recv() => received,
+        };
+        match received {
+            Ok(signal) => Some(Arc::unwrap_or_clone(signal)),
+            Err(RecvError::Lagged(_)) => Some(Signal::Lost),
+            Err(RecvError::Closed) => None,
+        }
+    }
+}

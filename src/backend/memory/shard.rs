@@ -1,0 +1,390 @@
+//! Every decision over one shard's state: no I/O, no clock, no lock. What the scripts of the Valkey backend are
+//! checked against.
+//!
+//! Each method is one step at `now`, in milliseconds since 1970. What a step announces waits in
+//! [`ShardState::announcements`].
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use super::expiring::{Expiring, FOREVER};
+use super::watermarks::Watermarks;
+use crate::backend::{
+    Beat, Claim, EntryId, Fill, FillRefusal, Filled, Found, Head, LoadId, Logged, Lookup, Member,
+    Publication, Published, Put, Signal, Stored, Token,
+};
+use crate::model::{Event, Hardness, Key, LineageId, Name, Namespace, Nonce, Seq, Shard, Target, widen};
+
+/// How long a `request_id` is remembered, in milliseconds.
+const REQUEST_MS: u64 = 60_000;
+/// Most `request_id`s remembered; beyond it the oldest go.
+const REQUESTS_MAX: usize = 100_000;
+/// Most leases; beyond it the soonest to end are lost, as if they had expired.
+const LEASES_MAX: usize = 1_000_000;
+/// What an entry takes beside its bytes, roughly.
+const ENTRY_OVERHEAD: usize = 512;
+
+/// What bounds a store's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Events kept in each shard's log.
+    pub log_max_events: usize,
+    /// Names remembered per generation and shard. An event's names stay together, so a generation may exceed it by
+    /// those of one event.
+    pub watermarks_max: usize,
+    /// Bytes that entries may take, over all shards. Beyond it the soonest to expire go first.
+    pub entry_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { log_max_events: 200_000, watermarks_max: 500_000, entry_bytes_max: 256 << 20 }
+    }
+}
+
+/// One shard.
+#[derive(Debug)]
+pub struct ShardState {
+    shard: Shard,
+    limits: Limits,
+    ids: Ids,
+    /// The current lineage, and the last event's nonce. Begun by the first step that needs it.
+    lineage: Option<(LineageId, Nonce)>,
+    seq: Seq,
+    marks: Watermarks,
+    log: VecDeque<Logged>,
+    requests: Expiring<String, Token>,
+    entries: Expiring<Place, Kept>,
+    /// Per key, not per entry: an event names keys and does not know versions.
+    leases: Expiring<(Namespace, Key), Lease>,
+    /// As many as instances have joined and not been forgotten.
+    members: BTreeMap<String, Member>,
+    announcements: Vec<Signal>,
+}
+
+type Place = (Namespace, u32, Key);
+
+#[derive(Debug)]
+struct Kept {
+    stored: Stored,
+    fresh_until: u64,
+}
+
+#[derive(Debug)]
+struct Lease {
+    load: LoadId,
+    lineage: LineageId,
+    /// Somebody was told that it is taken.
+    wanted: bool,
+}
+
+/// What an entry is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Dirty,
+    Fresh,
+    Stale,
+    Void,
+}
+
+impl ShardState {
+    /// An empty shard. Of shards with the same `seed`, none should ever meet another.
+    pub fn new(shard: Shard, limits: Limits, seed: u64) -> Self {
+        Self {
+            shard,
+            limits,
+            ids: Ids(seed),
+            lineage: None,
+            seq: 0,
+            marks: Watermarks::default(),
+            log: VecDeque::new(),
+            requests: Expiring::new(REQUESTS_MAX),
+            entries: Expiring::new(limits.entry_bytes_max),
+            leases: Expiring::new(LEASES_MAX),
+            members: BTreeMap::new(),
+            announcements: Vec::new(),
+        }
+    }
+
+    /// Loses everything, like FLUSHALL; only the counter is kept, as the least that the next lineage starts above.
+    pub fn flush(&mut self) {
+        *self = Self { seq: self.seq, ..Self::new(self.shard, self.limits, self.ids.0) };
+    }
+
+    /// What the steps so far have to announce, in order.
+    pub fn announcements(&mut self) -> Vec<Signal> {
+        std::mem::take(&mut self.announcements)
+    }
+
+    /// See [`crate::backend::Backend::peek`].
+    pub fn peek(&self, now: u64, entry: &EntryId) -> Option<Stored> {
+        self.entries.get(now, &place(entry)).map(|item| item.value.stored.clone())
+    }
+
+    /// See [`crate::backend::Backend::lookup`].
+    pub fn lookup(&mut self, now: u64, lookup: &Lookup) -> Found {
+        let head = self.token(now, 0);
+        let mut stale = None;
+        if let Some(item) = self.entries.get(now, &place(&lookup.entry)) {
+            let stored = &item.value.stored;
+            let even_if_fresh = lookup.claim.as_ref().is_some_and(|claim| claim.even_if_fresh);
+            match self.standing(now, &head.lineage, &item.value, &lookup.covering) {
+                Standing::Fresh if even_if_fresh => {}
+                Standing::Fresh if lookup.have.as_ref() == Some(&stored.load) => {
+                    return Found::NotModified(head);
+                }
+                Standing::Fresh | Standing::Dirty => {
+                    return Found::Fresh(Stored { token: head, ..stored.clone() });
+                }
+                Standing::Stale => stale = Some(stored.clone()),
+                Standing::Void => {}
+            }
+        }
+        match &lookup.claim {
+            None => Found::Nothing { stale },
+            Some(claim) => self.claim(now, &lookup.entry, claim, head, stale),
+        }
+    }
+
+    /// See [`crate::backend::Backend::fill`].
+    pub fn fill(&mut self, now: u64, fill: Fill) -> Filled {
+        let current = self.token(now, 0).lineage;
+        if !self.end_lease(now, &fill.entry, &fill.load) {
+            return Filled::Refused(FillRefusal::LeaseLost);
+        }
+        if fill.token.lineage != current {
+            return Filled::Refused(FillRefusal::Lineage);
+        }
+        let named = |hardness| {
+            let names = fill.covering.iter().chain(&fill.put.names);
+            self.marks.named_since(hardness, fill.token.seq, names)
+        };
+        if named(Hardness::Hard) || named(Hardness::Soft) {
+            return Filled::Refused(FillRefusal::Stale);
+        }
+        if self.is_dirty(now, &fill.entry) {
+            return Filled::Refused(FillRefusal::Dirty);
+        }
+        self.store(now, &fill.entry, fill.load, fill.token, fill.put);
+        Filled::Stored
+    }
+
+    /// See [`crate::backend::Backend::release`].
+    pub fn release(&mut self, now: u64, entry: &EntryId, load: &LoadId) {
+        self.end_lease(now, entry, load);
+    }
+
+    /// See [`crate::backend::Backend::publish`].
+    pub fn publish(&mut self, now: u64, publication: Publication) -> Published {
+        let Publication { event, entries, confirm, value, known } = publication;
+        let mut token = self.token(now, known);
+        let members = self.members();
+        if let Some(id) = &event.request_id
+            && let Some(first) = self.requests.get(now, id)
+        {
+            return Published { token: first.value.clone(), repeated: true, members };
+        }
+        self.seq = self.seq.saturating_add(1);
+        token.seq = self.seq;
+        if let Some(id) = &event.request_id {
+            let until = now.saturating_add(REQUEST_MS);
+            self.requests.insert(now, id.clone(), (token.clone(), until), 1);
+        }
+        self.mark(&event);
+        self.append(now, event.clone(), confirm);
+        for target in &event.targets {
+            if let Target::Key(namespace, key) = target {
+                self.void_lease(now, namespace, key);
+            }
+        }
+        if event.hardness == Hardness::Hard {
+            for entry in entries {
+                // A pending write is newer than whatever the event is about.
+                if !self.is_dirty(now, &entry) {
+                    self.entries.remove(&place(&entry));
+                }
+            }
+        }
+        if let Some((entry, load, put)) = value {
+            self.store(now, &entry, load, token.clone(), put);
+        }
+        Published { token, repeated: false, members }
+    }
+
+    /// See [`crate::backend::Backend::beat`].
+    pub fn beat(&mut self, now: u64, beat: Beat) -> Head {
+        self.members.insert(beat.member.instance.clone(), beat.member);
+        let (lineage, nonce) = self.lineage(now, beat.known).clone();
+        Head { token: Token { lineage, seq: self.seq }, nonce, time_ms: now }
+    }
+
+    /// See [`crate::backend::Backend::confirm`]. A cursor never goes back; a member that is not known stays unknown.
+    pub fn confirm(&mut self, instance: &str, cursor: Seq) {
+        if let Some(member) = self.members.get_mut(instance) {
+            member.cursor = member.cursor.max(cursor);
+        }
+        let confirmed = Signal::Confirmed { shard: self.shard, instance: instance.to_owned(), cursor };
+        self.announcements.push(confirmed);
+    }
+
+    /// See [`crate::backend::Backend::head`].
+    pub fn head(&mut self, now: u64) -> Token {
+        self.token(now, 0)
+    }
+
+    /// See [`crate::backend::Backend::read_log`].
+    pub fn read_log(&self, after: Seq, max: usize) -> Vec<Logged> {
+        let from = self.log.partition_point(|logged| logged.seq <= after);
+        self.log.iter().skip(from).take(max).cloned().collect()
+    }
+
+    /// See [`crate::backend::Backend::members`].
+    pub fn members(&self) -> Vec<Member> {
+        self.members.values().cloned().collect()
+    }
+
+    /// See [`crate::backend::Backend::forget`].
+    pub fn forget(&mut self, instance: &str, beats: Option<u64>) {
+        let alive = |member: &Member| beats.is_some_and(|beats| beats < member.beats);
+        if !self.members.get(instance).is_some_and(alive) {
+            self.members.remove(instance);
+        }
+    }
+
+    /// The lineage, begun above everything known where there is none.
+    fn lineage(&mut self, now: u64, known: Seq) -> &mut (LineageId, Nonce) {
+        self.lineage.get_or_insert_with(|| {
+            self.seq = now.saturating_mul(128).max(known.saturating_add(1)).max(self.seq.saturating_add(1));
+            (LineageId::new(&self.ids.next()), Nonce::new(&self.ids.next()))
+        })
+    }
+
+    fn token(&mut self, now: u64, known: Seq) -> Token {
+        let lineage = self.lineage(now, known).0.clone();
+        Token { lineage, seq: self.seq }
+    }
+
+    fn standing(&self, now: u64, current: &LineageId, kept: &Kept, covering: &[Name]) -> Standing {
+        let Stored { token, names, dirty, .. } = &kept.stored;
+        let named =
+            |hardness| self.marks.named_since(hardness, token.seq, covering.iter().chain(names.iter()));
+        if dirty.is_some() {
+            Standing::Dirty
+        } else if token.lineage != *current || named(Hardness::Hard) {
+            Standing::Void
+        } else if kept.fresh_until <= now || named(Hardness::Soft) {
+            Standing::Stale
+        } else {
+            Standing::Fresh
+        }
+    }
+
+    fn claim(
+        &mut self,
+        now: u64,
+        entry: &EntryId,
+        claim: &Claim,
+        token: Token,
+        stale: Option<Stored>,
+    ) -> Found {
+        let key = (entry.namespace.clone(), entry.key.clone());
+        if let Some(taken) = self.leases.get_mut(now, &key)
+            && taken.value.lineage == token.lineage
+        {
+            taken.value.wanted = true;
+            return Found::Busy { left: Duration::from_millis(taken.until - now), stale };
+        }
+        let lease = Lease { load: claim.load.clone(), lineage: token.lineage.clone(), wanted: false };
+        self.leases.insert(now, key, (lease, after(now, claim.lease)), 1);
+        Found::Leased { token, stale }
+    }
+
+    /// Ends the lease if it is the load's, and says whether it was.
+    fn end_lease(&mut self, now: u64, entry: &EntryId, load: &LoadId) -> bool {
+        let key = (entry.namespace.clone(), entry.key.clone());
+        let mine = self.leases.get(now, &key).is_some_and(|lease| lease.value.load == *load);
+        if mine {
+            self.void_lease(now, &entry.namespace, &entry.key);
+        }
+        mine
+    }
+
+    fn void_lease(&mut self, now: u64, namespace: &Namespace, key: &Key) {
+        let place = (namespace.clone(), key.clone());
+        let wanted = self.leases.get(now, &place).is_some_and(|lease| lease.value.wanted);
+        self.leases.remove(&place);
+        if wanted {
+            self.announcements.push(Signal::Wake { namespace: namespace.clone(), key: key.clone() });
+        }
+    }
+
+    fn mark(&mut self, event: &Event) {
+        for target in &event.targets {
+            let name = match target {
+                Target::Key(namespace, key) => Name::key(namespace, key),
+                Target::Prefix(namespace, prefix) => widen(prefix)
+                    .map_or_else(|| Name::namespace(namespace), |prefix| Name::prefix(namespace, prefix)),
+                Target::Namespace(namespace) => Name::namespace(namespace),
+                Target::Tag(tag) => Name::tag(tag),
+                Target::All => {
+                    self.marks.mark_all(event.hardness, self.seq);
+                    continue;
+                }
+            };
+            self.marks.mark(event.hardness, name, self.seq);
+        }
+        self.marks.rotate(self.limits.watermarks_max, self.seq);
+    }
+
+    fn append(&mut self, now: u64, event: Event, confirm: bool) {
+        let nonce = Nonce::new(&self.ids.next());
+        let (lineage, last) = self.lineage(now, 0);
+        let lineage = lineage.clone();
+        let previous = std::mem::replace(last, nonce.clone());
+        let logged = Logged { seq: self.seq, previous, nonce, event, confirm, at_ms: now };
+        self.log.push_back(logged.clone());
+        while self.limits.log_max_events < self.log.len() {
+            self.log.pop_front();
+        }
+        self.announcements.push(Signal::Event { shard: self.shard, lineage, logged });
+    }
+
+    fn is_dirty(&self, now: u64, entry: &EntryId) -> bool {
+        self.entries.get(now, &place(entry)).is_some_and(|item| item.value.stored.dirty.is_some())
+    }
+
+    fn store(&mut self, now: u64, entry: &EntryId, load: LoadId, token: Token, put: Put) {
+        let names = put.names.iter().map(|name| name.as_str().len()).sum::<usize>();
+        let cost = ENTRY_OVERHEAD + entry.namespace.len() + entry.key.len() + names + put.envelope.len();
+        let stored = Stored { token, names: put.names, load, envelope: put.envelope, dirty: None };
+        let kept = Kept { stored, fresh_until: after(now, put.fresh) };
+        self.entries.insert(now, place(entry), (kept, after(now, put.kept)), cost);
+    }
+}
+
+fn place(entry: &EntryId) -> Place {
+    (entry.namespace.clone(), entry.version, entry.key.clone())
+}
+
+/// The millisecond `by` after `now`, short of [`FOREVER`].
+fn after(now: u64, by: Duration) -> u64 {
+    let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+    now.saturating_add(by).min(FOREVER - 1)
+}
+
+/// Ids of 16 hexadecimal digits, none twice: `SplitMix64`, whose every state gives another number.
+#[derive(Debug)]
+struct Ids(u64);
+
+impl Ids {
+    fn next(&mut self) -> String {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        format!("{:016x}", mixed ^ (mixed >> 31))
+    }
+}
+
+#[cfg(test)]
+#[path = "shard_tests.rs"]
+mod tests;

@@ -1,0 +1,108 @@
+//! What the instances of one process share: the shards, the inbox, the time, and who listens.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::{Notify, broadcast};
+
+use super::inbox::Inbox;
+use super::shard::{Limits, ShardState};
+use crate::backend::{BackendError, EntryId, Signal};
+use crate::clock::{Boot, Clock};
+use crate::model::{Shard, ShardCount};
+
+/// Signals a subscriber may lag behind before it hears [`Signal::Lost`].
+const SIGNALS_MAX: usize = 65_536;
+
+/// The shared part. It lives as long as anybody holds it and is lost with the process.
+#[derive(Debug)]
+pub struct Store {
+    count: ShardCount,
+    shards: Vec<Mutex<ShardState>>,
+    inbox: Mutex<Inbox>,
+    /// An inbox entry came.
+    pub(super) arrived: Notify,
+    signals: broadcast::Sender<Arc<Signal>>,
+    clock: Clock,
+    started: Boot,
+    epoch_ms: u64,
+}
+
+impl Store {
+    /// An empty store whose time is now `epoch_ms`, in milliseconds since 1970, and goes on with `clock`.
+    pub fn new(shards: ShardCount, limits: Limits, clock: Clock, epoch_ms: u64) -> Arc<Self> {
+        let share = limits.entry_bytes_max / usize::from(shards.get());
+        let limits = Limits { entry_bytes_max: share, ..limits };
+        let states = shards.all().map(|shard| Mutex::new(ShardState::new(shard, limits, rand::random())));
+        Arc::new(Self {
+            count: shards,
+            shards: states.collect(),
+            inbox: Mutex::default(),
+            arrived: Notify::new(),
+            signals: broadcast::channel(SIGNALS_MAX).0,
+            started: clock.now(),
+            clock,
+            epoch_ms,
+        })
+    }
+
+    /// Loses everything, like FLUSHALL. Nobody is told.
+    pub fn flush_all(&self) {
+        for state in &self.shards {
+            state.lock().unwrap_or_else(PoisonError::into_inner).flush();
+        }
+        self.with_inbox(|inbox, _| *inbox = Inbox::default());
+    }
+
+    /// Appends to the inbox stream, as other systems do, and says under which id.
+    pub fn inbox_add(&self, fields: Vec<(Bytes, Bytes)>) -> Result<String, BackendError> {
+        let id = self.with_inbox(|inbox, now| inbox.add(now, fields));
+        self.arrived.notify_waiters();
+        id.ok_or_else(|| BackendError::Refused("the inbox is full".to_owned()))
+    }
+
+    /// Publishes on the inbox channel, as other systems do, and says how many hear it.
+    pub fn inbox_publish(&self, message: Bytes) -> usize {
+        self.signals.send(Arc::new(Signal::Inbox(message))).unwrap_or(0)
+    }
+
+    pub(super) fn count(&self) -> ShardCount {
+        self.count
+    }
+
+    pub(super) fn shard_of(&self, entry: &EntryId) -> Shard {
+        self.count.of(&entry.namespace, &entry.key)
+    }
+
+    pub(super) fn signals(&self) -> broadcast::Receiver<Arc<Signal>> {
+        self.signals.subscribe()
+    }
+
+    /// One step. What it announces is sent before another step begins, so that signals keep the order of the log.
+    pub(super) fn step<T>(
+        &self,
+        shard: Shard,
+        step: impl FnOnce(&mut ShardState, u64) -> T,
+    ) -> Result<T, BackendError> {
+        let state = self.shards.get(usize::from(shard.0)).ok_or_else(|| {
+            BackendError::Refused(format!("there is no shard {} of {}", shard.0, self.count.get()))
+        })?;
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = step(&mut state, self.now_ms());
+        for signal in state.announcements() {
+            // It fails only where nobody listens.
+            self.signals.send(Arc::new(signal)).ok();
+        }
+        Ok(result)
+    }
+
+    pub(super) fn with_inbox<T>(&self, step: impl FnOnce(&mut Inbox, u64) -> T) -> T {
+        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        step(&mut inbox, self.now_ms())
+    }
+
+    fn now_ms(&self) -> u64 {
+        let passed = self.clock.now().since(self.started).as_millis();
+        self.epoch_ms.saturating_add(u64::try_from(passed).unwrap_or(u64::MAX))
+    }
+}
