@@ -7,7 +7,7 @@ pub use answer::{Answer, Demand, Entry, GetError, LeaseGrant, PutError, Via};
 use std::collections::BTreeMap;
 
 use crate::coherence::Receipt;
-use crate::model::{Key, Lifetime, Tag, Value};
+use crate::model::{Key, Stated, Tag, Value};
 
 /// A write to the cache alone (`origin.kind = "none"`).
 #[derive(Clone, Debug, Default)]
@@ -17,7 +17,7 @@ pub struct Write {
     /// Tags it carries, beside those of the namespace.
     pub tags: Vec<Tag>,
     /// Its own times, where the request's `Cache-Control` sets any.
-    pub lifetime: Option<Lifetime>,
+    pub lifetime: Stated,
     /// `Coherd-Lease`: store only if nothing invalidated the key since the lease was given.
     pub lease: Option<String>,
 }
