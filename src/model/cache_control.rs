@@ -152,6 +152,7 @@ mod tests {
         CacheControl::parse([line.as_bytes()])
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "to be compared with what may be unstated")]
     fn secs(n: u64) -> Option<Duration> {
         Some(Duration::from_secs(n))
     }

@@ -126,7 +126,8 @@ mod tests {
         let defaults =
             Lifetime { fresh: seconds(1), stale_while_revalidate: seconds(2), stale_if_error: seconds(3) };
         assert_eq!(Stated::default().or(defaults), defaults);
-        let stated = Stated { fresh: Some(seconds(9)), stale_if_error: Some(Duration::ZERO), ..Stated::default() };
+        let stated =
+            Stated { fresh: Some(seconds(9)), stale_if_error: Some(Duration::ZERO), ..Stated::default() };
         let expected = Lifetime { fresh: seconds(9), stale_if_error: Duration::ZERO, ..defaults };
         assert_eq!(stated.or(defaults), expected);
         assert_eq!(stated.capped(seconds(5)).or(defaults).fresh, seconds(5));

@@ -114,7 +114,10 @@ mod tests {
         let line = format!("good,has space,{},last", "x".repeat(257));
         assert_eq!(valid(Spelling::Commas, &line), ["good", "last"]);
         assert_eq!(parse(Spelling::Commas, line.as_bytes()).len(), 4);
-        assert_eq!(valid(Spelling::Strings, r#""good", token, 7, ("inner"), "a,b", "last""#), ["good", "last"]);
+        assert_eq!(
+            valid(Spelling::Strings, r#""good", token, 7, ("inner"), "a,b", "last""#),
+            ["good", "last"]
+        );
         assert!(matches!(&parse(Spelling::Strings, b"\"open")[..], [Err(Invalid::TagList(_))]));
         assert!(matches!(&parse(Spelling::Spaces, b"\xff")[..], [Err(Invalid::Tag(_))]));
     }
