@@ -4,6 +4,7 @@ pub mod backend;
 pub mod cache;
 pub mod clock;
 pub mod coherence;
+pub mod guard;
 pub mod model;
 pub mod origin;
 pub mod supervisor;

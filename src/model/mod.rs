@@ -1,12 +1,15 @@
 //! The words of the domain: keys, tags, names, events, ids, entries. No I/O, no clock.
 
+mod cache_control;
 mod entry;
 mod event;
 mod id;
 mod name;
+pub mod tags;
 mod text;
 
-pub use entry::{Content, Lifetime, Loaded, Value};
+pub use cache_control::{CacheControl, delta_seconds};
+pub use entry::{Content, Keep, Lifetime, Loaded, Stated, Value, etag_of};
 pub use event::{Event, Hardness, Provenance, Target};
 pub use id::{LineageId, LogId, LogIdError, Nonce, Seq, Shard, ShardCount};
 pub use name::{Name, boundaries, covering, widen};

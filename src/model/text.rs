@@ -37,6 +37,9 @@ pub enum Invalid {
     /// More than 128 tags on one value.
     #[error("a value carries at most 128 tags, this one has {0}")]
     TooManyTags(usize),
+    /// A header of tags that does not read as what it is.
+    #[error("`{0}` is not a list of strings as in RFC 9875")]
+    TagList(String),
 }
 
 macro_rules! text {

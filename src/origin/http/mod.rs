@@ -1,0 +1,207 @@
+//! An HTTP origin: one `GET` a key, with retries, conditions and limits.
+
+mod answer;
+mod client;
+mod settings;
+mod target;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use backon::{BackoffBuilder, ExponentialBuilder};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use hyper::body::{Body, Incoming};
+use hyper::header::{HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH};
+use hyper::{Request, Response, Uri};
+use tokio::time::{Instant, sleep, timeout};
+use tracing::debug;
+
+pub use settings::{HttpSettings, HttpSettingsError};
+
+use self::answer::{Meaning, Reading};
+use self::client::Client;
+use self::target::Target;
+use super::gate::Gate;
+use super::{Fetched, Origin, OriginError, Validators, absent, chain, over_limit};
+use crate::guard::Bulkhead;
+use crate::model::{Content, Keep, Key, Loaded};
+
+/// The first pause before a retry; each later one is twice as long, and up to as much again is added at random.
+const PAUSE_MIN: Duration = Duration::from_millis(25);
+/// The longest pause before the random part.
+const PAUSE_MAX: Duration = Duration::from_millis(500);
+/// How much of a body that nobody wants is read so that its connection can be used again, and for how long.
+const DRAIN_BYTES_MAX: usize = 64 << 10;
+const DRAIN_TIME_MAX: Duration = Duration::from_millis(50);
+
+/// An origin behind HTTP/1.1, with or without TLS (Mozilla's root certificates).
+///
+/// Values are asked for as they are (`Accept-Encoding: identity`); an answer with another `Content-Encoding` is a
+/// failure. `Vary` is ignored, for every instance asks alike, except for `*`.
+pub struct HttpOrigin {
+    client: Client,
+    target: Target,
+    headers: HeaderMap,
+    gate: Gate,
+    retries: usize,
+    reading: Reading,
+}
+
+/// Why one attempt brought nothing.
+struct Failure {
+    error: OriginError,
+    /// Another attempt may bring something.
+    temporary: bool,
+}
+
+impl HttpOrigin {
+    /// Checks the settings; nothing is connected before the first load.
+    pub fn new(settings: &HttpSettings) -> Result<Self, HttpSettingsError> {
+        let target = Target::parse(&settings.url, &settings.namespace)?;
+        let headers = settings::headers(settings, target.authorization())?;
+        let gate = Gate::new(settings.timeout, settings.max_concurrency);
+        Ok(Self {
+            client: client::build(gate.timeout(), gate.bulkhead().size()),
+            target,
+            headers,
+            gate,
+            retries: usize::try_from(settings.retries).unwrap_or(usize::MAX),
+            reading: Reading {
+                honour: settings.honour_cache_control,
+                max_value: settings.max_value,
+                ttl_max: settings.ttl_max,
+            },
+        })
+    }
+
+    /// The concurrency limit, to be read.
+    pub fn bulkhead(&self) -> &Bulkhead {
+        self.gate.bulkhead()
+    }
+
+    async fn attempts(
+        &self,
+        key: &Key,
+        held: Option<&Validators>,
+        deadline: Instant,
+    ) -> Result<Fetched, OriginError> {
+        let Some(uri) = self.target.uri(key)? else {
+            debug!(entry.key = %key, "a key with dot segments names nothing at the origin");
+            return Ok(absent(Vec::new(), Keep::Yes));
+        };
+        let held = held.filter(|_| self.reading.honour);
+        let mut pauses = ExponentialBuilder::default()
+            .with_min_delay(PAUSE_MIN)
+            .with_max_delay(PAUSE_MAX)
+            .with_max_times(self.retries)
+            .with_jitter()
+            .build();
+        loop {
+            let failure = match self.attempt(&uri, held).await {
+                Ok(fetched) => return Ok(fetched),
+                Err(failure) => failure,
+            };
+            let pause = if failure.temporary { pauses.next() } else { None };
+            // An error that is known says more than the time-out that a pause up to the deadline would end in.
+            match pause.filter(|pause| Instant::now() + *pause < deadline) {
+                Some(pause) => {
+                    debug!(origin.authority = self.target.authority(), error = %failure.error, "load failed, trying again");
+                    sleep(pause).await;
+                }
+                None => return Err(failure.error),
+            }
+        }
+    }
+
+    async fn attempt(&self, uri: &Uri, held: Option<&Validators>) -> Result<Fetched, Failure> {
+        let (request, conditional) = self.request(uri, held);
+        let answer = self.client.request(request).await.map_err(|error| self.broken(&error))?;
+        match answer::meaning(answer.status(), conditional) {
+            Meaning::Value => self.value(answer).await,
+            Meaning::Empty => Ok(Fetched::Loaded(self.loaded(answer.headers(), Bytes::new()))),
+            Meaning::Absent => {
+                let fetched =
+                    absent(answer::tags(answer.headers()), self.reading.terms(answer.headers()).keep);
+                drain(answer.into_body()).await;
+                Ok(fetched)
+            }
+            Meaning::NotModified => {
+                let answer::Terms { lifetime, age, keep } = self.reading.terms(answer.headers());
+                Ok(Fetched::NotModified { lifetime, age, keep })
+            }
+            Meaning::Failure { temporary } => {
+                let error = OriginError::Status(answer.status().as_u16());
+                drain(answer.into_body()).await;
+                Err(Failure { error, temporary })
+            }
+        }
+    }
+
+    /// The request, and whether it is conditional.
+    fn request(&self, uri: &Uri, held: Option<&Validators>) -> (Request<Empty<Bytes>>, bool) {
+        let mut request = Request::new(Empty::new());
+        *request.uri_mut() = uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        let Some(Validators { etag, last_modified }) = held else { return (request, false) };
+        let mut conditional = false;
+        for (name, validator) in [(IF_NONE_MATCH, etag), (IF_MODIFIED_SINCE, last_modified)] {
+            // A validator that no header can hold came from no header: the copy is asked for afresh.
+            if let Some(value) = validator.as_deref().and_then(|text| HeaderValue::from_str(text).ok()) {
+                request.headers_mut().insert(name, value);
+                conditional = true;
+            }
+        }
+        (request, conditional)
+    }
+
+    async fn value(&self, answer: Response<Incoming>) -> Result<Fetched, Failure> {
+        let (head, body) = answer.into_parts();
+        if let Some(coding) = answer::foreign_coding(&head.headers) {
+            let error = OriginError::Failed(format!("content coding `{coding}` was not asked for"));
+            return Err(Failure { error, temporary: false });
+        }
+        let limit = super::passed_on_max(self.reading.max_value);
+        let too_long = || Failure { error: over_limit(limit), temporary: false };
+        if limit < usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX) {
+            return Err(too_long());
+        }
+        match Limited::new(body, limit).collect().await {
+            Ok(collected) => Ok(Fetched::Loaded(self.loaded(&head.headers, collected.to_bytes()))),
+            Err(error) if error.is::<LengthLimitError>() => Err(too_long()),
+            Err(error) => Err(self.broken(&*error)),
+        }
+    }
+
+    fn loaded(&self, headers: &HeaderMap, body: Bytes) -> Loaded {
+        let too_large = self.reading.max_value < body.len();
+        let terms = self.reading.terms(headers);
+        Loaded {
+            content: Content::Present(self.reading.value(headers, body)),
+            tags: answer::tags(headers),
+            lifetime: terms.lifetime,
+            age: terms.age,
+            keep: if too_large { Keep::TooLarge } else { terms.keep },
+        }
+    }
+
+    /// No connection, or it broke. The message names host and port only: paths and queries may hold secrets.
+    fn broken(&self, error: &(dyn std::error::Error + 'static)) -> Failure {
+        let error = OriginError::Failed(format!("{}: {}", self.target.authority(), chain(error)));
+        Failure { error, temporary: true }
+    }
+}
+
+#[async_trait]
+impl Origin for HttpOrigin {
+    async fn load(&self, key: &Key, held: Option<&Validators>) -> Result<Fetched, OriginError> {
+        self.gate.pass(async |deadline| self.attempts(key, held, deadline).await).await
+    }
+}
+
+/// Reads the rest of a short answer, so that its connection goes back to the pool; a longer one is closed.
+async fn drain(body: Incoming) {
+    let _either_way = timeout(DRAIN_TIME_MAX, Limited::new(body, DRAIN_BYTES_MAX).collect()).await.is_ok();
+}
