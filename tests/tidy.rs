@@ -49,8 +49,15 @@ const HOMES: [(&str, &[&str]); 10] = [
 ];
 
 /// `model` has no clock and does no I/O.
-const NEVER_IN_MODEL: [&str; 7] =
-    ["tokio", "tokio_util", "std::fs", "std::net", "std::process", "std::time::Instant", "std::time::SystemTime"];
+const NEVER_IN_MODEL: [&str; 7] = [
+    "tokio",
+    "tokio_util",
+    "std::fs",
+    "std::net",
+    "std::process",
+    "std::time::Instant",
+    "std::time::SystemTime",
+];
 
 #[test]
 fn rooms_import_only_what_the_table_allows() {
@@ -111,7 +118,8 @@ fn make_help_names_every_target() {
     let makefile = fs::read_to_string(root().join("Makefile")).expect("there is a Makefile");
     let help = Command::new("make").args(["-s", "help"]).current_dir(root()).env_remove("MAKEFLAGS").output();
     let help = String::from_utf8(help.expect("make runs").stdout).expect("help is text");
-    let is_target = |name: &&str| !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+    let is_target =
+        |name: &&str| !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c == '-');
     let targets: Vec<_> =
         makefile.lines().filter_map(|line| Some(line.split_once(':')?.0)).filter(is_target).collect();
     assert!(targets.contains(&"test") && targets.contains(&"lint"), "{targets:?}");
@@ -147,7 +155,8 @@ fn paths_are_found_in_code_and_nowhere_else() {
         };
         fn f<'a>(c: &'a char) -> bool { *c == '"' || "crate::text \" x" == r#"crate::"raw"# || crate::clock::now() }
     "##;
-    let found: Vec<String> = paths(source).iter().map(|path| path.join("::")).filter(|p| p.contains("::")).collect();
+    let found: Vec<String> =
+        paths(source).iter().map(|path| path.join("::")).filter(|p| p.contains("::")).collect();
     let expected = [
         "crate::model::Key",
         "crate::model::Tag",
@@ -223,7 +232,7 @@ fn files(dir: &str) -> Vec<Source> {
         let name = format!("{dir}/{}", entry.file_name().to_string_lossy());
         if entry.path().is_dir() {
             found.extend(files(&name));
-        } else if name.ends_with(".rs") {
+        } else if entry.path().extension().is_some_and(|extension| extension == "rs") {
             let text = fs::read_to_string(entry.path()).expect("a source file is text");
             found.push(Source { name, text });
         }
@@ -248,7 +257,8 @@ fn settings(source: &str) -> Vec<String> {
         } else if line == "}" {
             inside = false;
         } else if inside && line.starts_with("#[serde(") {
-            renamed = line.split_once("rename = \"").and_then(|(_, rest)| Some(rest.split_once('"')?.0.to_owned()));
+            renamed =
+                line.split_once("rename = \"").and_then(|(_, rest)| Some(rest.split_once('"')?.0.to_owned()));
             skipped = line.contains("skip") || line.contains("flatten");
         } else if inside && let Some((name, _)) = line.split_once(": ") {
             let name = name.rsplit(' ').next().unwrap_or(name);

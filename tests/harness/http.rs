@@ -28,8 +28,8 @@ impl Client {
     /// A request with any method.
     pub(crate) fn request(&self, method: &str, url: &str) -> Request {
         let method = Method::from_bytes(method.as_bytes()).expect("a method of HTTP's grammar");
-        let request = hyper::Request::builder().method(method).uri(url);
-        Request { client: self.0.clone(), name: url.to_owned(), request, body: Bytes::new() }
+        let head = hyper::Request::builder().method(method).uri(url);
+        Request { client: self.0.clone(), name: url.to_owned(), head, body: Bytes::new() }
     }
 
     /// `GET`.
@@ -62,14 +62,14 @@ impl Client {
 pub(crate) struct Request {
     client: HyperClient<HttpConnector, Full<Bytes>>,
     name: String,
-    request: hyper::http::request::Builder,
+    head: hyper::http::request::Builder,
     body: Bytes,
 }
 
 impl Request {
     /// Adds a header.
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
-        self.request = self.request.header(name, value);
+        self.head = self.head.header(name, value);
         self
     }
 
@@ -91,7 +91,7 @@ impl Request {
 
     /// Sends it; an error tells why there is no whole answer.
     pub(crate) async fn try_send(self) -> Result<Response, String> {
-        let request = self.request.body(Full::new(self.body)).map_err(|error| error.to_string())?;
+        let request = self.head.body(Full::new(self.body)).map_err(|error| error.to_string())?;
         let whole = async {
             let response = self.client.request(request).await.map_err(|error| format!("{error:?}"))?;
             let (head, body) = response.into_parts();

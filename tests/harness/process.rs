@@ -22,7 +22,8 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `command`; what it writes is appended to `output`.
     pub(crate) fn spawn(name: &str, command: &mut Command, output: &Path) -> Self {
-        let file = OpenOptions::new().create(true).append(true).open(output).expect("an output file can be opened");
+        let file =
+            OpenOptions::new().create(true).append(true).open(output).expect("an output file can be opened");
         let again = file.try_clone().expect("a file can be cloned");
         let child = command
             .stdin(Stdio::null())
@@ -40,7 +41,9 @@ impl Process {
 
     /// Sends a signal to this very process, if it has not ended.
     pub(crate) fn signal(&self, signal: Signal) {
-        let Some(id) = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) else { return };
+        let Some(id) = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) else {
+            return;
+        };
         kill_process(id, signal).unwrap_or_else(|error| panic!("{} takes no signal: {error}", self.name));
     }
 
@@ -60,10 +63,9 @@ impl Process {
     ///
     /// If it still runs after `within`.
     pub(crate) async fn exit(&mut self, within: Duration) -> ExitStatus {
-        match timeout(within, self.child.wait()).await {
-            Ok(status) => status.expect("a child can be waited for"),
-            Err(_) => panic!("{} still runs after {within:?}", self.name),
-        }
+        let ended = timeout(within, self.child.wait()).await;
+        let status = ended.unwrap_or_else(|_| panic!("{} still runs after {within:?}", self.name));
+        status.expect("a child can be waited for")
     }
 
     /// Everything it has written so far.

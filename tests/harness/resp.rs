@@ -1,5 +1,6 @@
 //! The harness's own word with a server: RESP2 over one connection, so that no client library stands between.
 
+use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
 
@@ -81,7 +82,7 @@ impl Connection {
     pub(crate) async fn command(&mut self, words: &[&str]) -> io::Result<Reply> {
         let mut request = format!("*{}\r\n", words.len());
         for word in words {
-            request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+            write!(request, "${}\r\n{word}\r\n", word.len()).expect("a string takes whatever is written");
         }
         self.stream.write_all(request.as_bytes()).await?;
         self.read().await

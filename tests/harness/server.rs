@@ -109,7 +109,9 @@ impl Server {
 
     /// A connection of one's own, for subscriptions and blocking commands.
     pub(crate) async fn connect(&self) -> Connection {
-        Connection::open(self.addr(), self.options.password.as_deref()).await.expect("the server takes a connection")
+        Connection::open(self.addr(), self.options.password.as_deref())
+            .await
+            .expect("the server takes a connection")
     }
 
     /// Sends one command on a fresh connection.
@@ -119,10 +121,9 @@ impl Server {
     /// If there is no answer; an error is one.
     pub(crate) async fn command(&self, words: &[&str]) -> Reply {
         let answer = async { self.connect().await.command(words).await };
-        match timeout(SOON, answer).await {
-            Ok(reply) => reply.unwrap_or_else(|error| panic!("{words:?}: {error}")),
-            Err(_) => panic!("{words:?}: no answer within {SOON:?}"),
-        }
+        let reply =
+            timeout(SOON, answer).await.unwrap_or_else(|_| panic!("{words:?}: no answer within {SOON:?}"));
+        reply.unwrap_or_else(|error| panic!("{words:?}: {error}"))
     }
 
     /// A field of `INFO`, such as `master_link_status`.
@@ -222,7 +223,11 @@ fn launch(dir: &TempDir, port: &Port, options: &Options, appendonly: bool) -> Pr
     let config = dir.join("server.conf");
     fs::write(&config, lines).expect("a configuration can be written");
     let program = program();
-    Process::spawn(&program.display().to_string(), Command::new(&program).arg(&config), &dir.join("server.log"))
+    Process::spawn(
+        &program.display().to_string(),
+        Command::new(&program).arg(&config),
+        &dir.join("server.log"),
+    )
 }
 
 /// `$VALKEY_SERVER`, else `valkey-server`, else `redis-server` on the `PATH`.

@@ -38,7 +38,11 @@ impl<T> Condition for Option<T> {
 /// # Panics
 ///
 /// If it does not hold `within` that time: "`what` did not happen".
-pub(crate) async fn eventually<C: Condition>(what: &str, within: Duration, mut check: impl AsyncFnMut() -> C) -> C::Met {
+pub(crate) async fn eventually<C: Condition>(
+    what: &str,
+    within: Duration,
+    mut check: impl AsyncFnMut() -> C,
+) -> C::Met {
     let start = Instant::now();
     loop {
         if let Some(met) = check().await.met() {

@@ -69,7 +69,8 @@ impl Cluster {
                 let valkey = Proxy::start(server.addr()).await;
                 let config = Config::new(&format!("inst-{number}"), &server.url_at(valkey.addr()))
                     .namespace(NAMESPACE, &origin.url());
-                let config = settings.iter().fold(config, |config, (path, value)| config.set(path, value.clone()));
+                let config =
+                    settings.iter().fold(config, |config, (path, value)| config.set(path, value.clone()));
                 Node { instance: Instance::start(config).await, valkey }
             }
         });

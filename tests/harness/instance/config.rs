@@ -51,7 +51,8 @@ impl Config {
 
     /// The file, with the listeners on those addresses.
     pub(super) fn file(&self, data: SocketAddr, admin: SocketAddr) -> String {
-        let file = self.clone().set("server.listen", data.to_string()).set("server.admin_listen", admin.to_string());
+        let file =
+            self.clone().set("server.listen", data.to_string()).set("server.admin_listen", admin.to_string());
         file.0.to_string()
     }
 }

@@ -18,7 +18,7 @@ use super::ports::Port;
 use super::process::Process;
 use super::wait::{SOON, eventually};
 
-pub(crate) use cluster::{Cluster, Node, Setup};
+pub(crate) use cluster::{Cluster, Setup};
 pub(crate) use config::{Config, NAMESPACE};
 
 /// How often another pair of ports is tried when a program outside the tests took one.

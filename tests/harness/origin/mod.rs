@@ -66,16 +66,12 @@ pub(crate) struct Origin {
 impl Origin {
     /// Starts one that knows no key.
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port can be listened on");
+        let listener =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port can be listened on");
         let addr = listener.local_addr().expect("a listener has an address");
         let shared = Shared::default();
         let acceptor = spawn(accept(listener, shared.clone()));
         Self { addr, shared, _acceptor: acceptor }
-    }
-
-    /// Where it listens.
-    pub(crate) fn addr(&self) -> SocketAddr {
-        self.addr
     }
 
     /// The template of its URLs: `origin.url` of a namespace.
@@ -239,7 +235,14 @@ async fn answer(request: Request<Incoming>, shared: Shared) -> io::Result<Respon
     if behaviour.conditional && unchanged {
         shared.lock().register(&key).not_modified += 1;
     }
-    respond(&key, &value, &tag, &behaviour, behaviour.conditional && unchanged, fault == Some(Fault::Truncate))
+    respond(
+        &key,
+        &value,
+        &tag,
+        &behaviour,
+        behaviour.conditional && unchanged,
+        fault == Some(Fault::Truncate),
+    )
 }
 
 fn respond(

@@ -165,7 +165,8 @@ async fn pump(
         while let Some((due, chunk)) = on_their_way.recv().await {
             sleep_until(due).await;
             let now = rules.wait_for(|rules| !rules.way(direction).stalled).await;
-            let budget = now.map_err(|_| End::Closed)?.budget.clone().filter(|budget| budget.direction == direction);
+            let budget =
+                now.map_err(|_| End::Closed)?.budget.clone().filter(|budget| budget.direction == direction);
             if chunk.is_empty() {
                 return to.shutdown().await.map_err(|_| End::Closed);
             }

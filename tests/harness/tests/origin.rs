@@ -44,7 +44,10 @@ async fn a_held_read_answers_with_what_it_read_at_its_arrival() {
 
     let next = bench.get("eu/7").send().await;
     assert_eq!(next.json()["version"], 2);
-    assert_eq!((next.header("etag"), next.header("content-type")), (Some("\"v2\""), Some("application/json")));
+    assert_eq!(
+        (next.header("etag"), next.header("content-type")),
+        (Some("\"v2\""), Some("application/json"))
+    );
 }
 
 #[tokio::test]

@@ -57,7 +57,8 @@ async fn a_stall_holds_back_and_loses_nothing() {
     assert_eq!(server.command(&["GET", "n"]).await, Reply::Nil);
 
     proxy.restore().await;
-    let mut answers = [old.read().await.expect("flows on").integer(), new.read().await.expect("flows on").integer()];
+    let mut answers =
+        [old.read().await.expect("flows on").integer(), new.read().await.expect("flows on").integer()];
     answers.sort_unstable();
     assert_eq!(answers, [1, 2]);
 }

@@ -88,9 +88,11 @@ async fn a_primary_without_its_replica_refuses_writes() {
     .await;
 
     replica.kill().await;
-    eventually("the primary refuses writes", SOON, async || {
-        matches!(write().await, Reply::Error(error) if error.starts_with("NOREPLICAS"))
-    })
+    eventually(
+        "the primary refuses writes",
+        SOON,
+        async || matches!(write().await, Reply::Error(error) if error.starts_with("NOREPLICAS")),
+    )
     .await;
 }
 
