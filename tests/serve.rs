@@ -69,7 +69,7 @@ async fn an_instance_that_was_killed_comes_back_and_one_that_is_told_to_stop_end
 #[tokio::test]
 #[ignore = "needs `coherd serve`"]
 async fn what_is_stored_by_an_application_is_everywhere_until_it_is_removed() {
-    let setup = Setup::new(2).namespace("origin.kind", "http").set("namespaces.own.origin.kind", "none");
+    let setup = Setup::new(2).set("namespaces.own.origin.kind", "none");
     let cluster = Cluster::with(setup).await;
     let (first, second) = (cluster.instance(0), cluster.instance(1));
     assert_eq!(first.put("own", "k", "value").send().await.status, 200);
