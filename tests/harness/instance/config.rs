@@ -1,0 +1,58 @@
+//! The configuration file of an instance under test.
+
+use std::net::SocketAddr;
+
+use toml::{Table, Value};
+
+/// The namespace that instances have unless a test says otherwise.
+pub(crate) const NAMESPACE: &str = "things";
+
+/// A configuration: what a test needs, on top of the defaults.
+#[derive(Clone, Debug)]
+pub(crate) struct Config(Table);
+
+impl Config {
+    /// An instance of that name in front of the Valkey at `url`, with no namespace yet.
+    pub(crate) fn new(id: &str, url: &str) -> Self {
+        Self(Table::new())
+            .set("instance.id", id)
+            .set("backend.url", url)
+            .set("log.format", "json")
+            .set("log.level", "debug")
+    }
+
+    /// Adds a namespace over an HTTP origin whose URLs follow that template.
+    pub(crate) fn namespace(self, name: &str, origin_url: &str) -> Self {
+        self.set(&format!("namespaces.{name}.origin.kind"), "http")
+            .set(&format!("namespaces.{name}.origin.url"), origin_url)
+    }
+
+    /// Sets one key, by its dotted path: `set("coherence.max_staleness", "500ms")`.
+    ///
+    /// # Panics
+    ///
+    /// If a part of the path before the last is no table.
+    pub(crate) fn set(mut self, path: &str, value: impl Into<Value>) -> Self {
+        let mut table = &mut self.0;
+        let mut rest = path;
+        while let Some((part, after)) = rest.split_once('.') {
+            let inner = table.entry(part).or_insert_with(|| Value::Table(Table::new()));
+            table = inner.as_table_mut().unwrap_or_else(|| panic!("`{part}` of `{path}` is no table"));
+            rest = after;
+        }
+        table.insert(rest.to_owned(), value.into());
+        self
+    }
+
+    /// The instance's name.
+    pub(crate) fn id(&self) -> &str {
+        self.0["instance"]["id"].as_str().expect("the name is a text")
+    }
+
+    /// The file, with the listeners on those addresses.
+    pub(super) fn file(&self, data: SocketAddr, admin: SocketAddr) -> String {
+        let file =
+            self.clone().set("server.listen", data.to_string()).set("server.admin_listen", admin.to_string());
+        file.0.to_string()
+    }
+}

@@ -1,0 +1,159 @@
+//! What the origin knows of one key, and how it behaves when asked for it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::harness::wait::SOON;
+
+/// A fault in place of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// An error status, with a body that says so.
+    Status(u16),
+    /// No answer, ever; the connection stays open.
+    Hang,
+    /// The connection is closed without an answer.
+    Close,
+    /// The connection is closed in the middle of the body.
+    Truncate,
+}
+
+/// How the origin behaves when it is asked for a key.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Behaviour {
+    /// Between reading the version and answering.
+    pub(crate) delay: Duration,
+    /// Every request meets this.
+    pub(crate) fault: Option<Fault>,
+    /// 304 to an `If-None-Match` that names the present version.
+    pub(crate) conditional: bool,
+    /// Headers added to each value.
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+impl Behaviour {
+    /// Adds a header to each value.
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+/// A write that the origin has been sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Write {
+    /// What it puts; `None` removes.
+    pub(crate) body: Option<Bytes>,
+    /// `Coherd-Write-Seq`, the fence.
+    pub(crate) seq: Option<u64>,
+    /// `Idempotency-Key`.
+    pub(crate) idempotency_key: Option<String>,
+    /// It took effect: no write with a higher fence came before it.
+    pub(crate) applied: bool,
+}
+
+/// A value of a key.
+#[derive(Clone, Debug)]
+pub(super) struct Value {
+    pub(super) version: u64,
+    /// What a `PUT` brought; else a JSON object of the key and the version.
+    pub(super) body: Option<Bytes>,
+}
+
+/// One key.
+#[derive(Debug, Default)]
+pub(super) struct Register {
+    pub(super) value: Option<Value>,
+    /// The last version there was, so that a key that comes back does not come back as an old one.
+    last: u64,
+    fence: u64,
+    pub(super) behaviour: Option<Behaviour>,
+    pub(super) faults: VecDeque<Fault>,
+    pub(super) gate: Option<Gate>,
+    pub(super) reads: u64,
+    pub(super) not_modified: u64,
+    pub(super) writes: Vec<Write>,
+}
+
+impl Register {
+    pub(super) fn set(&mut self, version: u64) {
+        self.last = version;
+        self.value = Some(Value { version, body: None });
+    }
+
+    pub(super) fn bump(&mut self) -> u64 {
+        self.set(self.last + 1);
+        self.last
+    }
+
+    /// Takes a write unless its fence is older than one already taken, and records it either way.
+    pub(super) fn write(&mut self, mut write: Write) -> StatusCode {
+        let existed = self.value.is_some();
+        write.applied = write.seq.is_none_or(|seq| self.fence <= seq);
+        if write.applied {
+            self.fence = write.seq.unwrap_or(self.fence);
+            self.last += 1;
+            let version = self.last;
+            self.value = write.body.clone().map(|body| Value { version, body: Some(body) });
+        }
+        let removes_nothing = write.body.is_none() && !existed;
+        self.writes.push(write);
+        if removes_nothing { StatusCode::NOT_FOUND } else { StatusCode::NO_CONTENT }
+    }
+}
+
+/// Holds requests for a key after they have read (or brought) what they came for, until it is released.
+#[derive(Clone, Debug)]
+pub(crate) struct Gate {
+    arrived: watch::Sender<usize>,
+    /// How many may go on.
+    released: watch::Sender<usize>,
+}
+
+impl Gate {
+    pub(super) fn new() -> Self {
+        Self { arrived: watch::Sender::new(0), released: watch::Sender::new(0) }
+    }
+
+    /// Waits until `count` requests stand, or have stood, at the gate.
+    ///
+    /// # Panics
+    ///
+    /// If they do not come.
+    pub(crate) async fn arrived(&self, count: usize) {
+        let mut arrived = self.arrived.subscribe();
+        let all = timeout(SOON, arrived.wait_for(|now| count <= *now)).await.is_ok();
+        assert!(all, "{} of {count} requests arrived at the gate within {SOON:?}", *self.arrived.borrow());
+    }
+
+    /// How many have come so far.
+    pub(crate) fn count(&self) -> usize {
+        *self.arrived.borrow()
+    }
+
+    /// Lets the first `count` that came go on, those released before included.
+    pub(crate) fn release_first(&self, count: usize) {
+        self.released.send_modify(|released| *released = count.max(*released));
+    }
+
+    /// Lets all go on, those to come too.
+    pub(crate) fn release(&self) {
+        self.release_first(usize::MAX);
+    }
+
+    pub(super) async fn pass(&self) {
+        let mut released = self.released.subscribe();
+        let mut place = 0;
+        self.arrived.send_modify(|arrived| {
+            *arrived += 1;
+            place = *arrived;
+        });
+        // Fails only if the gate is gone, which it is not while it is borrowed here.
+        released.wait_for(|released| place <= *released).await.ok();
+    }
+}
