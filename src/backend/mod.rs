@@ -3,6 +3,7 @@
 //!
 //! Every operation of one shard that says "one step" is atomic: nothing of another caller happens within it.
 
+pub mod measured;
 pub mod memory;
 pub mod wire;
 

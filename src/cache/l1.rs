@@ -31,7 +31,6 @@ pub(super) struct L1 {
     metrics: L1Metrics,
 }
 
-
 struct Ttl(Clock);
 
 impl Expiry<Arc<str>, Arc<Copy>> for Ttl {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tracing::debug;
 
 use super::answer::{Entry, GetError, Via};
@@ -200,7 +200,8 @@ impl Load {
     /// The lease is ours: ask the origin, store, and give the lease back in any case.
     async fn under_lease(&self, token: Token, stale: Option<Stored>) -> Outcome {
         let read_began = self.now();
-        let kept = stale.as_ref().and_then(|stored| self.copy(stored, read_began)).or_else(|| self.held.clone());
+        let kept =
+            stale.as_ref().and_then(|stored| self.copy(stored, read_began)).or_else(|| self.held.clone());
         match self.ask(kept.as_deref()).await {
             Ok(loaded) => {
                 let copy = self.loaded(&loaded, Some(&token), read_began);
@@ -257,10 +258,8 @@ impl Load {
             Content::Present(value) => Some(value),
             Content::Absent => None,
         });
-        let validators = held.map(|value| Validators {
-            etag: value.etag.clone(),
-            last_modified: value.last_modified.clone(),
-        });
+        let validators = held
+            .map(|value| Validators { etag: value.etag.clone(), last_modified: value.last_modified.clone() });
         let began = self.now();
         let fetched = origin.load(&self.key, validators.as_ref()).await;
         let metrics = &self.space.metrics.origin;
@@ -269,15 +268,21 @@ impl Load {
         match (fetched?, kept, held) {
             (Fetched::Loaded(loaded), ..) => {
                 let names = self.space.names(&self.key, &loaded.tags);
-                Ok(Brought { content: loaded.content, names, stated: loaded.lifetime, age: loaded.age, keep: loaded.keep })
+                Ok(Brought {
+                    content: loaded.content,
+                    names,
+                    stated: loaded.lifetime,
+                    age: loaded.age,
+                    keep: loaded.keep,
+                })
             }
             // What still stands is still covered by what covered it.
-            (Fetched::NotModified { lifetime }, Some(copy), Some(value)) => Ok(Brought {
+            (Fetched::NotModified { lifetime, age, keep }, Some(copy), Some(value)) => Ok(Brought {
                 content: Content::Present(value.clone()),
                 names: copy.names.to_vec(),
                 stated: lifetime,
-                age: Duration::ZERO,
-                keep: Keep::Yes,
+                age,
+                keep,
             }),
             (Fetched::NotModified { .. }, ..) => {
                 Err(OriginError::Failed("304 to an unconditional request".to_owned()))
@@ -329,7 +334,12 @@ impl Load {
         };
         let entry = self.space.entry(&self.key);
         let covering = covering(self.space.name(), &self.key);
-        match self.reader.backend.fill(Fill { entry, load: self.load.clone(), token, covering, put, leased }).await {
+        match self
+            .reader
+            .backend
+            .fill(Fill { entry, load: self.load.clone(), token, covering, put, leased })
+            .await
+        {
             Ok(Filled::Stored) => true,
             Ok(Filled::Refused(refusal)) => {
                 debug!(entry.key = %self.key, cause = ?refusal, "a fill was refused");
@@ -352,7 +362,7 @@ impl Load {
 
     /// A copy of an L2 entry; `None` if its envelope cannot be read or its time is over.
     fn copy(&self, stored: &Stored, now: Boot) -> Option<Arc<Copy>> {
-        let envelope = match wire::decode(stored.envelope.clone(), self.space.settings.max_value) {
+        let envelope = match wire::decode(&stored.envelope, self.space.settings.max_value) {
             Ok(envelope) => envelope,
             Err(error) => {
                 debug!(entry.key = %self.key, error = %error, "an L2 entry cannot be read, loading it again");

@@ -145,7 +145,12 @@ impl Cache {
     }
 
     /// Reads many: one round trip to L2 for all, misses loaded side by side. Answers in the order of the keys.
-    pub async fn get_many(&self, namespace: &str, keys: &[Key], demand: &Demand) -> Vec<Result<Answer, GetError>> {
+    pub async fn get_many(
+        &self,
+        namespace: &str,
+        keys: &[Key],
+        demand: &Demand,
+    ) -> Vec<Result<Answer, GetError>> {
         match self.reader.spaces.get(namespace) {
             Some(space) => self.reader.get_many(space, keys, demand).await,
             None => keys.iter().map(|_| Err(unknown())).collect(),

@@ -23,7 +23,7 @@ use crate::clock::Boot;
 use crate::coherence::Coherence;
 use crate::coherence::core::Judgement;
 use crate::model::{Key, Shard};
-use crate::supervisor::{Stage, Supervisor};
+use crate::supervisor::Supervisor;
 use crate::telemetry::labels::{LeaseWait, RefreshOutcome};
 use crate::telemetry::{By, Counter};
 
@@ -78,7 +78,12 @@ impl Reader {
         Read { space, key, demand, shard, arrived: self.now() }
     }
 
-    pub(super) async fn get(self: &Arc<Self>, space: &Arc<Space>, key: &Key, demand: &Demand) -> Result<Answer, GetError> {
+    pub(super) async fn get(
+        self: &Arc<Self>,
+        space: &Arc<Space>,
+        key: &Key,
+        demand: &Demand,
+    ) -> Result<Answer, GetError> {
         let read = self.read(space, key, demand);
         let answer = self.answer(&read).await;
         space.metrics.answered(request_result(&answer), self.now().since(read.arrived));
@@ -119,7 +124,9 @@ impl Reader {
     /// The copy in this process, judged.
     pub(super) fn from_l1(self: &Arc<Self>, read: &Read<'_>) -> FromL1 {
         let Some(copy) = read.space.l1.get(read.key) else { return FromL1::Held(None) };
-        let Some(judgement) = self.judge(read.space, read.shard, &copy) else { return FromL1::Held(Some(copy)) };
+        let Some(judgement) = self.judge(read.space, read.shard, &copy) else {
+            return FromL1::Held(Some(copy));
+        };
         let now = self.now();
         let (available, lifetime) = (read.space.settings.available, &copy.entry.lifetime);
         let via = match decide(judgement, copy.age(now), lifetime, read.demand, available) {
@@ -195,7 +202,11 @@ impl Reader {
     }
 
     /// L2 without a claim, and never the origin.
-    async fn only_cached(self: &Arc<Self>, read: &Read<'_>, held: Option<Arc<Copy>>) -> Result<Answer, GetError> {
+    async fn only_cached(
+        self: &Arc<Self>,
+        read: &Read<'_>,
+        held: Option<Arc<Copy>>,
+    ) -> Result<Answer, GetError> {
         let found = self.load(read.space, read.key, Purpose::Miss, held).look().await;
         let (landed, standing) = found.ok_or(GetError::NotCached)?;
         let (age, lifetime) = (landed.copy.age(self.now()), landed.copy.entry.lifetime);
@@ -302,7 +313,8 @@ impl Reader {
             return;
         }
         let read_began = self.now();
-        let entries: Vec<_> = asked.iter().map(|place| reads[*place].space.entry(reads[*place].key)).collect();
+        let entries: Vec<_> =
+            asked.iter().map(|place| reads[*place].space.entry(reads[*place].key)).collect();
         let Ok(found) = self.backend.peek(&entries).await else { return };
         for (place, stored) in asked.iter().zip(found) {
             let read = &reads[*place];

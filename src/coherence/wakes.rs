@@ -30,8 +30,9 @@ pub struct Waker {
 impl Waker {
     /// How the lease ended, once it has; for ever if nobody says so.
     pub async fn ended(&mut self) -> Ended {
-        match self.ended.wait_for(Option::is_some).await {
-            Ok(ended) => ended.unwrap_or(Ended::Empty),
+        let ended = self.ended.wait_for(Option::is_some).await.map(|ended| ended.unwrap_or(Ended::Empty));
+        match ended {
+            Ok(ended) => ended,
             // Every registration of the key was dropped with its sender: nobody will tell.
             Err(_) => std::future::pending().await,
         }

@@ -1,0 +1,133 @@
+//! A backend with every operation timed and its failures counted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Backend, BackendError, Beat, EntryId, Fill, Filled, Found, Head, InboxEntry, LinkState, LoadId, Logged,
+    Lookup, Member, Publication, Published, Stored, Subscription, Token,
+};
+use crate::model::{Seq, Shard, ShardCount};
+use crate::telemetry::BackendMetrics;
+use crate::telemetry::labels::BackendOp;
+
+/// Wraps a backend.
+pub struct Measured {
+    inner: Arc<dyn Backend>,
+    metrics: Arc<BackendMetrics>,
+}
+
+impl Measured {
+    /// `inner`, measured.
+    pub fn new(inner: Arc<dyn Backend>, metrics: Arc<BackendMetrics>) -> Self {
+        Self { inner, metrics }
+    }
+
+    async fn timed<T>(
+        &self,
+        op: BackendOp,
+        work: impl Future<Output = Result<T, BackendError>>,
+    ) -> Result<T, BackendError> {
+        let began = Instant::now();
+        let result = work.await;
+        self.metrics.duration.of(op).observe(began.elapsed().as_secs_f64());
+        if result.is_err() {
+            self.metrics.errors.of(op).inc();
+        }
+        result
+    }
+}
+
+#[async_trait]
+impl Backend for Measured {
+    fn shards(&self) -> ShardCount {
+        self.inner.shards()
+    }
+
+    fn link(&self) -> watch::Receiver<LinkState> {
+        self.inner.link()
+    }
+
+    async fn keep_connected(&self, stop: CancellationToken) -> Result<(), BackendError> {
+        self.inner.keep_connected(stop).await
+    }
+
+    fn distrust(&self, why: &str) {
+        self.inner.distrust(why);
+    }
+
+    async fn peek(&self, entries: &[EntryId]) -> Result<Vec<Option<Stored>>, BackendError> {
+        self.timed(BackendOp::Peek, self.inner.peek(entries)).await
+    }
+
+    async fn lookup(&self, lookup: Lookup) -> Result<Found, BackendError> {
+        self.timed(BackendOp::Lookup, self.inner.lookup(lookup)).await
+    }
+
+    async fn fill(&self, fill: Fill) -> Result<Filled, BackendError> {
+        self.timed(BackendOp::Fill, self.inner.fill(fill)).await
+    }
+
+    async fn release(&self, entry: &EntryId, load: &LoadId) -> Result<(), BackendError> {
+        self.timed(BackendOp::Release, self.inner.release(entry, load)).await
+    }
+
+    async fn publish(&self, shard: Shard, publication: Publication) -> Result<Published, BackendError> {
+        self.timed(BackendOp::Publish, self.inner.publish(shard, publication)).await
+    }
+
+    async fn beat(&self, shard: Shard, beat: Beat) -> Result<Head, BackendError> {
+        self.timed(BackendOp::Beat, self.inner.beat(shard, beat)).await
+    }
+
+    async fn confirm(&self, shard: Shard, instance: &str, cursor: Seq) -> Result<(), BackendError> {
+        self.timed(BackendOp::Confirm, self.inner.confirm(shard, instance, cursor)).await
+    }
+
+    async fn head(&self, shard: Shard) -> Result<Token, BackendError> {
+        self.timed(BackendOp::Head, self.inner.head(shard)).await
+    }
+
+    async fn read_log(&self, shard: Shard, after: Seq, max: usize) -> Result<Vec<Logged>, BackendError> {
+        self.timed(BackendOp::ReadLog, self.inner.read_log(shard, after, max)).await
+    }
+
+    async fn members(&self, shard: Shard) -> Result<Vec<Member>, BackendError> {
+        self.timed(BackendOp::Members, self.inner.members(shard)).await
+    }
+
+    async fn forget(&self, shard: Shard, instance: &str, beats: Option<u64>) -> Result<(), BackendError> {
+        self.timed(BackendOp::Forget, self.inner.forget(shard, instance, beats)).await
+    }
+
+    async fn subscribe(&self) -> Result<Box<dyn Subscription>, BackendError> {
+        self.timed(BackendOp::Subscribe, self.inner.subscribe()).await
+    }
+
+    // Waiting for an entry is not an operation that takes long.
+    async fn inbox(&self, consumer: &str, max: usize, wait: Duration) -> Result<Vec<InboxEntry>, BackendError> {
+        let taken = self.inner.inbox(consumer, max, wait).await;
+        if taken.is_err() {
+            self.metrics.errors.of(BackendOp::Inbox).inc();
+        }
+        taken
+    }
+
+    async fn inbox_adopt(
+        &self,
+        consumer: &str,
+        max: usize,
+        idle: Duration,
+    ) -> Result<Vec<InboxEntry>, BackendError> {
+        self.timed(BackendOp::Inbox, self.inner.inbox_adopt(consumer, max, idle)).await
+    }
+
+    async fn inbox_done(&self, ids: &[String]) -> Result<(), BackendError> {
+        self.timed(BackendOp::Inbox, self.inner.inbox_done(ids)).await
+    }
+}
