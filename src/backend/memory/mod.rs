@@ -4,6 +4,7 @@
 mod connection;
 mod expiring;
 mod inbox;
+mod leases;
 mod shard;
 mod store;
 mod watermarks;
