@@ -3,6 +3,8 @@
 //!
 //! Every operation of one shard that says "one step" is atomic: nothing of another caller happens within it.
 
+pub mod valkey;
+
 use std::sync::Arc;
 use std::time::Duration;
 
