@@ -1,0 +1,36 @@
+-- KEYS: ctl, entry, lease
+-- ARGV: check the server's identity (0 or 1), load, token's lineage, token, namespace, key, names, envelope,
+--       fresh ms, kept ms, then the names that cover the key
+local base = string.sub(KEYS[1], 1, -4)
+local lease = lease_read(KEYS[3])
+if not lease or lease.owner ~= ARGV[2] then
+  return {'lease_lost'}
+end
+
+local function judge()
+  local ctl = ctl_read(base)
+  if not ctl or ctl.lin ~= ARGV[3] or lease.lin ~= ctl.lin or ARGV[1] == '1' and ctl.rid ~= server_id() then
+    return 'lineage'
+  end
+  local token = num(ARGV[4])
+  local names = names_with({unpack(ARGV, 11)}, ARGV[7])
+  if not names or token < num(ctl.floor) or token < num(ctl.softfloor) then
+    return 'stale'
+  end
+  local hard, soft = newest_marks(base, ctl, names)
+  if token < hard or token < soft then
+    return 'stale'
+  end
+  if redis.pcall('HEXISTS', KEYS[2], 'd') == 1 then
+    return 'dirty'
+  end
+  return 'stored'
+end
+
+-- The entry before the lease: a server short of memory refuses only a script's first write.
+local answer, err = judge(), nil
+if answer == 'stored' then
+  err = entry_write(KEYS[2], ARGV[4], ARGV[3], ARGV[2], ARGV[7], ARGV[8], ARGV[9], ARGV[10])
+end
+lease_end(base, KEYS[3], lease, ARGV[5], ARGV[6])
+return err or {answer}
