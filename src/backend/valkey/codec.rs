@@ -22,7 +22,7 @@ struct Announced {
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub(super) enum Hurry {
     /// A lease that somebody waits for has ended.
-    Wake { ns: String, key: String },
+    Wake { ns: String, key: String, filled: bool },
     /// A member has applied everything up to a number.
     Confirmed { instance: String, cursor: String },
 }

@@ -76,7 +76,7 @@ pub(super) async fn fill(
     connection: &Connection,
     fill: &Fill,
 ) -> Result<Filled, BackendError> {
-    let Fill { entry, load, token, covering, put } = fill;
+    let Fill { entry, load, token, covering, put, leased } = fill;
     let (_, keys) = shared.keys.of(entry);
     let own = vec![keys.entry(entry), keys.lease(&entry.namespace, &entry.key)];
     let mut args = vec![
@@ -90,6 +90,7 @@ pub(super) async fn fill(
         Arg::from(put.envelope.clone()),
         Arg::from(put.fresh),
         Arg::from(put.kept),
+        Arg::from(*leased),
     ];
     args.extend(covering.iter().map(|name: &Name| Arg::from(name.as_str())));
     let answer = script::FILL.run(connection, keys, own, args).await.map_err(|error| explain(&error))?;

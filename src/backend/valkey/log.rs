@@ -23,7 +23,7 @@ pub(super) async fn publish(
     shard: Shard,
     publication: &Publication,
 ) -> Result<Published, BackendError> {
-    let Publication { event, entries, confirm, value, known } = publication;
+    let Publication { event, entries, confirm, value, known, repeat_after } = publication;
     if event.targets.is_empty() || Event::TARGETS_MAX < event.targets.len() {
         return Err(BackendError::Refused(format!(
             "an event has 1 to {} targets, this one has {}",
@@ -47,7 +47,7 @@ pub(super) async fn publish(
     args.extend(shared.settings_args());
     args.extend([Arg::from(event.hardness == Hardness::Soft), Arg::from(*confirm)]);
     args.extend(provenance_args(&event.provenance));
-    args.push(Arg::from(request_id));
+    args.extend([Arg::from(request_id), Arg::from(*repeat_after)]);
     args.push(Arg::from(value.is_some()));
     match value {
         Some((_, load, put)) => args.extend([

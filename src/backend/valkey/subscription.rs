@@ -114,8 +114,8 @@ impl Live {
 
 fn hurried(shard: Shard, hurry: Hurry) -> Option<Signal> {
     match hurry {
-        Hurry::Wake { ns, key } => {
-            Some(Signal::Wake { namespace: Namespace::new(&ns).ok()?, key: Key::new(&key).ok()? })
+        Hurry::Wake { ns, key, filled } => {
+            Some(Signal::Wake { namespace: Namespace::new(&ns).ok()?, key: Key::new(&key).ok()?, filled })
         }
         Hurry::Confirmed { instance, cursor } => {
             Some(Signal::Confirmed { shard, instance, cursor: cursor.parse().ok()? })

@@ -171,10 +171,10 @@ local function tell(base, channel, message)
   redis.pcall('PUBLISH', base .. channel, cmsgpack.pack(message))
 end
 
-local function lease_end(base, key, lease, ns, name)
+local function lease_end(base, key, lease, ns, name, filled)
   redis.call('DEL', key)
   if lease and lease.wanted then
-    tell(base, 'signals', {kind = 'wake', ns = ns, key = name})
+    tell(base, 'signals', {kind = 'wake', ns = ns, key = name, filled = filled or false})
   end
 end
 
@@ -290,14 +290,14 @@ local function marks_write(base, ctl, names, soft)
   ctl.floor, ctl.softfloor = str(floor), str(softfloor)
 end
 
--- The place that an event with this request id was given in this lineage, within the last minute.
-local function request_seen(base, ctl, request_id)
+-- The place that an event with this request id was given in this lineage, within the last minute and after `after`.
+local function request_seen(base, ctl, request_id, after)
   if request_id == '' then
     return nil
   end
   local seen = redis.pcall('GET', base .. 'rq:' .. request_id)
   local lin, seq = string.match(type(seen) == 'string' and seen or '', '^(%x+)|(%d+)$')
-  return lin == ctl.lin and seq or nil
+  return lin == ctl.lin and num(after) < num(seq) and seq or nil
 end
 
 -- Logs and announces an event. XADD comes first, for a script does not roll back: it is the one call that can fail,

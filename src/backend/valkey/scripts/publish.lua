@@ -1,11 +1,12 @@
 -- KEYS: ctl, then the value's entry if there is one, then the entries to drop
 -- ARGV: known, logmax, wmmax, shards, soft, confirm, src, why, request id,
---       value? (0 or 1), load, names, envelope, fresh ms, kept ms, then per target kind, namespace, text
+--       the request id counts after, value? (0 or 1), load, names, envelope, fresh ms, kept ms,
+--       then per target kind, namespace, text
 local base = string.sub(KEYS[1], 1, -4)
 local settings = {ARGV[2], ARGV[3], ARGV[4]}
 local ctl = ctl_ensure(base, ARGV[1], settings)
 
-local seen = request_seen(base, ctl, ARGV[9])
+local seen = request_seen(base, ctl, ARGV[9], ARGV[10])
 if seen then
   return {'repeated', ctl.lin, seen, unpack(members_read(base))}
 end
@@ -18,10 +19,10 @@ local event = {
   request_id = ARGV[9],
   targets = {},
 }
-for i = 16, #ARGV, 3 do
+for i = 17, #ARGV, 3 do
   event.targets[#event.targets + 1] = {ARGV[i], ARGV[i + 1], ARGV[i + 2]}
 end
-local valued = ARGV[10] == '1'
+local valued = ARGV[11] == '1'
 local entries = {}
 for i = valued and 3 or 2, #KEYS do
   entries[#entries + 1] = KEYS[i]
@@ -33,7 +34,7 @@ if err then
 end
 if valued then
   redis.call('UNLINK', KEYS[2])
-  entry_write(KEYS[2], logged.seq, logged.lin, ARGV[11], ARGV[12], ARGV[13], ARGV[14], ARGV[15])
+  entry_write(KEYS[2], logged.seq, logged.lin, ARGV[12], ARGV[13], ARGV[14], ARGV[15], ARGV[16])
 end
 tell(base, 'events', message)
 return {'logged', logged.lin, logged.seq, unpack(members_read(base))}
