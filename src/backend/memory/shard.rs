@@ -100,6 +100,14 @@ impl ShardState {
         *self = Self { seq: self.seq, ..Self::new(self.shard, self.limits, self.ids.0) };
     }
 
+    /// Ends the lineage, like a server that is another one than before: entries and leases are still there, and void.
+    pub fn end_lineage(&mut self) {
+        let entries = std::mem::replace(&mut self.entries, Expiring::new(0));
+        let leases = std::mem::replace(&mut self.leases, Leases::new());
+        self.flush();
+        (self.entries, self.leases) = (entries, leases);
+    }
+
     /// What the steps so far have to announce, in order.
     pub fn announcements(&mut self) -> Vec<Signal> {
         std::mem::take(&mut self.announcements)
