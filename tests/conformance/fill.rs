@@ -5,8 +5,8 @@ use coherd::model::{Event, Target};
 
 use super::fixture::Fixture;
 use super::kit::{
-    SHARD, SHORT, Standing, Two, ask, claim, entry, eventually, fill, hard, key, lease, load, peek, prefix, publish,
-    soft, standing, tag, tagged, two, users, value,
+    SHARD, SHORT, Standing, Two, ask, claim, entry, eventually, fill, fill_unleased, hard, key, lease, load,
+    peek, prefix, publish, soft, standing, tag, tagged, two, users, value,
 };
 
 pub(crate) async fn a_fill_without_the_lease_is_refused_and_leaves_it_alone<F: Fixture>() {
@@ -109,16 +109,50 @@ pub(crate) async fn an_event_about_something_else_does_not_refuse_a_fill<F: Fixt
     }
 }
 
-pub(crate) async fn a_fill_under_a_lineage_that_ended_is_refused<F: Fixture>() {
+pub(crate) async fn a_lease_of_a_lost_store_is_lost<F: Fixture>() {
     let it = two::<F>().await;
     let old = lease(&it.a, &entry("1"), "a").await;
     it.lose(0).await;
-    let lost = fill(&it.a, &entry("1"), "a", old.clone(), value("old")).await;
-    assert_eq!(lost, Filled::Refused(FillRefusal::LeaseLost));
+    let late = async || fill(&it.a, &entry("1"), "a", old.clone(), value("old")).await;
+    assert_eq!(late().await, Filled::Refused(FillRefusal::LeaseLost));
     lease(&it.a, &entry("1"), "a").await;
-    let filled = fill(&it.a, &entry("1"), "a", old, value("old")).await;
-    assert_eq!(filled, Filled::Refused(FillRefusal::Lineage));
-    lease(&it.b, &entry("1"), "b").await;
+    assert_eq!(late().await, Filled::Refused(FillRefusal::LeaseLost));
+}
+
+pub(crate) async fn a_fill_with_another_token_than_the_leases_is_refused<F: Fixture>() {
+    let it = two::<F>().await;
+    let old = lease(&it.a, &entry("1"), "a").await;
+    let other = publish(&it.b, hard(tag("t"))).await.token;
+    let forged = fill(&it.a, &entry("1"), "a", other, tagged("old", &["t"])).await;
+    assert_eq!(forged, Filled::Refused(FillRefusal::LeaseLost));
+    assert_eq!(fill(&it.a, &entry("1"), "a", old, value("old")).await, Filled::Stored);
+}
+
+pub(crate) async fn a_fill_without_a_lease_is_kept_out_by_newer_events_alone<F: Fixture>() {
+    let it = two::<F>().await;
+    let token = it.a.head(SHARD).await.unwrap();
+    let filled = fill_unleased(&it.a, &entry("1"), "a", token.clone(), tagged("1", &["t"])).await;
+    assert_eq!(filled, Filled::Stored);
+    assert_eq!(peek(&it.b, &entry("1")).await.unwrap().token, token);
+
+    for event in [hard(key("1")), soft(tag("t"))] {
+        let token = it.a.head(SHARD).await.unwrap();
+        publish(&it.b, event).await;
+        let late = fill_unleased(&it.a, &entry("1"), "a", token, tagged("old", &["t"])).await;
+        assert_eq!(late, Filled::Refused(FillRefusal::Stale));
+    }
+    it.begin_another_lineage().await;
+    let late = fill_unleased(&it.a, &entry("2"), "a", token, value("old")).await;
+    assert_eq!(late, Filled::Refused(FillRefusal::Lineage));
+}
+
+pub(crate) async fn a_fill_without_a_lease_leaves_the_lease_alone<F: Fixture>() {
+    let it = two::<F>().await;
+    let token = lease(&it.a, &entry("1"), "a").await;
+    let filled = fill_unleased(&it.b, &entry("1"), "b", token.clone(), value("b")).await;
+    assert_eq!(filled, Filled::Stored);
+    assert_eq!(fill(&it.a, &entry("1"), "a", token, value("a")).await, Filled::Stored);
+    assert_eq!(peek(&it.b, &entry("1")).await.unwrap().envelope, "a");
 }
 
 pub(crate) async fn a_lease_of_a_lineage_that_ended_is_void<F: Fixture>() {

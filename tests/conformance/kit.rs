@@ -182,7 +182,21 @@ pub(crate) async fn fill(
     put: Put,
 ) -> Filled {
     let covering = covering(&entry.namespace, &entry.key);
-    backend.fill(Fill { entry: entry.clone(), load: load(by), token, covering, put }).await.unwrap()
+    let fill = Fill { entry: entry.clone(), load: load(by), token, covering, put, leased: true };
+    backend.fill(fill).await.unwrap()
+}
+
+/// Ends a load that has no lease and read its token from the head.
+pub(crate) async fn fill_unleased(
+    backend: &Arc<dyn Backend>,
+    entry: &EntryId,
+    by: &str,
+    token: Token,
+    put: Put,
+) -> Filled {
+    let covering = covering(&entry.namespace, &entry.key);
+    let fill = Fill { entry: entry.clone(), load: load(by), token, covering, put, leased: false };
+    backend.fill(fill).await.unwrap()
 }
 
 /// A whole load, stored under the token given back.

@@ -7,8 +7,8 @@ use coherd::model::Target;
 
 use super::fixture::Fixture;
 use super::kit::{
-    LONG, SHARD, SHORT, Standing, ask, claim, entry, eventually, fill, hard, head, lease, load, look, peek, publish,
-    question, standing, store, tag, tagged, two, users, value,
+    LONG, SHARD, SHORT, Standing, ask, claim, entry, eventually, fill, hard, head, lease, load, look, peek,
+    publish, question, standing, store, tag, tagged, two, users, value,
 };
 
 pub(crate) async fn a_miss_without_a_claim_takes_no_lease<F: Fixture>() {

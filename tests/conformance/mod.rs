@@ -42,7 +42,10 @@ macro_rules! conformance {
                 an_event_for_what_covers_the_key_keeps_the_value_out
                 a_refused_fill_ends_the_lease
                 an_event_about_something_else_does_not_refuse_a_fill
-                a_fill_under_a_lineage_that_ended_is_refused
+                a_lease_of_a_lost_store_is_lost
+                a_fill_with_another_token_than_the_leases_is_refused
+                a_fill_without_a_lease_is_kept_out_by_newer_events_alone
+                a_fill_without_a_lease_leaves_the_lease_alone
                 a_lease_of_a_lineage_that_ended_is_void
                 a_released_lease_goes_to_the_next
                 only_its_holder_releases_a_lease

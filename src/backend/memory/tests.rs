@@ -43,7 +43,7 @@ async fn load(memory: &Memory, entry: &EntryId, fresh: Duration) {
     let lookup = Lookup { entry: entry.clone(), covering: covering.clone(), claim: Some(claim), have: None };
     let Found::Leased { token, .. } = memory.lookup(lookup).await.unwrap() else { panic!("no lease") };
     let put = Put { names: Vec::new(), envelope: Bytes::new(), fresh, kept: fresh };
-    let fill = Fill { entry: entry.clone(), load, token, covering, put };
+    let fill = Fill { entry: entry.clone(), load, token, covering, put, leased: true };
     assert_eq!(memory.fill(fill).await.unwrap(), Filled::Stored);
 }
 
