@@ -189,3 +189,6 @@ impl Cache {
 fn unknown() -> GetError {
     GetError::Unavailable("there is no such namespace".to_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::expiring::Expiring;
 use super::shard::after;
-use crate::backend::{Claim, LoadId};
-use crate::model::{Key, LineageId, Namespace};
+use crate::backend::{Claim, LoadId, Token};
+use crate::model::{Key, Namespace};
 
 /// Most leases; beyond it the soonest to end are lost, as if they had expired.
 const LEASES_MAX: usize = 1_000_000;
@@ -20,7 +20,8 @@ pub(super) struct Leases(Expiring<Place, Lease>);
 #[derive(Debug)]
 struct Lease {
     load: LoadId,
-    lineage: LineageId,
+    /// What was given out with it.
+    token: Token,
     /// Somebody was told that it is taken.
     wanted: bool,
 }
@@ -30,18 +31,18 @@ impl Leases {
         Self(Expiring::new(LEASES_MAX))
     }
 
-    /// Takes the lease in `lineage`, or says how long another load has it still; that one is then wanted. A lease of
+    /// Takes the lease under `token`, or says how long another load has it still; that one is then wanted. A lease of
     /// another lineage is void.
     pub(super) fn claim(
         &mut self,
         now: u64,
         place: Place,
         claim: &Claim,
-        lineage: &LineageId,
+        token: &Token,
     ) -> Result<(), Duration> {
         let mut wanted = false;
         if let Some(taken) = self.0.get_mut(now, &place)
-            && taken.value.lineage == *lineage
+            && taken.value.token.lineage == token.lineage
         {
             if taken.value.load != claim.load {
                 taken.value.wanted = true;
@@ -50,14 +51,14 @@ impl Leases {
             // The load asks again, for the answer was lost: it has not begun to read.
             wanted = taken.value.wanted;
         }
-        let lease = Lease { load: claim.load.clone(), lineage: lineage.clone(), wanted };
+        let lease = Lease { load: claim.load.clone(), token: token.clone(), wanted };
         self.0.insert(now, place, (lease, after(now, claim.lease)), 1);
         Ok(())
     }
 
-    /// Whether the load has it.
-    pub(super) fn holds(&self, now: u64, place: &Place, load: &LoadId) -> bool {
-        self.0.get(now, place).is_some_and(|lease| lease.value.load == *load)
+    /// The token that the load was given with it, if it still has it.
+    pub(super) fn held(&self, now: u64, place: &Place, load: &LoadId) -> Option<&Token> {
+        self.0.get(now, place).map(|item| &item.value).filter(|it| it.load == *load).map(|it| &it.token)
     }
 
     /// Ends it, whoever has it, and says whether somebody waits for that.

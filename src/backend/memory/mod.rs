@@ -7,6 +7,8 @@ mod inbox;
 mod leases;
 mod shard;
 mod store;
+#[cfg(test)]
+mod tests;
 mod watermarks;
 
 pub use shard::{Limits, ShardState};

@@ -100,6 +100,14 @@ impl ShardState {
         *self = Self { seq: self.seq, ..Self::new(self.shard, self.limits, self.ids.0) };
     }
 
+    /// Ends the lineage, like a server that is another one than before: entries and leases are still there, and void.
+    pub fn end_lineage(&mut self) {
+        let entries = std::mem::replace(&mut self.entries, Expiring::new(0));
+        let leases = std::mem::replace(&mut self.leases, Leases::new());
+        self.flush();
+        (self.entries, self.leases) = (entries, leases);
+    }
+
     /// What the steps so far have to announce, in order.
     pub fn announcements(&mut self) -> Vec<Signal> {
         std::mem::take(&mut self.announcements)
@@ -131,7 +139,7 @@ impl ShardState {
             }
         }
         let Some(claim) = &lookup.claim else { return Found::Nothing { stale } };
-        match self.leases.claim(now, lease_place(&lookup.entry), claim, &head.lineage) {
+        match self.leases.claim(now, lease_place(&lookup.entry), claim, &head) {
             Ok(()) => Found::Leased { token: head, stale },
             Err(left) => Found::Busy { left, stale },
         }
@@ -140,11 +148,14 @@ impl ShardState {
     /// See [`crate::backend::Backend::fill`].
     pub fn fill(&mut self, now: u64, fill: Fill) -> Filled {
         let place = lease_place(&fill.entry);
-        if !self.leases.holds(now, &place, &fill.load) {
+        // The token is the one that came with the lease, whatever the caller says.
+        if fill.leased && self.leases.held(now, &place, &fill.load) != Some(&fill.token) {
             return Filled::Refused(FillRefusal::LeaseLost);
         }
         let refusal = self.refusal(now, &fill);
-        self.end_lease(now, place, refusal.is_none());
+        if fill.leased {
+            self.end_lease(now, place, refusal.is_none());
+        }
         if let Some(refusal) = refusal {
             return Filled::Refused(refusal);
         }
@@ -155,7 +166,7 @@ impl ShardState {
     /// See [`crate::backend::Backend::release`].
     pub fn release(&mut self, now: u64, entry: &EntryId, load: &LoadId) {
         let place = lease_place(entry);
-        if self.leases.holds(now, &place, load) {
+        if self.leases.held(now, &place, load).is_some() {
             self.end_lease(now, place, false);
         }
     }
@@ -182,8 +193,7 @@ impl ShardState {
         for target in &event.targets {
             if let Target::Key(namespace, key) = target {
                 let place = (namespace.clone(), key.clone());
-                let filled = value.as_ref().is_some_and(|(entry, ..)| lease_place(entry) == place);
-                self.end_lease(now, place, filled);
+                self.end_lease(now, place, false);
             }
         }
         if event.hardness == Hardness::Hard {
@@ -273,7 +283,7 @@ impl ShardState {
         }
     }
 
-    /// Why a load that has its lease may not store what it brought.
+    /// Why a load may not store what it brought, apart from its lease.
     fn refusal(&self, now: u64, fill: &Fill) -> Option<FillRefusal> {
         let named = |hardness| {
             let names = fill.covering.iter().chain(&fill.put.names);

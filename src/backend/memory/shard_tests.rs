@@ -52,7 +52,8 @@ fn lease(state: &mut ShardState, now: u64, entry: &EntryId, by: &str) -> Token {
 }
 
 fn fill(state: &mut ShardState, now: u64, entry: &EntryId, by: &str, token: Token, put: Put) -> Filled {
-    let fill = Fill { entry: entry.clone(), load: load(by), token, covering: names(entry), put };
+    let fill =
+        Fill { entry: entry.clone(), load: load(by), token, covering: names(entry), put, leased: true };
     state.fill(now, fill)
 }
 
@@ -167,7 +168,7 @@ fn a_load_never_replaces_a_pending_write() {
     let mut state = dirty(&entry);
     let token = state.head(NOW);
     let claim = Claim { load: load("a"), lease: Duration::from_secs(1), even_if_fresh: false };
-    state.leases.claim(NOW, lease_place(&entry), &claim, &token.lineage).unwrap();
+    state.leases.claim(NOW, lease_place(&entry), &claim, &token).unwrap();
     let filled = fill(&mut state, NOW, &entry, "a", token, put(1, Duration::from_secs(1)));
     assert_eq!(filled, Filled::Refused(FillRefusal::Dirty));
     assert!(state.peek(NOW, &entry).is_some_and(|stored| stored.dirty.is_some()));
