@@ -72,6 +72,9 @@ pub struct Direct {
     /// The cluster's name, with --backend
     #[arg(long, value_name = "NAME", default_value = "main", requires = "backend")]
     pub(super) cluster: String,
+    /// What the instances have as backend.shards, with --backend; 0: 1, or 16 on a Cluster
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "backend")]
+    pub(super) shards: u16,
 }
 
 /// A time such as `3s`.

@@ -23,6 +23,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::print::Print;
 use super::{ClientCommand, Exit};
+use crate::backend::memory::{Limits, Memory, Store};
+use crate::clock::Clock;
+use crate::model::ShardCount;
 
 /// Longer than anything here takes.
 const TOO_LONG: Duration = Duration::from_secs(30);
@@ -122,16 +125,26 @@ impl Captured {
 
     /// Waits until so many lines are on stdout.
     pub(super) async fn lines(&self, count: usize) {
-        let enough = async {
+        self.until(|captured| count <= captured.out().lines().count()).await;
+    }
+
+    /// Waits until this is on stderr.
+    pub(super) async fn said(&self, text: &str) {
+        self.until(|captured| captured.err().contains(text)).await;
+    }
+
+    async fn until(&self, enough: impl Fn(&Self) -> bool) {
+        let waiting = async {
             loop {
                 let written = self.written.notified();
-                if count <= self.out().lines().count() {
+                if enough(self) {
                     return;
                 }
                 written.await;
             }
         };
-        timeout(TOO_LONG, enough).await.unwrap_or_else(|_| panic!("only {:?} came", self.out()));
+        let waited = timeout(TOO_LONG, waiting).await;
+        waited.unwrap_or_else(|_| panic!("only {:?} and {:?} came", self.out(), self.err()));
     }
 }
 
@@ -145,6 +158,16 @@ impl Write for Half {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// An embedded store.
+pub(super) fn store(shards: ShardCount) -> Arc<Store> {
+    Store::new(shards, Limits::default(), Clock::Boottime, 1_700_000_000_000)
+}
+
+/// An embedded backend.
+pub(super) fn memory(shards: ShardCount) -> Memory {
+    Memory::join(&store(shards))
 }
 
 /// A command line of nothing but the commands here.
