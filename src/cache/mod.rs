@@ -16,6 +16,8 @@ mod reader;
 mod space;
 mod stats;
 
+pub use crate::origin::OriginError;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
