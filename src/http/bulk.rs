@@ -156,10 +156,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::backend::LoadId;
-    use crate::cache::{Entry, LeaseGrant, Via};
+    use crate::cache::{Entry, LeaseGrant, LoadId, Via};
     use crate::model::Lifetime;
 
+    #[expect(clippy::unnecessary_wraps, reason = "one of many, of which some fail")]
     fn answer(via: Via, content: Content) -> Result<Answer, GetError> {
         let entry = Arc::new(Entry { content, lifetime: Lifetime::default() });
         Ok(Answer { entry, age: Duration::ZERO, via, detached: false })

@@ -12,11 +12,11 @@ use super::invalidate;
 use super::problem::{Code, Problem};
 use super::reply::{self, LEASE};
 use super::routes::{self, DataRoute};
-use super::{Settings, admin, bulk, cache_control, tags};
+use super::{Settings, admin, bulk, demand, tags};
 use crate::cache::{Cache, Write};
 use crate::coherence::form::EVENT_BYTES_MAX;
 use crate::coherence::{Coherence, Door, Terms};
-use crate::model::{Event, Hardness, Key, Namespace, Target, Value};
+use crate::model::{Event, Hardness, Key, Namespace, Target, Value, etag_of};
 use crate::telemetry::Readiness;
 
 /// What answers on the data listener.
@@ -68,8 +68,8 @@ impl Desk for DataDesk {
     async fn answer(&self, route: DataRoute, call: Call) -> Result<Response<Body>, Problem> {
         match route {
             DataRoute::Read(namespace, key) => {
-                let demand = cache_control::demand(&call.headers)?;
-                reply::read(self.cache.get(&namespace, &key, &demand).await, &call.headers)
+                let asked = demand::of(&call.headers)?;
+                reply::read(self.cache.get(&namespace, &key, &asked).await, &call.headers)
             }
             DataRoute::Bulk(namespace, keys) => self.bulk(&namespace, keys, &call.headers).await,
             DataRoute::BulkPost(namespace) => {
@@ -131,21 +131,26 @@ impl DataDesk {
         keys: Vec<Key>,
         headers: &HeaderMap,
     ) -> Result<Response<Body>, Problem> {
-        let demand = cache_control::demand(headers)?;
+        let asked = demand::of(headers)?;
         let keys = bulk::distinct(keys);
-        let answers = self.cache.get_many(namespace, &keys, &demand).await;
+        let answers = self.cache.get_many(namespace, &keys, &asked).await;
         Ok(bulk::reply(&keys, answers))
     }
 }
 
 /// What a PUT stores.
 fn write(call: Call) -> Result<Write, Problem> {
-    let content_type = cache_control::joined(&call.headers, CONTENT_TYPE.as_str())?;
+    let content_type = demand::joined(&call.headers, CONTENT_TYPE.as_str())?;
     Ok(Write {
         tags: tags::of_value(&call.headers)?,
-        lifetime: cache_control::lifetime(&call.headers)?,
-        lease: cache_control::joined(&call.headers, LEASE.as_str())?,
-        value: Value { body: call.body, content_type: content_type.map(Into::into), ..Value::default() },
+        lifetime: demand::cache_control(&call.headers).stated(),
+        lease: demand::joined(&call.headers, LEASE.as_str())?,
+        value: Value {
+            etag: Some(etag_of(&call.body)),
+            content_type: content_type.map(Into::into),
+            last_modified: None,
+            body: call.body,
+        },
     })
 }
 
@@ -181,10 +186,10 @@ mod tests {
             ("coherd-lease", "t0ken"),
         ];
         let write = write(call(&lines)).unwrap();
-        assert_eq!(write.value.body, "v");
+        assert_eq!((&*write.value.body, &write.value.etag), (&b"v"[..], &Some(etag_of(b"v"))));
         assert_eq!(write.value.content_type.as_deref(), Some("text/plain"));
         assert_eq!(write.tags.len(), 2);
-        assert_eq!(write.lifetime.unwrap().fresh.as_secs(), 5);
+        assert_eq!(write.lifetime.fresh.unwrap().as_secs(), 5);
         assert_eq!(write.lease.as_deref(), Some("t0ken"));
         assert_eq!(super::write(call(&[("cache-tag", "a b")])).unwrap_err().code(), Code::BadTag);
     }

@@ -127,7 +127,7 @@ mod tests {
         let of_type = ("content-type", "application/vnd.msgpack; v=1");
         assert_eq!(event(&call(&[of_type], packed), false).unwrap().targets, tags(&["a"]));
         let keys = event(&call(&[("surrogate-key", "b a")], b""), true).unwrap();
-        assert_eq!((keys.targets, keys.hardness), (tags(&["a", "b"]), Hardness::Soft));
+        assert_eq!((keys.targets, keys.hardness), (tags(&["b", "a"]), Hardness::Soft));
         let group = event(&call(&[("cache-group-invalidation", r#""g""#)], b""), false).unwrap();
         assert_eq!((group.targets, group.hardness), (tags(&["g"]), Hardness::Hard));
     }

@@ -5,8 +5,7 @@ use std::time::Duration;
 use hyper::header::IF_NONE_MATCH;
 
 use super::*;
-use crate::backend::{BackendError, LoadId};
-use crate::cache::{Entry, LeaseGrant, Via};
+use crate::cache::{BackendError, Entry, LeaseGrant, LoadId, Via};
 use crate::model::{Lifetime, LogId};
 
 fn answer(via: Via, content: Content) -> Answer {

@@ -1,59 +1,39 @@
-//! Tags in request headers, in each of the three spellings that are in use.
+//! Tags in the headers of requests.
 
 use hyper::header::HeaderMap;
-use sfv::{BareItem, List, ListEntry, Parser};
 
-use super::cache_control::joined;
 use super::problem::{Code, Problem};
-use crate::model::{Invalid, TAGS_MAX, Tag};
+use crate::model::tags::{HEADERS, Spelling, parse, strict};
+use crate::model::{Invalid, Tag};
 
-/// Tags that a written value carries: `Cache-Tag`, `Surrogate-Key`, `Cache-Groups`. At most [`TAGS_MAX`], each once.
+/// Headers that name tags to invalidate.
+const TO_INVALIDATE: [(&str, Spelling); 3] = [
+    ("cache-tag", Spelling::Commas),
+    ("surrogate-key", Spelling::Spaces),
+    ("cache-group-invalidation", Spelling::Strings),
+];
+
+/// Tags that a written value carries, each once, at most [`crate::model::TAGS_MAX`].
 pub(super) fn of_value(headers: &HeaderMap) -> Result<Vec<Tag>, Problem> {
-    let tags = named(headers, "cache-groups")?;
-    if TAGS_MAX < tags.len() {
-        return Err(bad(&Invalid::TooManyTags(tags.len())));
-    }
-    Ok(tags)
+    strict(named(headers, HEADERS)).map_err(|invalid| refused(&invalid))
 }
 
-/// Tags to invalidate: `Cache-Tag`, `Surrogate-Key`, `Cache-Group-Invalidation`.
+/// Tags to invalidate, each as often as it is named.
 pub(super) fn to_invalidate(headers: &HeaderMap) -> Result<Vec<Tag>, Problem> {
-    named(headers, "cache-group-invalidation")
+    let tags: Result<Vec<Tag>, Invalid> = named(headers, TO_INVALIDATE).collect();
+    tags.map_err(|invalid| refused(&invalid))
 }
 
-fn named(headers: &HeaderMap, groups: &str) -> Result<Vec<Tag>, Problem> {
-    let mut tags = Vec::new();
-    let mut add = |text: &str| -> Result<(), Problem> {
-        tags.push(Tag::new(text).map_err(|invalid| bad(&invalid))?);
-        Ok(())
-    };
-    if let Some(list) = joined(headers, "cache-tag")? {
-        list.split(',').map(str::trim).filter(|text| !text.is_empty()).try_for_each(&mut add)?;
-    }
-    if let Some(list) = joined(headers, "surrogate-key")? {
-        // Lines were joined by commas, which no tag holds.
-        list.split([' ', '\t', ',']).filter(|text| !text.is_empty()).try_for_each(&mut add)?;
-    }
-    if let Some(list) = joined(headers, groups)? {
-        let unreadable =
-            || Problem::new(Code::BadTag, format!("`{groups}` is not a list of strings (RFC 9875)"));
-        let members: List = Parser::new(&list).parse().map_err(|_| unreadable())?;
-        for member in members {
-            match member {
-                ListEntry::Item(item) => match &item.bare_item {
-                    BareItem::String(group) => add(group.as_str())?,
-                    _ => return Err(unreadable()),
-                },
-                ListEntry::InnerList(_) => return Err(unreadable()),
-            }
-        }
-    }
-    tags.sort_unstable();
-    tags.dedup();
-    Ok(tags)
+fn named(
+    headers: &HeaderMap,
+    spellings: [(&'static str, Spelling); 3],
+) -> impl Iterator<Item = Result<Tag, Invalid>> {
+    spellings.into_iter().flat_map(move |(name, spelling)| {
+        headers.get_all(name).iter().flat_map(move |line| parse(spelling, line.as_bytes()))
+    })
 }
 
-fn bad(invalid: &Invalid) -> Problem {
+fn refused(invalid: &Invalid) -> Problem {
     Problem::new(Code::BadTag, invalid.to_string())
 }
 
@@ -61,47 +41,44 @@ fn bad(invalid: &Invalid) -> Problem {
 mod tests {
     use super::*;
 
-    fn read(lines: &[(&'static str, &str)]) -> Result<Vec<String>, Problem> {
+    fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
             headers.append(*name, value.parse().unwrap());
         }
-        of_value(&headers).map(|tags| tags.iter().map(ToString::to_string).collect())
+        headers
+    }
+
+    fn texts(tags: &[Tag]) -> Vec<&str> {
+        tags.iter().map(|tag| &**tag).collect()
     }
 
     #[test]
-    fn three_spellings_one_set() {
-        assert_eq!(read(&[]).unwrap(), Vec::<String>::new());
+    fn a_value_is_tagged_by_three_headers_on_any_number_of_lines() {
         let lines = [
             ("cache-tag", "b, a,, "),
             ("cache-tag", "c"),
             ("surrogate-key", "d  e a"),
-            ("surrogate-key", "f"),
             ("cache-groups", r#""g", "h;i";p=1"#),
+            ("cache-group-invalidation", r#""not-this""#),
         ];
-        assert_eq!(read(&lines).unwrap(), ["a", "b", "c", "d", "e", "f", "g", "h;i"]);
+        assert_eq!(texts(&of_value(&headers(&lines)).unwrap()), ["b", "a", "c", "d", "e", "g", "h;i"]);
+        let lines = [("cache-group-invalidation", r#""g""#), ("cache-groups", r#""not-this""#)];
+        assert_eq!(texts(&to_invalidate(&headers(&lines)).unwrap()), ["g"]);
     }
 
     #[test]
     fn what_cannot_be_a_tag_is_refused() {
         let many = (0..129).map(|n| n.to_string()).collect::<Vec<_>>().join(" ");
+        assert_eq!(to_invalidate(&headers(&[("surrogate-key", &many)])).unwrap().len(), 129);
         for line in [
             ("cache-tag", "a b"),
             ("surrogate-key", many.as_str()),
             ("cache-groups", "token"),
             ("cache-groups", r#"("a" "b")"#),
-            ("cache-groups", r#""a"#),
             ("cache-groups", r#""a b""#),
         ] {
-            assert_eq!(read(&[line]).expect_err(line.1).code(), Code::BadTag, "{line:?}");
+            assert_eq!(of_value(&headers(&[line])).expect_err(line.1).code(), Code::BadTag, "{line:?}");
         }
-    }
-
-    #[test]
-    fn an_invalidation_names_groups_by_its_own_header() {
-        let mut headers = HeaderMap::new();
-        headers.insert("cache-group-invalidation", r#""g""#.parse().unwrap());
-        headers.insert("cache-groups", r#""not-this""#.parse().unwrap());
-        assert_eq!(to_invalidate(&headers).unwrap(), [Tag::new("g").unwrap()]);
     }
 }
