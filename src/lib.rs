@@ -6,6 +6,7 @@ pub mod cli;
 pub mod clock;
 pub mod coherence;
 pub mod guard;
+pub mod http;
 pub mod model;
 pub mod origin;
 pub mod supervisor;
