@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use super::exit::{Fault, told};
 
 /// How long an answer, and each further piece of it, may take.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How long connecting may take.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// A peer that is gone without a word is found after the silence and these probes.
@@ -31,11 +31,11 @@ const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 
 /// A listener's address: scheme, host, and perhaps a path in front.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Base(String);
+pub(super) struct Base(String);
 
 /// A text that is no [`Base`]. It does not repeat the text, which may hold a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BaseError {
+pub(super) enum BaseError {
     /// Not a URL with scheme and host.
     #[error("it is not a URL such as http://127.0.0.1:8080")]
     Malformed,

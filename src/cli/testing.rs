@@ -9,7 +9,7 @@ use bytes::Bytes;
 use clap::Parser as _;
 use futures_util::stream::{self, StreamExt as _};
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt as _, Full, StreamBody};
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;

@@ -7,7 +7,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
 
-use super::super::client::{Ask, Client, PATIENCE};
+use super::super::client::{Ask, Client};
 use super::super::exit::{Exit, Fault};
 use super::super::print::Print;
 use super::super::refusal::{Refusal, succeeded};

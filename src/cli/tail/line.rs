@@ -56,8 +56,7 @@ impl Event {
         let hardness = if self.soft { "soft" } else { "hard" };
         let mut line = format!("{} {} {hardness}", self.at, self.id);
         let mut word = |name: &str, value: &str| {
-            // Writing to a string does not fail.
-            drop(write!(line, " {name}={}", quoted(value)));
+            write!(line, " {name}={}", quoted(value)).expect("a string takes all that is written");
         };
         if let Some(namespace) = &self.namespace {
             word("ns", namespace);
