@@ -226,7 +226,7 @@ fn put() -> Put {
 }
 
 fn fill(text: &str, by: &str, token: Token) -> Fill {
-    Fill { entry: entry(text), load: load(by), token, covering: covering(&ns(), &key(text)), put: put() }
+    Fill { entry: entry(text), load: load(by), token, covering: covering(&ns(), &key(text)), put: put(), leased: true }
 }
 
 fn publication(targets: Vec<Target>) -> Publication {
@@ -239,7 +239,7 @@ fn publication(targets: Vec<Target>) -> Publication {
             _ => None,
         })
         .collect();
-    Publication { event: Event::hard(targets), entries, confirm: false, value: None, known: 0 }
+    Publication { event: Event::hard(targets), entries, confirm: false, value: None, known: 0, repeat_after: 0 }
 }
 
 fn soft(targets: Vec<Target>) -> Publication {

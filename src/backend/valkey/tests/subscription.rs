@@ -29,7 +29,7 @@ async fn an_event_is_announced_as_it_is_logged() {
 async fn the_end_of_a_lease_that_somebody_waits_for_is_told() {
     let it = Fixture::start().await;
     let mut subscription = it.backend.subscribe().await.unwrap();
-    let wake = |text| Some(Signal::Wake { namespace: ns(), key: key(text) });
+    let wake = |text| Some(Signal::Wake { namespace: ns(), key: key(text), filled: true });
     // nobody waits: nothing to tell
     it.stored("quiet", "a").await;
 
