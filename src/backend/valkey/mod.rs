@@ -91,7 +91,7 @@ impl fmt::Debug for Settings {
 
 /// Valkey 7.2 and later, or Redis 7.0 and later.
 pub struct Valkey {
-    shared: Shared,
+    context: Context,
     opener: Opener,
     pool: usize,
     primary: Link,
@@ -99,7 +99,7 @@ pub struct Valkey {
 }
 
 /// What every operation needs beside a connection.
-struct Shared {
+struct Context {
     keys: Keyspace,
     /// The highest number seen of each shard: a new lineage starts above it.
     seen: Vec<AtomicU64>,
@@ -111,7 +111,7 @@ struct Shared {
     command_timeout: Duration,
 }
 
-impl Shared {
+impl Context {
     /// Far below where a double stops counting, far above what any clock gives.
     const KNOWN_MAX: Seq = 1 << 52;
 
@@ -123,6 +123,15 @@ impl Shared {
 
     fn known(&self, shard: Shard) -> Seq {
         self.seen.get(usize::from(shard.0)).map_or(0, |seen| seen.load(Ordering::Relaxed))
+    }
+
+    /// Where the servers are that every connection leads to: on Valkey Cluster each shard may have its own.
+    fn slots(&self) -> Vec<u16> {
+        let mut slots: Vec<u16> = self.keys.count().all().map(|shard| self.keys.shard(shard).slot).collect();
+        if !self.check_identity {
+            slots.truncate(1);
+        }
+        slots
     }
 
     /// What scripts keep of the configuration.
@@ -169,7 +178,7 @@ impl Valkey {
         let reader = reader_url.as_deref().map(opener).transpose()?;
         let keys = Keyspace::new(&cluster, shards);
         Ok(Arc::new(Self {
-            shared: Shared {
+            context: Context {
                 seen: shards.all().map(|_| AtomicU64::new(0)).collect(),
                 keys,
                 check_identity: primary.is_clustered(),
@@ -196,7 +205,7 @@ impl Valkey {
 
     /// The connections of a generation, each checked.
     async fn connect(&self) -> Result<Parts, Fault> {
-        let waiting = if self.shared.min_replicas_ack == 0 { 0 } else { self.pool };
+        let waiting = if self.context.min_replicas_ack == 0 { 0 } else { self.pool };
         let made = try_join_all((0..self.pool + waiting).map(|_| self.open())).await?;
         let (mut data, mut tasks, mut checks) = (Vec::new(), Vec::new(), Vec::new());
         for (connection, task, checked) in made {
@@ -213,13 +222,13 @@ impl Valkey {
             warnings.push(format!("the function `coherd_invalidate` could not be loaded: {error}"));
         }
         let waiting = data.split_off(self.pool);
-        Ok(Parts { server, warnings, data, waiting, tasks })
+        Ok(Parts { server, warnings, data, waiting, tasks, slots: self.context.slots() })
     }
 
     /// One connection that may be used.
     async fn open(&self) -> Result<(Connection, Task, Checked), Fault> {
         let (connection, task) = self.opener.open().await?;
-        let checked = handshake::handshake(&self.shared, &connection).await?;
+        let checked = handshake::handshake(&self.context, &connection).await?;
         Ok((connection, task, checked))
     }
 
@@ -227,7 +236,14 @@ impl Valkey {
     async fn connect_reader(&self, opener: &Opener) -> Result<Parts, Fault> {
         let made = try_join_all((0..self.pool).map(|_| opener.open())).await?;
         let (data, tasks) = made.into_iter().unzip();
-        Ok(Parts { server: "a replica".to_owned(), warnings: Vec::new(), data, waiting: Vec::new(), tasks })
+        Ok(Parts {
+            server: "a replica".to_owned(),
+            warnings: Vec::new(),
+            data,
+            waiting: Vec::new(),
+            tasks,
+            slots: vec![0],
+        })
     }
 
     /// An event concerns every shard, a function call reaches one.
@@ -252,14 +268,14 @@ impl Valkey {
 
     /// Begins the lineage of a shard that lost its data, over a connection in use.
     async fn reconcile(&self, connection: &Connection, shard: Shard) -> Result<(), BackendError> {
-        Ok(handshake::reconcile(&self.shared, connection, shard).await?)
+        Ok(handshake::reconcile(&self.context, connection, shard).await?)
     }
 }
 
 #[async_trait]
 impl Backend for Valkey {
     fn shards(&self) -> ShardCount {
-        self.shared.keys.count()
+        self.context.keys.count()
     }
 
     fn link(&self) -> watch::Receiver<LinkState> {
@@ -271,7 +287,7 @@ impl Backend for Valkey {
             if self.provides_function() {
                 function::look_after(&generation).await;
             }
-            pending().await
+            pending::<()>().await;
         };
         let primary = self.primary.keep(&stop, || self.connect(), attend);
         let reader = async {
@@ -289,24 +305,24 @@ impl Backend for Valkey {
 
     async fn peek(&self, entries: &[EntryId]) -> Result<Vec<Option<Stored>>, BackendError> {
         if let Some(generation) = self.reader.as_ref().and_then(|(link, _)| link.generation()) {
-            let peeked = generation.within(entries::peek(&self.shared, generation.data(), entries)).await;
+            let peeked = generation.within(entries::peek(&self.context, generation.data(), entries)).await;
             if peeked.is_ok() {
                 return peeked;
             }
         }
         let generation = self.primary.connected()?;
-        self.run(&generation, entries::peek(&self.shared, generation.data(), entries)).await
+        self.run(&generation, entries::peek(&self.context, generation.data(), entries)).await
     }
 
     async fn lookup(&self, lookup: Lookup) -> Result<Found, BackendError> {
         let generation = self.primary.connected()?;
         let connection = generation.data();
         self.run(&generation, async {
-            if let Looked::Found(found) = entries::lookup(&self.shared, connection, &lookup).await? {
+            if let Looked::Found(found) = entries::lookup(&self.context, connection, &lookup).await? {
                 return Ok(found);
             }
-            self.reconcile(connection, self.shared.keys.of(&lookup.entry).0).await?;
-            match entries::lookup(&self.shared, connection, &lookup).await? {
+            self.reconcile(connection, self.context.keys.of(&lookup.entry).0).await?;
+            match entries::lookup(&self.context, connection, &lookup).await? {
                 Looked::Found(found) => Ok(found),
                 Looked::NoLineage => {
                     Err(BackendError::Unavailable("the shard keeps losing its lineage".to_owned()))
@@ -318,27 +334,27 @@ impl Backend for Valkey {
 
     async fn fill(&self, fill: Fill) -> Result<Filled, BackendError> {
         let generation = self.primary.connected()?;
-        self.run(&generation, entries::fill(&self.shared, generation.data(), &fill)).await
+        self.run(&generation, entries::fill(&self.context, generation.data(), &fill)).await
     }
 
     async fn release(&self, entry: &EntryId, load: &LoadId) -> Result<(), BackendError> {
         let generation = self.primary.connected()?;
-        self.run(&generation, entries::release(&self.shared, generation.data(), entry, load)).await
+        self.run(&generation, entries::release(&self.context, generation.data(), entry, load)).await
     }
 
     async fn publish(&self, shard: Shard, publication: Publication) -> Result<Published, BackendError> {
         let generation = self.primary.connected()?;
-        self.run(&generation, log::publish(&self.shared, generation.waiting(), shard, &publication)).await
+        self.run(&generation, log::publish(&self.context, generation.waiting(), shard, &publication)).await
     }
 
     async fn beat(&self, shard: Shard, beat: Beat) -> Result<Head, BackendError> {
         let generation = self.primary.connected()?;
-        self.run(&generation, members::beat(&self.shared, generation.data(), shard, &beat)).await
+        self.run(&generation, members::beat(&self.context, generation.data(), shard, &beat)).await
     }
 
     async fn confirm(&self, shard: Shard, instance: &str, cursor: Seq) -> Result<(), BackendError> {
         let generation = self.primary.connected()?;
-        self.run(&generation, members::confirm(&self.shared, generation.data(), shard, instance, cursor))
+        self.run(&generation, members::confirm(&self.context, generation.data(), shard, instance, cursor))
             .await
     }
 
@@ -346,11 +362,11 @@ impl Backend for Valkey {
         let generation = self.primary.connected()?;
         let connection = generation.data();
         self.run(&generation, async {
-            if let Some(token) = log::head(&self.shared, connection, shard).await? {
+            if let Some(token) = log::head(&self.context, connection, shard).await? {
                 return Ok(token);
             }
             self.reconcile(connection, shard).await?;
-            let token = log::head(&self.shared, connection, shard).await?;
+            let token = log::head(&self.context, connection, shard).await?;
             token.ok_or_else(|| BackendError::Unavailable("the shard keeps losing its lineage".to_owned()))
         })
         .await
@@ -358,22 +374,22 @@ impl Backend for Valkey {
 
     async fn read_log(&self, shard: Shard, after: Seq, max: usize) -> Result<Vec<Logged>, BackendError> {
         let generation = self.primary.connected()?;
-        self.run(&generation, log::read_log(&self.shared, generation.data(), shard, after, max)).await
+        self.run(&generation, log::read_log(&self.context, generation.data(), shard, after, max)).await
     }
 
     async fn members(&self, shard: Shard) -> Result<Vec<Member>, BackendError> {
         let generation = self.primary.connected()?;
-        self.run(&generation, members::members(&self.shared, generation.data(), shard)).await
+        self.run(&generation, members::members(&self.context, generation.data(), shard)).await
     }
 
     async fn forget(&self, shard: Shard, instance: &str, beats: Option<u64>) -> Result<(), BackendError> {
         let generation = self.primary.connected()?;
-        self.run(&generation, members::forget(&self.shared, generation.data(), shard, instance, beats)).await
+        self.run(&generation, members::forget(&self.context, generation.data(), shard, instance, beats)).await
     }
 
     async fn subscribe(&self) -> Result<Box<dyn Subscription>, BackendError> {
         let generation = self.primary.connected()?;
-        let subscribing = subscription::subscribe(&self.shared, &self.opener, generation.ended());
+        let subscribing = subscription::subscribe(&self.context, &self.opener, generation.ended());
         Ok(Box::new(self.run(&generation, subscribing).await?))
     }
 
@@ -385,14 +401,13 @@ impl Backend for Valkey {
     ) -> Result<Vec<InboxEntry>, BackendError> {
         let generation = self.primary.connected()?;
         self.run(&generation, async {
-            let (connection, task) = match generation.unpark() {
-                Some(parked) => parked,
-                None => {
-                    let (connection, task, _) = self.open().await?;
-                    (connection, task)
-                }
+            let (connection, task) = if let Some(parked) = generation.unpark() {
+                parked
+            } else {
+                let (connection, task, _) = self.open().await?;
+                (connection, task)
             };
-            let entries = inbox::read(&self.shared, &connection, consumer, max, wait).await;
+            let entries = inbox::read(&self.context, &connection, consumer, max, wait).await;
             // one that did not answer in time may still be blocked: it goes, the next call makes another
             if entries.is_ok() {
                 generation.park(connection, task);
@@ -409,11 +424,11 @@ impl Backend for Valkey {
         idle: Duration,
     ) -> Result<Vec<InboxEntry>, BackendError> {
         let generation = self.primary.connected()?;
-        self.run(&generation, inbox::adopt(&self.shared, generation.data(), consumer, max, idle)).await
+        self.run(&generation, inbox::adopt(&self.context, generation.data(), consumer, max, idle)).await
     }
 
     async fn inbox_done(&self, ids: &[String]) -> Result<(), BackendError> {
         let generation = self.primary.connected()?;
-        self.run(&generation, inbox::done(&self.shared, generation.data(), ids)).await
+        self.run(&generation, inbox::done(&self.context, generation.data(), ids)).await
     }
 }

@@ -188,6 +188,27 @@ async fn an_event_for_a_name_keeps_an_older_load_out() {
 }
 
 #[tokio::test]
+async fn a_load_without_a_lease_is_stored_unless_an_event_came_between() {
+    let it = Fixture::start().await;
+    let leaseless = |token| Fill { leased: false, ..fill("1", "free", token) };
+    let old = it.backend.head(S0).await.unwrap();
+    let leased = it.lease("1", "a").await;
+    assert_eq!(it.backend.fill(leaseless(old.clone())).await.unwrap(), Filled::Stored);
+    assert_eq!(it.fill("1", "a", leased).await, Filled::Stored, "the lease of another is left alone");
+    it.publish(vec![key_target("1")]).await;
+    assert_eq!(it.backend.fill(leaseless(old)).await.unwrap(), Filled::Refused(FillRefusal::Stale));
+}
+
+#[tokio::test]
+async fn a_fill_counts_under_the_token_of_its_lease_only() {
+    let it = Fixture::start().await;
+    let mut token = it.lease("1", "a").await;
+    it.publish(vec![tag("team:7")]).await;
+    token.seq += 1;
+    assert_eq!(it.fill("1", "a", token).await, Filled::Refused(FillRefusal::LeaseLost));
+}
+
+#[tokio::test]
 async fn a_load_of_an_older_lineage_is_kept_out() {
     let it = Fixture::start().await;
     let token = it.lease("1", "a").await;
