@@ -1,6 +1,5 @@
 //! The log: publishing, reading, and where it stands.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +14,7 @@ use super::reply::{Parts, number};
 use super::{Context, script};
 use crate::backend::{BackendError, Logged, Publication, Published, Token};
 use crate::model::{Event, Hardness, Seq, Shard};
+use crate::telemetry::throttle::Throttle;
 
 /// See [`crate::backend::Backend::publish`].
 pub(super) async fn publish(
@@ -165,14 +165,12 @@ pub(super) fn stream_entry(entry: Value) -> Result<(Bytes, Vec<Bytes>), BackendE
     Ok((id, fields))
 }
 
-/// Somebody else wrote to the log: said once a second at most.
+/// Somebody else wrote to the log.
 fn foreign(id: &[u8]) {
-    static SAID: AtomicU64 = AtomicU64::new(0);
-    static START: std::sync::LazyLock<tokio::time::Instant> =
-        std::sync::LazyLock::new(tokio::time::Instant::now);
-    let now = START.elapsed().as_secs() + 1;
-    if SAID.swap(now, Ordering::Relaxed) != now {
+    static SAID: Throttle = Throttle::new();
+    if let Some(log_suppressed) = SAID.pass() {
         let ours = if entry_seq(id).is_some() { "does not read as an event" } else { "is not ours" };
-        warn!(log.id = %String::from_utf8_lossy(id), "an entry of the log {ours}, skipped");
+        let id = String::from_utf8_lossy(id);
+        warn!(log.id = %id, log.suppressed = log_suppressed, "an entry of the log {ours}, skipped");
     }
 }

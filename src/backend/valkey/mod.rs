@@ -6,6 +6,7 @@
 mod address;
 mod codec;
 mod connection;
+mod context;
 mod entries;
 mod errors;
 mod function;
@@ -17,16 +18,14 @@ mod log;
 mod members;
 mod reply;
 mod script;
+mod settings;
 mod subscription;
 #[cfg(test)]
 mod tests;
 mod tls;
 
-use std::fmt;
 use std::future::pending;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -36,58 +35,17 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::address::Credentials;
-use self::connection::{Arg, Command, Connection, Opener, Task};
+use self::connection::{Command, Connection, Opener, Task};
+use self::context::Context;
 use self::entries::Looked;
 use self::handshake::{Checked, Fault};
-use self::keys::Keyspace;
 use self::link::{Generation, Link, Parts};
+pub use self::settings::Settings;
 use super::{
     Backend, BackendError, Beat, EntryId, Fill, Filled, Found, Head, InboxEntry, LinkState, LoadId, Logged,
     Lookup, Member, Publication, Published, Stored, Subscription, Token,
 };
 use crate::model::{Seq, Shard, ShardCount};
-
-/// Where the server is and how it is used.
-#[derive(Clone)]
-pub struct Settings {
-    /// `valkey://…`, `valkeys://…`, `valkey-cluster://…`, `valkey-sentinel://…`, or with `redis`.
-    pub url: String,
-    /// Replicas for reads of entries.
-    pub reader_url: Option<String>,
-    /// Instead of the URL's user.
-    pub username: Option<String>,
-    /// Instead of the URL's password.
-    pub password: Option<String>,
-    /// Root certificates instead of the machine's.
-    pub ca_file: Option<PathBuf>,
-    /// Connections for data; at least one is made.
-    pub pool: usize,
-    /// How long connecting may take.
-    pub connect_timeout: Duration,
-    /// How long an answer may take.
-    pub command_timeout: Duration,
-    /// The cluster's name: part of every key.
-    pub cluster: String,
-    /// How many shards its keys are spread over.
-    pub shards: ShardCount,
-    /// About how many events a shard's log keeps.
-    pub log_max_events: u64,
-    /// How many names each of a shard's two generations of watermarks holds.
-    pub watermarks_max: u64,
-    /// Replicas that must have an event before it counts as published.
-    pub min_replicas_ack: u32,
-}
-
-impl fmt::Debug for Settings {
-    /// Without what may hold a password.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
-            .field("cluster", &self.cluster)
-            .field("shards", &self.shards)
-            .field("pool", &self.pool)
-            .finish_non_exhaustive()
-    }
-}
 
 /// Valkey 7.2 and later, or Redis 7.0 and later.
 pub struct Valkey {
@@ -98,97 +56,29 @@ pub struct Valkey {
     reader: Option<(Link, Opener)>,
 }
 
-/// What every operation needs beside a connection.
-struct Context {
-    keys: Keyspace,
-    /// The highest number seen of each shard: a new lineage starts above it.
-    seen: Vec<AtomicU64>,
-    /// On Valkey Cluster fred follows a moved slot to a server that no handshake has seen: scripts look for themselves.
-    check_identity: bool,
-    log_max_events: u64,
-    watermarks_max: u64,
-    min_replicas_ack: u32,
-    command_timeout: Duration,
-}
-
-impl Context {
-    /// Far below where a double stops counting, far above what any clock gives.
-    const KNOWN_MAX: Seq = 1 << 52;
-
-    fn seen(&self, shard: Shard, seq: Seq) {
-        if let Some(seen) = self.seen.get(usize::from(shard.0)) {
-            seen.fetch_max(seq.min(Self::KNOWN_MAX), Ordering::Relaxed);
-        }
-    }
-
-    fn known(&self, shard: Shard) -> Seq {
-        self.seen.get(usize::from(shard.0)).map_or(0, |seen| seen.load(Ordering::Relaxed))
-    }
-
-    /// Where the servers are that every connection leads to: on Valkey Cluster each shard may have its own.
-    fn slots(&self) -> Vec<u16> {
-        let mut slots: Vec<u16> = self.keys.count().all().map(|shard| self.keys.shard(shard).slot).collect();
-        if !self.check_identity {
-            slots.truncate(1);
-        }
-        slots
-    }
-
-    /// What scripts keep of the configuration.
-    fn settings_args(&self) -> [Arg; 3] {
-        [
-            Arg::from(self.log_max_events),
-            Arg::from(self.watermarks_max),
-            Arg::from(u64::from(self.keys.count().get())),
-        ]
-    }
-}
-
 impl Valkey {
     /// Checks the settings; [`Backend::keep_connected`] connects.
     pub fn new(settings: Settings) -> Result<Arc<Self>, BackendError> {
-        let Settings {
-            url,
-            reader_url,
-            username,
-            password,
-            ca_file,
-            pool,
-            connect_timeout,
-            command_timeout,
-            cluster,
-            shards,
-            log_max_events,
-            watermarks_max,
-            min_replicas_ack,
-        } = settings;
-        if cluster.is_empty() || cluster.contains(['{', '}']) {
+        if settings.cluster.is_empty() || settings.cluster.contains(['{', '}']) {
+            let cluster = &settings.cluster;
             return Err(BackendError::Refused(format!("cluster name `{cluster}` is empty or holds a brace")));
         }
         let credentials = Credentials {
-            username: username.as_deref(),
-            password: password.as_deref(),
-            ca_file: ca_file.as_deref(),
+            username: settings.username.as_deref(),
+            password: settings.password.as_deref(),
+            ca_file: settings.ca_file.as_deref(),
         };
+        let (connect_timeout, command_timeout) = (settings.connect_timeout, settings.command_timeout);
         let opener = |url: &str| {
             let config = address::config(url, credentials)?;
             Ok::<_, BackendError>(Opener::new(config, connect_timeout, command_timeout))
         };
-        let primary = opener(&url)?;
-        let reader = reader_url.as_deref().map(opener).transpose()?;
-        let keys = Keyspace::new(&cluster, shards);
+        let primary = opener(&settings.url)?;
+        let reader = settings.reader_url.as_deref().map(opener).transpose()?;
         Ok(Arc::new(Self {
-            context: Context {
-                seen: shards.all().map(|_| AtomicU64::new(0)).collect(),
-                keys,
-                check_identity: primary.is_clustered(),
-                log_max_events: log_max_events.max(1),
-                watermarks_max: watermarks_max.max(1),
-                min_replicas_ack,
-                command_timeout,
-            },
+            context: Context::new(&settings, primary.is_clustered()),
             opener: primary,
-            pool: pool.max(1),
+            pool: settings.pool.max(1),
             primary: Link::new("primary", command_timeout),
             reader: reader.map(|opener| (Link::new("reader", command_timeout), opener)),
         }))

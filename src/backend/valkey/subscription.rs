@@ -14,9 +14,9 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::Context;
 use super::codec::{Hurry, announced, hurry};
 use super::connection::{Command, Connection, Opener, Task};
+use super::context::Context;
 use super::errors::explain;
 use super::handshake::check_servers;
 use super::reply::text;

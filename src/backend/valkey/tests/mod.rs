@@ -2,6 +2,7 @@
 //!
 //! `COHERD_TEST_SERVER` names the server's binary; without it `valkey-server` or `redis-server` is looked for.
 
+mod cluster;
 mod entries;
 mod function;
 mod inbox;
