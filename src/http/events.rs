@@ -86,7 +86,9 @@ fn notice_frames(notice: &Notice) -> Vec<Bytes> {
                 .map(|line| format!("event: invalidation\nid: {id}\ndata: {line}\n\n").into())
                 .collect()
         }
-        Notice::Attached(attached) => vec![frame("attachment", &json!({ "attached": attached }))],
+        Notice::Attached(attached) => {
+            vec![frame("attachment", &json!({ "attached": attached }))]
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use super::reply::{Parts, number};
 use super::{Context, script};
 use crate::backend::{BackendError, Logged, Publication, Published, Token};
 use crate::model::{Event, Hardness, Seq, Shard};
-use crate::telemetry::throttle::Throttle;
+use crate::telemetry::Throttle;
 
 /// See [`crate::backend::Backend::publish`].
 pub(super) async fn publish(
