@@ -4,6 +4,7 @@ pub mod backend;
 pub mod cache;
 pub mod clock;
 pub mod coherence;
+pub mod config;
 pub mod guard;
 pub mod http;
 pub mod model;
