@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod cache;
+pub mod cli;
 pub mod clock;
 pub mod coherence;
 pub mod config;

@@ -24,7 +24,7 @@ mod heartbeat;
 mod inbox;
 mod members;
 mod meter;
-mod publish;
+pub(crate) mod publish;
 mod shared;
 mod tail;
 mod wakes;

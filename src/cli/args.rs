@@ -1,0 +1,110 @@
+//! Arguments that several commands share.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::client::Base;
+
+/// A text that is never shown: a token, a URL that may hold a password.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text.
+    pub(super) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Where an instance's data listener is, and who asks.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Data {
+    /// The instance's data listener
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    pub(super) url: Base,
+    #[command(flatten)]
+    pub(super) token: Token,
+}
+
+/// Where an instance's admin listener is, and who asks.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Admin {
+    /// The instance's admin listener
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9080")]
+    pub(super) admin_url: Base,
+    #[command(flatten)]
+    pub(super) token: Token,
+}
+
+/// Who asks.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Token {
+    /// The bearer token; better kept in the variable than on the command line
+    #[arg(long, value_name = "TOKEN", env = "COHERD_TOKEN", hide_env_values = true)]
+    token: Option<Secret>,
+}
+
+impl Token {
+    /// The token; an empty one is none.
+    pub(super) fn get(&self) -> Option<&str> {
+        self.token.as_ref().map(Secret::reveal).filter(|text| !text.is_empty())
+    }
+}
+
+/// The way past the instances.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Direct {
+    /// Straight to Valkey, past the instances, such as valkey://127.0.0.1:6379/0
+    #[arg(long, value_name = "URL")]
+    pub(super) backend: Option<Secret>,
+    /// The cluster's name, with --backend
+    #[arg(long, value_name = "NAME", default_value = "main", requires = "backend")]
+    pub(super) cluster: String,
+    /// What the instances have as backend.shards, with --backend; 0: 1, or 16 on a Cluster
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "backend")]
+    pub(super) shards: u16,
+}
+
+/// A time such as `3s`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if time.is_zero() { Err("it is zero".to_owned()) } else { Ok(time) }
+}
+
+#[cfg(test)]
+impl Token {
+    /// For tests.
+    pub(super) fn of(text: &str) -> Self {
+        Self { token: Some(Secret::from(text)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_does_not_show_and_an_empty_token_is_none() {
+        assert_eq!(format!("{:?}", Token::of("t0ken")), "Token { token: Some(***) }");
+        assert_eq!(Token::of("t0ken").get(), Some("t0ken"));
+        assert_eq!(Token::of("").get(), None);
+    }
+
+    #[test]
+    fn a_time_has_a_unit_and_is_not_zero() {
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert!(duration("3").is_err() && duration("0s").is_err());
+    }
+}

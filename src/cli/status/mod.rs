@@ -1,0 +1,110 @@
+//! `coherd status`: an instance's statistics, readable.
+
+mod stats;
+mod table;
+
+use bytes::Bytes;
+use hyper::{Method, StatusCode};
+use serde::de::DeserializeOwned;
+
+use super::args::Token;
+use super::client::{Answer, Ask, Base, Client};
+use super::exit::{Exit, Fault};
+use super::print::Print;
+use super::refusal::succeeded;
+use stats::{Readiness, Stats};
+
+/// The longest document that is read, in bytes.
+const DOCUMENT_BYTES_MAX: usize = 64 << 20;
+
+/// Whom to ask.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Example:\n  coherd status --admin-url http://10.0.0.7:9080")]
+pub struct Args {
+    /// The document of the instance's /stats as it is
+    #[arg(long)]
+    json: bool,
+    /// The instance's admin listener
+    #[arg(long, visible_alias = "url", value_name = "URL", default_value = "http://127.0.0.1:9080")]
+    admin_url: Base,
+    #[command(flatten)]
+    token: Token,
+}
+
+/// Runs it.
+pub(super) async fn run(args: Args, print: &mut Print) -> Result<Exit, Fault> {
+    let client = Client::new(&args.admin_url, args.token.get())?;
+    let mut answer = succeeded(client.send(Ask::new(Method::GET, "/stats")).await?).await?;
+    let document = answer.whole(DOCUMENT_BYTES_MAX).await?;
+    if args.json {
+        print.bytes(&document)?;
+        if !document.ends_with(b"\n") {
+            print.bytes(b"\n")?;
+        }
+        return Ok(Exit::Done);
+    }
+    let stats: Stats = read(&document, &answer)?;
+    let mut answer = client.send(Ask::new(Method::GET, "/readyz")).await?;
+    if answer.status != StatusCode::SERVICE_UNAVAILABLE {
+        answer = succeeded(answer).await?;
+    }
+    let readiness: Readiness = read(&answer.whole(DOCUMENT_BYTES_MAX).await?, &answer)?;
+    for line in stats.lines(&readiness) {
+        print.line(&line)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn read<T: DeserializeOwned>(document: &Bytes, answer: &Answer) -> Result<T, Fault> {
+    serde_json::from_slice(document).map_err(|error| {
+        Fault::failed(format!("the answer of {} does not read as expected: {error}", answer.url()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Captured, Reply, Server, run, text};
+    use super::*;
+
+    const STATS: &str = r#"{"instance":"a","cluster":"main","uptime_s":61,"attached":true,
+        "log":{"cursor":"7-0","head":"9-0","lag_events":2,"lag_ms":1},"namespaces":{},
+        "members":[{"id":"a","cursor":"7-0","lag_ms":250,"alive":true}],"breakers":{},
+        "writes":{"pending":0,"oldest_s":0.0,"dead":0},"tasks":{}}"#;
+
+    fn instance(readyz: u16) -> impl Fn(hyper::Request<Bytes>) -> Reply {
+        move |request| match request.uri().path() {
+            "/stats" if request.headers()["authorization"] == "Bearer t0ken" => text(200, STATS),
+            "/readyz" if readyz == 200 => text(200, r#"{"ready":true,"reasons":[],"degraded":["detached"]}"#),
+            "/readyz" => text(readyz, r#"{"ready":false,"reasons":["draining"],"degraded":[]}"#),
+            _ => text(404, ""),
+        }
+    }
+
+    #[tokio::test]
+    async fn it_is_readable_and_says_whether_the_instance_is_ready() {
+        for (readyz, said) in [(200, "ready, degraded: detached"), (503, "NOT READY: draining")] {
+            let server = Server::start(instance(readyz)).await;
+            let captured = Captured::default();
+            let line = ["status", "--url", server.url(), "--token", "t0ken"];
+            assert_eq!(run(&line, &captured).await, Exit::Done, "{}", captured.err());
+            assert!(captured.out().contains(said), "{}", captured.out());
+            assert!(captured.out().contains("MEMBER"), "{}", captured.out());
+        }
+    }
+
+    #[tokio::test]
+    async fn json_is_the_document_as_it_is() {
+        let server = Server::start(instance(503)).await;
+        let captured = Captured::default();
+        let line = ["status", "--json", "--admin-url", server.url(), "--token", "t0ken"];
+        assert_eq!((run(&line, &captured).await, captured.out()), (Exit::Done, format!("{STATS}\n")));
+    }
+
+    #[tokio::test]
+    async fn an_answer_of_something_else_is_told() {
+        let server = Server::start(|_| text(200, "<html>")).await;
+        let captured = Captured::default();
+        assert_eq!(run(&["status", "--admin-url", server.url()], &captured).await, Exit::Failed);
+        assert!(captured.err().contains("/stats does not read as expected"), "{}", captured.err());
+    }
+}
