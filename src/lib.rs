@@ -5,6 +5,7 @@ pub mod cache;
 pub mod clock;
 pub mod coherence;
 pub mod guard;
+pub mod http;
 pub mod model;
 pub mod origin;
 pub mod supervisor;

@@ -110,7 +110,12 @@ impl Backend for Measured {
     }
 
     // Waiting for an entry is not an operation that takes long.
-    async fn inbox(&self, consumer: &str, max: usize, wait: Duration) -> Result<Vec<InboxEntry>, BackendError> {
+    async fn inbox(
+        &self,
+        consumer: &str,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<InboxEntry>, BackendError> {
         let taken = self.inner.inbox(consumer, max, wait).await;
         if taken.is_err() {
             self.metrics.errors.of(BackendOp::Inbox).inc();

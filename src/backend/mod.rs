@@ -5,6 +5,7 @@
 
 pub mod measured;
 pub mod memory;
+pub mod valkey;
 pub mod wire;
 
 use std::sync::Arc;

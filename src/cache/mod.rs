@@ -24,8 +24,10 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use crate::backend::Backend;
+pub use crate::backend::{BackendError, LoadId};
 use crate::coherence::{Coherence, Receipt};
 use crate::model::{Key, Stated, Tag, Value};
+pub use crate::origin::OriginError;
 use crate::supervisor::{Stage, Supervisor};
 use crate::telemetry::Metrics;
 
@@ -189,3 +191,6 @@ impl Cache {
 fn unknown() -> GetError {
     GetError::Unavailable("there is no such namespace".to_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -303,6 +303,12 @@ impl Coherence {
         &self.shared.member
     }
 
+    /// Tells followers that the instance attached or was cut off.
+    pub fn note_attachment(&self, attached: bool) {
+        // Without followers nobody needs to be told.
+        drop(self.shared.notices.send(Notice::Attached(attached)));
+    }
+
     /// A request joined a load too late to use its result.
     pub fn count_joiner_retry(&self) {
         self.shared.metrics.joiner_retries.inc();

@@ -134,8 +134,8 @@ pub enum Notice {
         /// By which way it came.
         path: Path,
     },
-    /// The instance attached to a shard's log, or was cut off.
-    Attached(Shard, bool),
+    /// The instance attached to the log, or was cut off.
+    Attached(bool),
 }
 
 /// What `/stats` says of the log and the members.

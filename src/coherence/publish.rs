@@ -63,7 +63,10 @@ pub(super) async fn publish(
         let publication = Publication {
             entries: entries(&event, &known.versions),
             confirm: terms.confirm,
-            value: along.as_ref().map(|it| (it.entry.clone(), it.load.clone(), it.put.clone())),
+            value: along
+                .as_ref()
+                .filter(|it| shared.count().of(&it.entry.namespace, &it.entry.key) == shard)
+                .map(|it| (it.entry.clone(), it.load.clone(), it.put.clone())),
             known: shared.shard(shard).known(),
             repeat_after: terms.repeat_after.iter().find(|(of, _)| *of == shard).map_or(0, |(_, seq)| *seq),
             event,

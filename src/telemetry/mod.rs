@@ -9,8 +9,8 @@ mod throttle;
 
 pub use metrics::{
     BackendMetrics, BreakerGauge, BreakerMetrics, By, CoherenceMetrics, Counter, Gauge, Histogram, IntGauge,
-    L1Metrics, Metrics, NamespaceMetrics, OPENMETRICS_TYPE, OriginMetrics, TEXT_TYPE, TaskCounters,
-    TaskMetrics, WriteBehindMetrics,
+    L1Metrics, Metrics, MetricsError, NamespaceMetrics, OPENMETRICS_TYPE, OriginMetrics, TEXT_TYPE,
+    TaskCounters, TaskMetrics, WriteBehindMetrics,
 };
 pub use readiness::{Degradation, Readiness, Reason, Snapshot};
 pub use throttle::Throttle;

@@ -79,3 +79,39 @@ fn read(id: &str) -> Option<Id> {
     let (ms, number) = id.split_once('-')?;
     Some((ms.parse().ok()?, number.parse().ok()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_only_grow_even_if_time_goes_back() {
+        let mut inbox = Inbox::default();
+        let ids = [5, 5, 4, 6].map(|now| inbox.add(now, Vec::new()).unwrap());
+        assert_eq!(ids, ["5-0", "5-1", "5-2", "6-0"]);
+    }
+
+    #[test]
+    fn an_entry_is_adopted_only_after_its_time() {
+        let mut inbox = Inbox::default();
+        inbox.add(0, Vec::new()).unwrap();
+        assert_eq!(inbox.take(10, 9).len(), 1);
+        let idle = Duration::from_millis(100);
+        assert!(inbox.adopt(109, 9, idle).is_empty());
+        assert_eq!(inbox.adopt(110, 9, idle).len(), 1);
+        assert!(inbox.adopt(209, 9, idle).is_empty());
+    }
+
+    #[test]
+    fn a_full_inbox_takes_no_more_until_entries_are_done() {
+        let mut inbox = Inbox::default();
+        for _ in 0..ENTRIES_MAX {
+            inbox.add(0, Vec::new()).unwrap();
+        }
+        assert_eq!(inbox.add(0, Vec::new()), None);
+        let taken = inbox.take(0, 1).remove(0).id;
+        assert_eq!(inbox.add(0, Vec::new()), None);
+        inbox.done(&[taken, "not an id".to_owned()]);
+        assert!(inbox.add(0, Vec::new()).is_some());
+    }
+}

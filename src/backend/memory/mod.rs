@@ -4,8 +4,11 @@
 mod connection;
 mod expiring;
 mod inbox;
+mod leases;
 mod shard;
 mod store;
+#[cfg(test)]
+mod tests;
 mod watermarks;
 
 pub use shard::{Limits, ShardState};

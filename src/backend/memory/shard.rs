@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::expiring::{Expiring, FOREVER};
+use super::leases::{self, Leases};
 use super::watermarks::Watermarks;
 use crate::backend::{
-    Beat, Claim, EntryId, Fill, FillRefusal, Filled, Found, Head, LoadId, Logged, Lookup, Member,
-    Publication, Published, Put, Signal, Stored, Token,
+    Beat, EntryId, Fill, FillRefusal, Filled, Found, Head, LoadId, Logged, Lookup, Member, Publication,
+    Published, Put, Signal, Stored, Token,
 };
 use crate::model::{Event, Hardness, Key, LineageId, Name, Namespace, Nonce, Seq, Shard, Target, widen};
 
@@ -19,8 +20,6 @@ use crate::model::{Event, Hardness, Key, LineageId, Name, Namespace, Nonce, Seq,
 const REQUEST_MS: u64 = 60_000;
 /// Most `request_id`s remembered; beyond it the oldest go.
 const REQUESTS_MAX: usize = 100_000;
-/// Most leases; beyond it the soonest to end are lost, as if they had expired.
-const LEASES_MAX: usize = 1_000_000;
 /// What an entry takes beside its bytes, roughly.
 const ENTRY_OVERHEAD: usize = 512;
 
@@ -55,8 +54,7 @@ pub struct ShardState {
     log: VecDeque<Logged>,
     requests: Expiring<String, Token>,
     entries: Expiring<Place, Kept>,
-    /// Per key, not per entry: an event names keys and does not know versions.
-    leases: Expiring<(Namespace, Key), Lease>,
+    leases: Leases,
     /// As many as instances have joined and not been forgotten.
     members: BTreeMap<String, Member>,
     announcements: Vec<Signal>,
@@ -70,18 +68,9 @@ struct Kept {
     fresh_until: u64,
 }
 
-#[derive(Debug)]
-struct Lease {
-    load: LoadId,
-    lineage: LineageId,
-    /// Somebody was told that it is taken.
-    wanted: bool,
-}
-
 /// What an entry is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
-    Dirty,
     Fresh,
     Stale,
     Void,
@@ -100,7 +89,7 @@ impl ShardState {
             log: VecDeque::new(),
             requests: Expiring::new(REQUESTS_MAX),
             entries: Expiring::new(limits.entry_bytes_max),
-            leases: Expiring::new(LEASES_MAX),
+            leases: Leases::new(),
             members: BTreeMap::new(),
             announcements: Vec::new(),
         }
@@ -109,6 +98,14 @@ impl ShardState {
     /// Loses everything, like FLUSHALL; only the counter is kept, as the least that the next lineage starts above.
     pub fn flush(&mut self) {
         *self = Self { seq: self.seq, ..Self::new(self.shard, self.limits, self.ids.0) };
+    }
+
+    /// Ends the lineage, like a server that is another one than before: entries and leases are still there, and void.
+    pub fn end_lineage(&mut self) {
+        let entries = std::mem::replace(&mut self.entries, Expiring::new(0));
+        let leases = std::mem::replace(&mut self.leases, Leases::new());
+        self.flush();
+        (self.entries, self.leases) = (entries, leases);
     }
 
     /// What the steps so far have to announce, in order.
@@ -129,41 +126,38 @@ impl ShardState {
             let stored = &item.value.stored;
             let even_if_fresh = lookup.claim.as_ref().is_some_and(|claim| claim.even_if_fresh);
             match self.standing(now, &head.lineage, &item.value, &lookup.covering) {
-                Standing::Fresh if even_if_fresh => {}
+                // There is nothing newer to load than a pending write.
+                Standing::Fresh if even_if_fresh && stored.dirty.is_none() => {}
                 Standing::Fresh if lookup.have.as_ref() == Some(&stored.load) => {
                     return Found::NotModified(head);
                 }
-                Standing::Fresh | Standing::Dirty => {
+                Standing::Fresh => {
                     return Found::Fresh(Stored { token: head, ..stored.clone() });
                 }
                 Standing::Stale => stale = Some(stored.clone()),
                 Standing::Void => {}
             }
         }
-        match &lookup.claim {
-            None => Found::Nothing { stale },
-            Some(claim) => self.claim(now, &lookup.entry, claim, head, stale),
+        let Some(claim) = &lookup.claim else { return Found::Nothing { stale } };
+        match self.leases.claim(now, lease_place(&lookup.entry), claim, &head) {
+            Ok(()) => Found::Leased { token: head, stale },
+            Err(left) => Found::Busy { left, stale },
         }
     }
 
     /// See [`crate::backend::Backend::fill`].
     pub fn fill(&mut self, now: u64, fill: Fill) -> Filled {
-        let current = self.token(now, 0).lineage;
-        if !self.end_lease(now, &fill.entry, &fill.load) {
+        let place = lease_place(&fill.entry);
+        // The token is the one that came with the lease, whatever the caller says.
+        if fill.leased && self.leases.held(now, &place, &fill.load) != Some(&fill.token) {
             return Filled::Refused(FillRefusal::LeaseLost);
         }
-        if fill.token.lineage != current {
-            return Filled::Refused(FillRefusal::Lineage);
+        let refusal = self.refusal(now, &fill);
+        if fill.leased {
+            self.end_lease(now, place, refusal.is_none());
         }
-        let named = |hardness| {
-            let names = fill.covering.iter().chain(&fill.put.names);
-            self.marks.named_since(hardness, fill.token.seq, names)
-        };
-        if named(Hardness::Hard) || named(Hardness::Soft) {
-            return Filled::Refused(FillRefusal::Stale);
-        }
-        if self.is_dirty(now, &fill.entry) {
-            return Filled::Refused(FillRefusal::Dirty);
+        if let Some(refusal) = refusal {
+            return Filled::Refused(refusal);
         }
         self.store(now, &fill.entry, fill.load, fill.token, fill.put);
         Filled::Stored
@@ -171,16 +165,20 @@ impl ShardState {
 
     /// See [`crate::backend::Backend::release`].
     pub fn release(&mut self, now: u64, entry: &EntryId, load: &LoadId) {
-        self.end_lease(now, entry, load);
+        let place = lease_place(entry);
+        if self.leases.held(now, &place, load).is_some() {
+            self.end_lease(now, place, false);
+        }
     }
 
     /// See [`crate::backend::Backend::publish`].
     pub fn publish(&mut self, now: u64, publication: Publication) -> Published {
-        let Publication { event, entries, confirm, value, known } = publication;
+        let Publication { event, entries, confirm, value, known, repeat_after } = publication;
         let mut token = self.token(now, known);
         let members = self.members();
         if let Some(id) = &event.request_id
             && let Some(first) = self.requests.get(now, id)
+            && repeat_after < first.value.seq
         {
             return Published { token: first.value.clone(), repeated: true, members };
         }
@@ -194,7 +192,8 @@ impl ShardState {
         self.append(now, event.clone(), confirm);
         for target in &event.targets {
             if let Target::Key(namespace, key) = target {
-                self.void_lease(now, namespace, key);
+                let place = (namespace.clone(), key.clone());
+                self.end_lease(now, place, false);
             }
         }
         if event.hardness == Hardness::Hard {
@@ -212,13 +211,18 @@ impl ShardState {
     }
 
     /// See [`crate::backend::Backend::beat`].
+    /// A confirmation may have overtaken it: the cursor never goes back.
     pub fn beat(&mut self, now: u64, beat: Beat) -> Head {
-        self.members.insert(beat.member.instance.clone(), beat.member);
+        let mut member = beat.member;
+        if let Some(before) = self.members.get(&member.instance) {
+            member.cursor = member.cursor.max(before.cursor);
+        }
+        self.members.insert(member.instance.clone(), member);
         let (lineage, nonce) = self.lineage(now, beat.known).clone();
         Head { token: Token { lineage, seq: self.seq }, nonce, time_ms: now }
     }
 
-    /// See [`crate::backend::Backend::confirm`]. A cursor never goes back; a member that is not known stays unknown.
+    /// See [`crate::backend::Backend::confirm`]. A member that is not known stays unknown.
     pub fn confirm(&mut self, instance: &str, cursor: Seq) {
         if let Some(member) = self.members.get_mut(instance) {
             member.cursor = member.cursor.max(cursor);
@@ -269,7 +273,7 @@ impl ShardState {
         let named =
             |hardness| self.marks.named_since(hardness, token.seq, covering.iter().chain(names.iter()));
         if dirty.is_some() {
-            Standing::Dirty
+            Standing::Fresh
         } else if token.lineage != *current || named(Hardness::Hard) {
             Standing::Void
         } else if kept.fresh_until <= now || named(Hardness::Soft) {
@@ -279,42 +283,27 @@ impl ShardState {
         }
     }
 
-    fn claim(
-        &mut self,
-        now: u64,
-        entry: &EntryId,
-        claim: &Claim,
-        token: Token,
-        stale: Option<Stored>,
-    ) -> Found {
-        let key = (entry.namespace.clone(), entry.key.clone());
-        if let Some(taken) = self.leases.get_mut(now, &key)
-            && taken.value.lineage == token.lineage
-        {
-            taken.value.wanted = true;
-            return Found::Busy { left: Duration::from_millis(taken.until - now), stale };
+    /// Why a load may not store what it brought, apart from its lease.
+    fn refusal(&self, now: u64, fill: &Fill) -> Option<FillRefusal> {
+        let named = |hardness| {
+            let names = fill.covering.iter().chain(&fill.put.names);
+            self.marks.named_since(hardness, fill.token.seq, names)
+        };
+        if self.lineage.as_ref().is_none_or(|(current, _)| fill.token.lineage != *current) {
+            Some(FillRefusal::Lineage)
+        } else if named(Hardness::Hard) || named(Hardness::Soft) {
+            Some(FillRefusal::Stale)
+        } else if self.is_dirty(now, &fill.entry) {
+            Some(FillRefusal::Dirty)
+        } else {
+            None
         }
-        let lease = Lease { load: claim.load.clone(), lineage: token.lineage.clone(), wanted: false };
-        self.leases.insert(now, key, (lease, after(now, claim.lease)), 1);
-        Found::Leased { token, stale }
     }
 
-    /// Ends the lease if it is the load's, and says whether it was.
-    fn end_lease(&mut self, now: u64, entry: &EntryId, load: &LoadId) -> bool {
-        let key = (entry.namespace.clone(), entry.key.clone());
-        let mine = self.leases.get(now, &key).is_some_and(|lease| lease.value.load == *load);
-        if mine {
-            self.void_lease(now, &entry.namespace, &entry.key);
-        }
-        mine
-    }
-
-    fn void_lease(&mut self, now: u64, namespace: &Namespace, key: &Key) {
-        let place = (namespace.clone(), key.clone());
-        let wanted = self.leases.get(now, &place).is_some_and(|lease| lease.value.wanted);
-        self.leases.remove(&place);
-        if wanted {
-            self.announcements.push(Signal::Wake { namespace: namespace.clone(), key: key.clone() });
+    fn end_lease(&mut self, now: u64, place: leases::Place, filled: bool) {
+        if self.leases.end(now, &place) {
+            let (namespace, key) = place;
+            self.announcements.push(Signal::Wake { namespace, key, filled });
         }
     }
 
@@ -366,8 +355,12 @@ fn place(entry: &EntryId) -> Place {
     (entry.namespace.clone(), entry.version, entry.key.clone())
 }
 
+fn lease_place(entry: &EntryId) -> leases::Place {
+    (entry.namespace.clone(), entry.key.clone())
+}
+
 /// The millisecond `by` after `now`, short of [`FOREVER`].
-fn after(now: u64, by: Duration) -> u64 {
+pub(super) fn after(now: u64, by: Duration) -> u64 {
     let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
     now.saturating_add(by).min(FOREVER - 1)
 }

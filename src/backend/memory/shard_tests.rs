@@ -5,6 +5,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
+use crate::backend::Claim;
 use crate::model::{Prefix, Tag, covering};
 
 const NOW: u64 = 1_763_715_600_000;
@@ -30,7 +31,7 @@ fn put(size: usize, kept: Duration) -> Put {
 }
 
 fn publication(event: Event) -> Publication {
-    Publication { event, entries: Vec::new(), confirm: false, value: None, known: 0 }
+    Publication { event, entries: Vec::new(), confirm: false, value: None, known: 0, repeat_after: 0 }
 }
 
 fn key_event(entry: &EntryId) -> Event {
@@ -51,7 +52,8 @@ fn lease(state: &mut ShardState, now: u64, entry: &EntryId, by: &str) -> Token {
 }
 
 fn fill(state: &mut ShardState, now: u64, entry: &EntryId, by: &str, token: Token, put: Put) -> Filled {
-    let fill = Fill { entry: entry.clone(), load: load(by), token, covering: names(entry), put };
+    let fill =
+        Fill { entry: entry.clone(), load: load(by), token, covering: names(entry), put, leased: true };
     state.fill(now, fill)
 }
 
@@ -150,13 +152,14 @@ fn a_pending_write_is_answered_and_kept_whatever_is_said_of_it() {
     let mut state = dirty(&entry);
     state.publish(NOW, Publication { entries: vec![entry.clone()], ..publication(key_event(&entry)) });
     let mut lookup = ask(&entry, Some("a"));
-    lookup.have = Some(load("w"));
     lookup.claim.as_mut().unwrap().even_if_fresh = true;
     for now in [NOW, NOW + 1_000_000_000] {
         let Found::Fresh(stored) = state.lookup(now, &lookup) else { panic!("not answered") };
         assert!(stored.dirty.is_some());
         assert_eq!(stored.token, state.head(now));
     }
+    lookup.have = Some(load("w"));
+    assert_eq!(state.lookup(NOW, &lookup), Found::NotModified(state.head(NOW)));
 }
 
 #[test]
@@ -164,8 +167,8 @@ fn a_load_never_replaces_a_pending_write() {
     let entry = entry("1");
     let mut state = dirty(&entry);
     let token = state.head(NOW);
-    let lease = Lease { load: load("a"), lineage: token.lineage.clone(), wanted: false };
-    state.leases.insert(NOW, (entry.namespace.clone(), entry.key.clone()), (lease, NOW + 10), 1);
+    let claim = Claim { load: load("a"), lease: Duration::from_secs(1), even_if_fresh: false };
+    state.leases.claim(NOW, lease_place(&entry), &claim, &token).unwrap();
     let filled = fill(&mut state, NOW, &entry, "a", token, put(1, Duration::from_secs(1)));
     assert_eq!(filled, Filled::Refused(FillRefusal::Dirty));
     assert!(state.peek(NOW, &entry).is_some_and(|stored| stored.dirty.is_some()));

@@ -12,7 +12,7 @@ use crate::clock::{Boot, Clock};
 use crate::model::{Shard, ShardCount};
 
 /// Signals a subscriber may lag behind before it hears [`Signal::Lost`].
-const SIGNALS_MAX: usize = 65_536;
+pub(super) const SIGNALS_MAX: usize = 65_536;
 
 /// The shared part. It lives as long as anybody holds it and is lost with the process.
 #[derive(Debug)]
@@ -46,12 +46,19 @@ impl Store {
         })
     }
 
-    /// Loses everything, like FLUSHALL. Nobody is told.
+    /// For tests and simulation: loses everything, like FLUSHALL. Nobody is told.
     pub fn flush_all(&self) {
         for state in &self.shards {
             state.lock().unwrap_or_else(PoisonError::into_inner).flush();
         }
         self.with_inbox(|inbox, _| *inbox = Inbox::default());
+    }
+
+    /// For tests and simulation: ends the lineage of every shard, as a fail-over does.
+    pub fn end_lineages(&self) {
+        for state in &self.shards {
+            state.lock().unwrap_or_else(PoisonError::into_inner).end_lineage();
+        }
     }
 
     /// Appends to the inbox stream, as other systems do, and says under which id.

@@ -19,7 +19,7 @@ pub use coherence::CoherenceMetrics;
 pub use family::By;
 pub use guard::{BreakerGauge, BreakerMetrics};
 pub use namespace::{L1Metrics, NamespaceMetrics, OriginMetrics};
-pub use prometheus::{Gauge, Histogram, IntCounter as Counter, IntGauge};
+pub use prometheus::{Error as MetricsError, Gauge, Histogram, IntCounter as Counter, IntGauge};
 pub use tasks::{TaskCounters, TaskMetrics};
 pub use write_behind::WriteBehindMetrics;
 

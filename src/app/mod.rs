@@ -1,0 +1,178 @@
+//! An instance: built from its configuration, started, stopped. The only room that knows every other.
+
+mod refusal;
+mod rooms;
+mod watch;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::backend::measured::Measured;
+use crate::backend::{Backend, LinkState};
+use crate::cache::Cache;
+use crate::clock::Clock;
+use crate::coherence::Coherence;
+use crate::config::Config;
+use crate::http::{AdminDesk, DataDesk, Desk, Listener, Settings, Spawn};
+use crate::supervisor::{Stage, Supervisor};
+use crate::telemetry::{Metrics, Readiness, Reason};
+
+pub use refusal::StartError;
+pub use rooms::{backend, store};
+
+/// How long each of the later stages may take to stop; the first has `shutdown_grace`.
+const STAGE_GRACE: Duration = Duration::from_secs(3);
+
+/// A running instance.
+pub struct Instance {
+    /// Where data is served.
+    pub data: SocketAddr,
+    /// Where operators look.
+    pub admin: SocketAddr,
+    supervisor: Supervisor,
+    readiness: Readiness,
+    coherence: Arc<Coherence>,
+    backend: Arc<dyn Backend>,
+    /// The admin listener's own stop: it answers to the end.
+    admin_stop: CancellationToken,
+    admin_ended: tokio::task::JoinHandle<()>,
+    grace: Duration,
+}
+
+impl Instance {
+    /// Builds an instance over `backend` and starts it. Ports are bound before anything runs.
+    pub async fn start(config: &Config, backend: Arc<dyn Backend>) -> Result<Self, StartError> {
+        let started = Instant::now();
+        let data = rooms::bind(config.server.listen, "server.listen").await?;
+        let admin = rooms::bind(config.server.admin_listen, "server.admin_listen").await?;
+        let addresses = (data.local_addr()?, admin.local_addr()?);
+
+        let names: Vec<String> = config.namespaces.keys().cloned().collect();
+        let metrics = Arc::new(Metrics::new(&names, env!("CARGO_PKG_VERSION"), rooms::REVISION)?);
+        let readiness = Readiness::new();
+        let supervisor = Supervisor::new(metrics.tasks.clone());
+        let backend: Arc<dyn Backend> = Arc::new(Measured::new(backend, Arc::clone(&metrics.backend)));
+
+        let coherence = Coherence::new(rooms::coherence(config, &backend, Clock::Boottime, &metrics)?);
+        let namespaces = rooms::namespaces(config).await?;
+        let cache = Arc::new(Cache::new(
+            namespaces,
+            &config.instance.id,
+            Arc::clone(&backend),
+            Arc::clone(&coherence),
+            supervisor.clone(),
+            &metrics,
+        ));
+
+        rooms::keep_connected(&supervisor, &backend);
+        coherence.start(&supervisor);
+        cache.start();
+        watch::start(&supervisor, &readiness, &coherence, &backend, config.coherence.start_detached_after);
+
+        let settings = Arc::new(rooms::http(config));
+        let tokens = Arc::new(rooms::tokens(config)?);
+        let desk = DataDesk {
+            cache: Arc::clone(&cache),
+            coherence: Arc::clone(&coherence),
+            readiness: readiness.clone(),
+            tokens: Arc::clone(&tokens),
+            settings: Arc::clone(&settings),
+        };
+        listen(&supervisor, "data", data, desk, &settings, supervisor.stopping(Stage::Door));
+        let admin_stop = CancellationToken::new();
+        let desk = AdminDesk {
+            cache,
+            coherence: Arc::clone(&coherence),
+            readiness: readiness.clone(),
+            metrics,
+            tasks: supervisor.follow(),
+            vitals: Arc::new(Default::default),
+            tokens,
+            settings: Arc::clone(&settings),
+            started,
+            stop: admin_stop.clone(),
+        };
+        let admin_ended = listen(&supervisor, "admin", admin, desk, &settings, admin_stop.clone());
+        info!(data = %addresses.0, admin = %addresses.1, instance = %config.instance.id, "started");
+        Ok(Self {
+            data: addresses.0,
+            admin: addresses.1,
+            supervisor,
+            readiness,
+            coherence,
+            backend,
+            admin_stop,
+            admin_ended,
+            grace: config.instance.shutdown_grace,
+        })
+    }
+
+    /// Whether requests may be sent here.
+    pub fn readiness(&self) -> &Readiness {
+        &self.readiness
+    }
+
+    /// Ends when the instance cannot go on: a task panicked again and again. Answers which.
+    pub async fn given_up(&self) -> &'static str {
+        self.supervisor.given_up().await
+    }
+
+    /// Ends when the server is there but must not be used, before the instance was ever ready. Answers why.
+    pub async fn refused(&self) -> String {
+        let mut link = self.backend.link();
+        let refused = link.wait_for(|state| matches!(state, LinkState::Refused(_))).await;
+        match refused.map(|state| state.clone()) {
+            Ok(LinkState::Refused(why)) => why,
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Stops in order: not ready, no new connections, requests under way, loads, writes, membership, log, connections.
+    pub async fn stop(self) {
+        info!("stopping");
+        self.readiness.hold(Reason::Draining);
+        let later = || Instant::now() + STAGE_GRACE;
+        let mut cut_off = self.supervisor.stop(Stage::Door, Instant::now() + self.grace + STAGE_GRACE).await;
+        cut_off += self.supervisor.stop(Stage::Load, later()).await;
+        cut_off += self.supervisor.stop(Stage::Write, later()).await;
+        // Nothing is answered from copies any more: publishers need not wait for this instance.
+        if tokio::time::timeout(STAGE_GRACE, self.coherence.leave()).await.is_err() {
+            warn!("the membership was not withdrawn in time, the others find out by themselves");
+        }
+        cut_off += self.supervisor.stop(Stage::Coherence, later()).await;
+        self.admin_stop.cancel();
+        if tokio::time::timeout(STAGE_GRACE, self.admin_ended).await.is_err() {
+            cut_off += 1;
+        }
+        cut_off += self.supervisor.stop(Stage::Backend, later()).await;
+        info!(cut_off, "stopped");
+    }
+}
+
+/// Accepts on a bound socket until `stop`.
+fn listen<D: Desk>(
+    supervisor: &Supervisor,
+    name: &'static str,
+    socket: TcpListener,
+    desk: D,
+    settings: &Arc<Settings>,
+    stop: CancellationToken,
+) -> tokio::task::JoinHandle<()> {
+    // The admin listener answers to the end: its work belongs to the last stage.
+    let stage = if name == "data" { Stage::Door } else { Stage::Backend };
+    let spawner = supervisor.clone();
+    let spawn: Spawn = Arc::new(move |name, work| drop(spawner.spawn(stage, name, work)));
+    let listener = Listener { name, socket, desk: Arc::new(desk), settings: Arc::clone(settings), spawn };
+    supervisor.spawn(stage, "http.listener", async move {
+        let cut_off = listener.run(stop).await;
+        if cut_off != 0 {
+            warn!(listener = name, cut_off, "connections were cut off at the end of the grace");
+        }
+    })
+}

@@ -1,0 +1,50 @@
+//! Why an instance did not start.
+
+use std::io;
+use std::net::SocketAddr;
+
+use crate::backend::BackendError;
+use crate::origin::{HttpSettingsError, SqlSettingsError};
+
+/// Why an instance did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener's address is taken, not this machine's, or not one.
+    #[error("`{key}` = {address} cannot be listened on")]
+    Bind {
+        /// The key in the configuration.
+        key: &'static str,
+        /// What it says.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// An HTTP origin's settings are refused.
+    #[error("`namespaces.{namespace}.origin` is refused")]
+    Http {
+        /// Which namespace.
+        namespace: String,
+        /// Why.
+        source: HttpSettingsError,
+    },
+    /// An SQL origin's settings are refused.
+    #[error("`namespaces.{namespace}.origin` is refused")]
+    Sql {
+        /// Which namespace.
+        namespace: String,
+        /// Why.
+        source: SqlSettingsError,
+    },
+    /// The backend's settings are refused.
+    #[error("`backend` is refused")]
+    Backend(#[source] BackendError),
+    /// Something that the configuration's own checks should have caught.
+    #[error("the configuration is refused: {0}")]
+    Config(String),
+    /// Two metrics share a name.
+    #[error("the metrics cannot be registered")]
+    Metrics(#[from] crate::telemetry::MetricsError),
+    /// The system does not say where a listener is bound.
+    #[error("a listener's address is not known")]
+    Address(#[from] io::Error),
+}

@@ -1,0 +1,239 @@
+//! From configuration to rooms: what each is built from, in its own terms.
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use tokio::net::TcpListener;
+
+use super::StartError;
+use crate::backend::memory::{Limits, Memory, Store};
+use crate::backend::valkey::{self, Valkey};
+use crate::backend::{Backend, wire};
+use crate::cache::{self, Policy};
+use crate::clock::Clock;
+use crate::coherence;
+use crate::config::{
+    BackendKind, CacheControl, Codec, Config, HttpOrigin, L1Policy, Mode, Namespace, Origin, Right, SqlOrigin,
+};
+use crate::http::{self, Tokens};
+use crate::model::{self, Lifetime, ShardCount};
+use crate::origin::{self, HttpSettings, SqlSettings};
+use crate::supervisor::{Stage, Supervisor};
+use crate::telemetry::Metrics;
+
+/// What `coherd_build_info` says of the source; set by the build.
+pub(super) const REVISION: &str = match option_env!("COHERD_REVISION") {
+    Some(revision) => revision,
+    None => "unknown",
+};
+
+/// What the configuration says instances share.
+pub fn backend(config: &Config) -> Result<Arc<dyn Backend>, StartError> {
+    Ok(match config.backend.kind {
+        BackendKind::Memory => Arc::new(Memory::join(&store(config))),
+        BackendKind::Valkey => Valkey::new(valkey(config)).map_err(StartError::Backend)?,
+    })
+}
+
+/// An embedded store that several instances of one process may join.
+pub fn store(config: &Config) -> Arc<Store> {
+    let limits = Limits {
+        log_max_events: size(config.coherence.log_max_events),
+        watermarks_max: size(config.coherence.watermarks_max),
+        ..Limits::default()
+    };
+    Store::new(ShardCount::ONE, limits, Clock::Boottime, epoch_ms())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the store's clock starts from the machine's date, once")]
+fn epoch_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn valkey(config: &Config) -> valkey::Settings {
+    let backend = &config.backend;
+    valkey::Settings {
+        url: backend.url.clone(),
+        reader_url: backend.reader_url.clone(),
+        username: backend.username.clone(),
+        password: backend.password.as_ref().map(|it| it.expose().to_owned()),
+        ca_file: backend.ca_file.clone(),
+        pool: backend.pool,
+        connect_timeout: backend.connect_timeout,
+        command_timeout: backend.command_timeout,
+        cluster: config.instance.cluster.clone(),
+        shards: ShardCount::new(backend.shards),
+        log_max_events: config.coherence.log_max_events,
+        watermarks_max: config.coherence.watermarks_max,
+        min_replicas_ack: config.coherence.min_replicas_ack.into(),
+    }
+}
+
+pub(super) fn keep_connected(supervisor: &Supervisor, backend: &Arc<dyn Backend>) {
+    let backend = Arc::clone(backend);
+    supervisor.task(Stage::Backend, "backend.connection", move |stop| {
+        let backend = Arc::clone(&backend);
+        async move { backend.keep_connected(stop).await.map_err(Into::into) }
+    });
+}
+
+pub(super) fn coherence(
+    config: &Config,
+    backend: &Arc<dyn Backend>,
+    clock: Clock,
+    metrics: &Metrics,
+) -> Result<coherence::Settings, StartError> {
+    let namespaces: HashMap<_, _> = config
+        .namespaces
+        .iter()
+        .map(|(name, namespace)| Ok((checked(name)?, (namespace.version, namespace.max_staleness))))
+        .collect::<Result<_, StartError>>()?;
+    let depends = config.namespaces.values().flat_map(|namespace| &namespace.depends_on);
+    let depended_on: HashSet<_> =
+        depends.filter_map(|it| model::Namespace::new(it.split_once('/')?.0).ok()).collect();
+    Ok(coherence::Settings {
+        backend: Arc::clone(backend),
+        clock,
+        metrics: Arc::clone(&metrics.coherence),
+        instance: config.instance.id.clone(),
+        namespaces,
+        depended_on,
+        max_staleness: config.coherence.max_staleness,
+    })
+}
+
+pub(super) async fn namespaces(config: &Config) -> Result<Vec<cache::Settings>, StartError> {
+    let mut built = Vec::new();
+    for (name, namespace) in &config.namespaces {
+        let origin = origin(config, name, namespace).await?;
+        built.push(space(checked(name)?, namespace, origin));
+    }
+    Ok(built)
+}
+
+fn space(name: model::Namespace, of: &Namespace, origin: Option<Arc<dyn origin::Origin>>) -> cache::Settings {
+    cache::Settings {
+        name,
+        version: of.version,
+        max_staleness: of.max_staleness,
+        available: of.coherence == Mode::Available,
+        lifetime: Lifetime {
+            fresh: of.ttl,
+            stale_while_revalidate: of.stale_while_revalidate,
+            stale_if_error: of.stale_if_error,
+        },
+        ttl_jitter: of.ttl_jitter,
+        negative_ttl: of.negative_ttl,
+        lease: of.lease,
+        l1_capacity: of.l1_capacity,
+        l1_policy: match of.l1_policy {
+            L1Policy::TinyLfu => Policy::TinyLfu,
+            L1Policy::Lru => Policy::Lru,
+        },
+        max_value: size(of.max_value),
+        compression: match of.compression.codec {
+            Codec::None => wire::Compression::None,
+            Codec::Zstd => wire::Compression::Zstd {
+                level: of.compression.level,
+                min_size: size(of.compression.min_size),
+            },
+        },
+        tags: of.tags.clone(),
+        depends_on: of.depends_on.clone(),
+        load_max: of.origin.limits().map_or(Duration::ZERO, |limits| limits.timeout),
+        origin,
+    }
+}
+
+async fn origin(
+    config: &Config,
+    name: &str,
+    of: &Namespace,
+) -> Result<Option<Arc<dyn origin::Origin>>, StartError> {
+    Ok(match &of.origin {
+        Origin::None => None,
+        Origin::Http(http) => {
+            let refused = |source| StartError::Http { namespace: name.to_owned(), source };
+            Some(Arc::new(origin::HttpOrigin::new(&http_origin(config, name, of, http)?).map_err(refused)?))
+        }
+        Origin::Sql(sql) => {
+            let refused = |source| StartError::Sql { namespace: name.to_owned(), source };
+            Some(Arc::new(origin::SqlOrigin::new(&sql_origin(of, sql)).await.map_err(refused)?))
+        }
+    })
+}
+
+fn http_origin(
+    config: &Config,
+    name: &str,
+    of: &Namespace,
+    http: &HttpOrigin,
+) -> Result<HttpSettings, StartError> {
+    let headers = http.headers.iter().map(|(name, value)| (name.clone(), value.expose().to_owned()));
+    Ok(HttpSettings {
+        namespace: checked(name)?,
+        url: http.url.expose().to_owned(),
+        timeout: http.limits.timeout,
+        retries: http.limits.retries,
+        max_concurrency: http.limits.max_concurrency,
+        honour_cache_control: http.cache_control == CacheControl::Honour,
+        headers: headers.collect(),
+        max_value: size(of.max_value),
+        ttl_max: of.ttl_max,
+        user_agent: format!("coherd/{} ({})", env!("CARGO_PKG_VERSION"), config.instance.id),
+    })
+}
+
+fn sql_origin(of: &Namespace, sql: &SqlOrigin) -> SqlSettings {
+    SqlSettings {
+        url: sql.url.expose().to_owned(),
+        select: sql.select.clone(),
+        timeout: sql.limits.timeout,
+        max_concurrency: sql.limits.max_concurrency,
+        max_value: size(of.max_value),
+    }
+}
+
+pub(super) fn http(config: &Config) -> http::Settings {
+    http::Settings {
+        instance: config.instance.id.clone(),
+        cluster: config.instance.cluster.clone(),
+        header_timeout: config.server.header_timeout,
+        body_timeout: config.server.body_timeout,
+        request_timeout: config.server.request_timeout,
+        shutdown_grace: config.instance.shutdown_grace,
+        max_body: size(config.server.max_body),
+        connections_max: http::Settings::CONNECTIONS_MAX,
+    }
+}
+
+pub(super) fn tokens(config: &Config) -> Result<Tokens, StartError> {
+    let mut tokens = Tokens::default();
+    for token in &config.auth.tokens {
+        let rights = token.allow.iter().map(|right| match right {
+            Right::Read => http::Right::Read,
+            Right::Write => http::Right::Write,
+            Right::Invalidate => http::Right::Invalidate,
+            Right::Admin => http::Right::Admin,
+        });
+        let namespaces = token.namespaces.iter().map(|name| checked(name)).collect::<Result<Vec<_>, _>>()?;
+        tokens.add(&token.name, token.secret.expose().as_bytes(), rights, namespaces);
+    }
+    Ok(tokens)
+}
+
+pub(super) async fn bind(address: SocketAddr, key: &'static str) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Bind { key, address, source })
+}
+
+fn checked(name: &str) -> Result<model::Namespace, StartError> {
+    model::Namespace::new(name).map_err(|error| StartError::Config(error.to_string()))
+}
+
+/// Sizes of more than the address space are the address space.
+fn size(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}

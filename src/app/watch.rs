@@ -1,0 +1,99 @@
+//! The watch: what `/readyz` says of the log, the backend and the tasks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::backend::{Backend, LinkState};
+use crate::coherence::Coherence;
+use crate::supervisor::{Stage, Supervisor};
+use crate::telemetry::{Degradation, Readiness, Reason};
+
+/// Between two looks; an instance is ready this much after it attached, at the most.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Hands the watch to the supervisor.
+pub(super) fn start(
+    supervisor: &Supervisor,
+    readiness: &Readiness,
+    coherence: &Arc<Coherence>,
+    backend: &Arc<dyn Backend>,
+    start_detached_after: Duration,
+) {
+    let (readiness, coherence, backend) = (readiness.clone(), Arc::clone(coherence), Arc::clone(backend));
+    let watched = supervisor.clone();
+    let deadline = Instant::now() + start_detached_after;
+    supervisor.task(Stage::Coherence, "app.watch", move |stop| {
+        let (readiness, coherence, backend) = (readiness.clone(), Arc::clone(&coherence), Arc::clone(&backend));
+        let supervisor = watched.clone();
+        async move {
+            tokio::select! {
+                () = attachment(&readiness, &coherence, deadline, &stop) => {}
+                () = link(&readiness, &backend, &stop) => {}
+                () = tasks(&readiness, &supervisor) => {}
+            }
+            Ok(())
+        }
+    });
+}
+
+/// Ready once attached, or detached after a while; degraded whenever detached.
+async fn attachment(readiness: &Readiness, coherence: &Coherence, deadline: Instant, stop: &CancellationToken) {
+    let mut starting = true;
+    let mut before = None;
+    while stop.run_until_cancelled(sleep(PAUSE)).await.is_some() {
+        let attached = coherence.attached();
+        if starting && (attached || deadline <= Instant::now()) {
+            starting = false;
+            readiness.release(Reason::Starting);
+        }
+        if before == Some(attached) || (starting && !attached) {
+            continue;
+        }
+        match (before, attached) {
+            (_, true) => info!("attached to the log"),
+            (None, false) => warn!("starting without the log, copies are not answered until it is there"),
+            (Some(_), false) => warn!("cut off from the log, copies are not answered until it is back"),
+        }
+        before = Some(attached);
+        readiness.degrade(Degradation::Detached, !attached);
+        coherence.note_attachment(attached);
+    }
+}
+
+/// Warnings about the server, and why it may not be used.
+async fn link(readiness: &Readiness, backend: &Arc<dyn Backend>, stop: &CancellationToken) {
+    let mut link = backend.link();
+    loop {
+        let state = link.borrow_and_update().clone();
+        match &state {
+            LinkState::Up { server, warnings, generation } => {
+                info!(server = %server, generation, "connected to the backend");
+                for warning in warnings {
+                    warn!("{warning}");
+                }
+                readiness.backend_warnings(warnings);
+            }
+            LinkState::Refused(why) => {
+                error!("the backend must not be used: {why}");
+                readiness.backend_warnings(std::slice::from_ref(why));
+            }
+            LinkState::Down(why) => warn!("no connection to the backend: {why}"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = link.changed() => if changed.is_err() {
+                // The backend has ended: nothing will change any more.
+                return stop.cancelled().await;
+            },
+        }
+    }
+}
+
+async fn tasks(readiness: &Readiness, supervisor: &Supervisor) {
+    readiness.hold(Reason::TaskGivenUp(supervisor.given_up().await));
+    std::future::pending().await
+}

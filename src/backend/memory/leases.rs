@@ -1,0 +1,70 @@
+//! Who may load what. Pure: time is an argument.
+
+use std::time::Duration;
+
+use super::expiring::Expiring;
+use super::shard::after;
+use crate::backend::{Claim, LoadId, Token};
+use crate::model::{Key, Namespace};
+
+/// Most leases; beyond it the soonest to end are lost, as if they had expired.
+const LEASES_MAX: usize = 1_000_000;
+
+/// Per key and not per entry: an event names keys and does not know versions.
+pub(super) type Place = (Namespace, Key);
+
+/// The leases of one shard.
+#[derive(Debug)]
+pub(super) struct Leases(Expiring<Place, Lease>);
+
+#[derive(Debug)]
+struct Lease {
+    load: LoadId,
+    /// What was given out with it.
+    token: Token,
+    /// Somebody was told that it is taken.
+    wanted: bool,
+}
+
+impl Leases {
+    pub(super) fn new() -> Self {
+        Self(Expiring::new(LEASES_MAX))
+    }
+
+    /// Takes the lease under `token`, or says how long another load has it still; that one is then wanted. A lease of
+    /// another lineage is void.
+    pub(super) fn claim(
+        &mut self,
+        now: u64,
+        place: Place,
+        claim: &Claim,
+        token: &Token,
+    ) -> Result<(), Duration> {
+        let mut wanted = false;
+        if let Some(taken) = self.0.get_mut(now, &place)
+            && taken.value.token.lineage == token.lineage
+        {
+            if taken.value.load != claim.load {
+                taken.value.wanted = true;
+                return Err(Duration::from_millis(taken.until - now));
+            }
+            // The load asks again, for the answer was lost: it has not begun to read.
+            wanted = taken.value.wanted;
+        }
+        let lease = Lease { load: claim.load.clone(), token: token.clone(), wanted };
+        self.0.insert(now, place, (lease, after(now, claim.lease)), 1);
+        Ok(())
+    }
+
+    /// The token that the load was given with it, if it still has it.
+    pub(super) fn held(&self, now: u64, place: &Place, load: &LoadId) -> Option<&Token> {
+        self.0.get(now, place).map(|item| &item.value).filter(|it| it.load == *load).map(|it| &it.token)
+    }
+
+    /// Ends it, whoever has it, and says whether somebody waits for that.
+    pub(super) fn end(&mut self, now: u64, place: &Place) -> bool {
+        let wanted = self.0.get(now, place).is_some_and(|lease| lease.value.wanted);
+        self.0.remove(place);
+        wanted
+    }
+}

@@ -1,0 +1,218 @@
+//! One connection: a fred client that never reconnects and never sends anything twice.
+//!
+//! What fred would do behind our back is switched off: a reconnect would skip the handshake, a resend would make an
+//! event two. Once the connection is gone the client is, too.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use fred::clients::Client;
+use fred::error::{Error, ErrorKind};
+use fred::interfaces::ClientLike;
+use fred::types::config::{Config, ConnectionConfig, Options, PerformanceConfig, TcpConfig};
+use fred::types::{ClusterHash, CustomCommand, Value};
+use tokio::time::{sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::errors::explain;
+use crate::backend::BackendError;
+
+/// Commands that may wait for one connection; beyond them an operation fails at once.
+const COMMANDS_MAX: usize = 65_536;
+/// Messages that may wait for a reader, on connections that subscribe to nothing: fred makes the room in advance.
+const NO_MESSAGES: usize = 16;
+
+/// How a connection is made.
+#[derive(Clone, Debug)]
+pub(super) struct Opener {
+    config: Config,
+    connect_timeout: Duration,
+    command_timeout: Duration,
+}
+
+/// A client's task: the connection ends with it, and the task ends with this.
+pub(super) type Task = AbortOnDropHandle<Result<(), Error>>;
+
+impl Opener {
+    pub(super) fn new(config: Config, connect_timeout: Duration, command_timeout: Duration) -> Self {
+        Self { config, connect_timeout, command_timeout }
+    }
+
+    /// Whether it leads to a Valkey Cluster.
+    pub(super) fn is_clustered(&self) -> bool {
+        self.config.server.is_clustered()
+    }
+
+    /// Connects and authenticates, nothing more.
+    pub(super) async fn open(&self) -> Result<(Connection, Task), BackendError> {
+        self.open_with(NO_MESSAGES).await
+    }
+
+    /// The same, with room for `messages` that wait to be read.
+    pub(super) async fn open_with(&self, messages: usize) -> Result<(Connection, Task), BackendError> {
+        let performance = PerformanceConfig {
+            default_command_timeout: self.command_timeout,
+            broadcast_channel_capacity: messages,
+            ..PerformanceConfig::default()
+        };
+        let connection = ConnectionConfig {
+            connection_timeout: self.connect_timeout,
+            internal_command_timeout: self.command_timeout,
+            max_command_attempts: 1,
+            max_command_buffer_len: COMMANDS_MAX,
+            tcp: TcpConfig {
+                nodelay: Some(true),
+                // a peer that no longer acknowledges what was sent is gone, whoever still waits for it
+                user_timeout: Some(self.command_timeout.saturating_mul(2)),
+                ..TcpConfig::default()
+            },
+            ..ConnectionConfig::default()
+        };
+        let client = Client::new(self.config.clone(), Some(performance), Some(connection), None);
+        let mut task = AbortOnDropHandle::new(client.connect());
+        let limit = self.connect_timeout.saturating_add(self.command_timeout);
+        match timeout(limit, connected(&client, &mut task)).await {
+            Ok(Ok(())) => Ok((Connection { client }, task)),
+            Ok(Err(error)) => Err(explain(&error)),
+            Err(_) => Err(BackendError::TimedOut),
+        }
+    }
+}
+
+/// Waits for the first connect. The news of it can be missed by who asks too late, so it asks again.
+async fn connected(client: &Client, task: &mut Task) -> Result<(), Error> {
+    const AGAIN: Duration = Duration::from_millis(5);
+    loop {
+        if client.is_connected() {
+            return Ok(());
+        }
+        tokio::select! {
+            news = client.wait_for_connect() => return news,
+            () = sleep(AGAIN) => {}
+        }
+        if task.is_finished() {
+            let end = task.await.unwrap_or(Ok(()));
+            return end.and(Err(Error::new(ErrorKind::IO, "the connection was closed at once")));
+        }
+    }
+}
+
+/// A live client.
+#[derive(Clone)]
+pub(super) struct Connection {
+    client: Client,
+}
+
+/// A command and where Valkey Cluster keeps what it is about.
+pub(super) struct Command {
+    name: &'static str,
+    slot: u16,
+    args: Vec<Value>,
+    blocks: bool,
+}
+
+impl Command {
+    pub(super) fn new(name: &'static str, slot: u16) -> Self {
+        Self { name, slot, args: Vec::new(), blocks: false }
+    }
+
+    /// The server may keep the answer back, and everything behind it on this connection.
+    pub(super) fn blocking(mut self) -> Self {
+        self.blocks = true;
+        self
+    }
+
+    /// One more argument.
+    pub(super) fn arg(mut self, arg: impl Into<Arg>) -> Self {
+        self.args.push(arg.into().0);
+        self
+    }
+
+    /// More arguments.
+    pub(super) fn args(mut self, args: impl IntoIterator<Item = impl Into<Arg>>) -> Self {
+        self.args.extend(args.into_iter().map(|arg| arg.into().0));
+        self
+    }
+
+    fn custom(&self) -> CustomCommand {
+        CustomCommand::new_static(self.name, ClusterHash::Custom(self.slot), self.blocks)
+    }
+}
+
+/// An argument on its way to the server.
+#[derive(Clone)]
+pub(super) struct Arg(Value);
+
+impl From<&str> for Arg {
+    fn from(text: &str) -> Self {
+        Self(Value::String(text.into()))
+    }
+}
+
+impl From<String> for Arg {
+    fn from(text: String) -> Self {
+        Self(Value::String(text.into()))
+    }
+}
+
+impl From<u64> for Arg {
+    fn from(number: u64) -> Self {
+        Self(Value::String(number.to_string().into()))
+    }
+}
+
+impl From<bool> for Arg {
+    fn from(flag: bool) -> Self {
+        Self::from(if flag { "1" } else { "0" })
+    }
+}
+
+impl From<Bytes> for Arg {
+    fn from(bytes: Bytes) -> Self {
+        Self(Value::Bytes(bytes))
+    }
+}
+
+impl From<Duration> for Arg {
+    /// In milliseconds, at most ten years: what the server adds to its clock must not overflow.
+    fn from(time: Duration) -> Self {
+        const TEN_YEARS_MS: u64 = 315_360_000_000;
+        Self::from(u64::try_from(time.as_millis()).unwrap_or(u64::MAX).min(TEN_YEARS_MS))
+    }
+}
+
+impl Connection {
+    /// One command within the usual time-out.
+    pub(super) async fn call(&self, command: Command) -> Result<Value, Error> {
+        self.client.custom(command.custom(), command.args).await
+    }
+
+    /// One command within a time-out of its own.
+    pub(super) async fn call_within(&self, command: Command, limit: Duration) -> Result<Value, Error> {
+        let options = Options { timeout: Some(limit), ..Options::default() };
+        self.client.with_options(&options).custom(command.custom(), command.args).await
+    }
+
+    /// Commands in one round trip; the answers in their order.
+    pub(super) async fn call_all(&self, commands: Vec<Command>) -> Result<Vec<Result<Value, Error>>, Error> {
+        let expected = commands.len();
+        let pipeline = self.client.pipeline();
+        for command in commands {
+            let _queued: Value = pipeline.custom(command.custom(), command.args).await?;
+        }
+        let mut answers: Vec<Result<Value, Error>> = pipeline.try_all().await;
+        if answers.len() == expected {
+            return Ok(answers);
+        }
+        // one error stands for all
+        Err(answers
+            .pop()
+            .and_then(Result::err)
+            .unwrap_or_else(|| Error::new(ErrorKind::Protocol, "not as many answers as commands")))
+    }
+
+    /// fred's own client, for what is its own: subscriptions.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+}

@@ -1,0 +1,166 @@
+//! Entries and their leases.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::codec::{pack_names, unpack_names};
+use super::connection::{Arg, Command, Connection};
+use super::errors::{explain, is_wrong_type};
+use super::reply::{Parts, bytes, number};
+use super::{Shared, script};
+use crate::backend::{
+    BackendError, EntryId, Fill, FillRefusal, Filled, Found, LoadId, Lookup, Stored, Token,
+};
+use crate::model::{LineageId, Name};
+
+/// What a lookup said.
+pub(super) enum Looked {
+    Found(Found),
+    /// The shard has no lineage of this server's: it lost its data.
+    NoLineage,
+}
+
+/// See [`crate::backend::Backend::lookup`].
+pub(super) async fn lookup(
+    shared: &Shared,
+    connection: &Connection,
+    ask: &Lookup,
+) -> Result<Looked, BackendError> {
+    let (shard, keys) = shared.keys.of(&ask.entry);
+    let own = vec![keys.entry(&ask.entry), keys.lease(&ask.entry.namespace, &ask.entry.key)];
+    let claim = ask.claim.as_ref();
+    let mut args = vec![
+        Arg::from(shared.check_identity),
+        Arg::from(ask.have.as_ref().map_or("", |have| &have.0)),
+        Arg::from(claim.map_or("", |claim| &claim.load.0)),
+        // a lease of no length could not be set
+        Arg::from(claim.map_or(Duration::ZERO, |claim| claim.lease).max(Duration::from_millis(1))),
+        Arg::from(claim.is_some_and(|claim| claim.even_if_fresh)),
+    ];
+    args.extend(ask.covering.iter().map(|name| Arg::from(name.as_str())));
+    let answer = script::LOOKUP.run(connection, keys, own, args).await.map_err(|error| explain(&error))?;
+
+    let mut parts = Parts::of("lookup", answer)?;
+    let status = parts.text()?;
+    if status == "lineage" {
+        return Ok(Looked::NoLineage);
+    }
+    let head = parts.token()?;
+    shared.seen(shard, head.seq);
+    let left = Duration::from_millis(parts.number()?);
+    let copy = if parts.is_empty() { None } else { Some(stored(&mut parts, &head.lineage)?) };
+    let found = match (status.as_str(), copy) {
+        ("fresh", Some(copy)) => Found::Fresh(Stored { token: head, ..copy }),
+        ("same", _) => Found::NotModified(head),
+        ("leased", stale) => Found::Leased { token: head, stale },
+        ("busy", stale) => Found::Busy { left, stale },
+        ("nothing", stale) => Found::Nothing { stale },
+        _ => return Err(parts.wrong("an unknown status")),
+    };
+    Ok(Looked::Found(found))
+}
+
+fn stored(parts: &mut Parts, lineage: &LineageId) -> Result<Stored, BackendError> {
+    let token = Token { lineage: lineage.clone(), seq: parts.number()? };
+    let names =
+        unpack_names(&parts.bytes()?).ok_or_else(|| parts.wrong("an entry's names cannot be read"))?;
+    let load = LoadId(Arc::from(parts.text()?));
+    let envelope = parts.bytes()?;
+    let dirty = parts.text()?.parse().ok();
+    Ok(Stored { token, names, load, envelope, dirty })
+}
+
+/// See [`crate::backend::Backend::fill`].
+pub(super) async fn fill(
+    shared: &Shared,
+    connection: &Connection,
+    fill: &Fill,
+) -> Result<Filled, BackendError> {
+    let Fill { entry, load, token, covering, put, leased } = fill;
+    let (_, keys) = shared.keys.of(entry);
+    let own = vec![keys.entry(entry), keys.lease(&entry.namespace, &entry.key)];
+    let mut args = vec![
+        Arg::from(shared.check_identity),
+        Arg::from(&*load.0),
+        Arg::from(token.lineage.as_str()),
+        Arg::from(token.seq),
+        Arg::from(&*entry.namespace),
+        Arg::from(&*entry.key),
+        Arg::from(pack_names(&put.names)),
+        Arg::from(put.envelope.clone()),
+        Arg::from(put.fresh),
+        Arg::from(put.kept),
+        Arg::from(*leased),
+    ];
+    args.extend(covering.iter().map(|name: &Name| Arg::from(name.as_str())));
+    let answer = script::FILL.run(connection, keys, own, args).await.map_err(|error| explain(&error))?;
+    let mut parts = Parts::of("fill", answer)?;
+    match parts.text()?.as_str() {
+        "stored" => Ok(Filled::Stored),
+        "lease_lost" => Ok(Filled::Refused(FillRefusal::LeaseLost)),
+        "lineage" => Ok(Filled::Refused(FillRefusal::Lineage)),
+        "stale" => Ok(Filled::Refused(FillRefusal::Stale)),
+        "dirty" => Ok(Filled::Refused(FillRefusal::Dirty)),
+        _ => Err(parts.wrong("an unknown status")),
+    }
+}
+
+/// See [`crate::backend::Backend::release`].
+pub(super) async fn release(
+    shared: &Shared,
+    connection: &Connection,
+    entry: &EntryId,
+    load: &LoadId,
+) -> Result<(), BackendError> {
+    let (_, keys) = shared.keys.of(entry);
+    let own = vec![keys.lease(&entry.namespace, &entry.key)];
+    let args = vec![Arg::from(&*load.0), Arg::from(&*entry.namespace), Arg::from(&*entry.key)];
+    script::RELEASE.run(connection, keys, own, args).await.map_err(|error| explain(&error))?;
+    Ok(())
+}
+
+/// See [`crate::backend::Backend::peek`].
+pub(super) async fn peek(
+    shared: &Shared,
+    connection: &Connection,
+    entries: &[EntryId],
+) -> Result<Vec<Option<Stored>>, BackendError> {
+    if entries.is_empty() {
+        return Ok(Vec::new());
+    }
+    let command = |entry: &EntryId| {
+        let keys = shared.keys.of(entry).1;
+        Command::new("HMGET", keys.slot).arg(keys.entry(entry)).args(["l", "t", "tg", "u", "v", "d"])
+    };
+    let answers = connection.call_all(entries.iter().map(command).collect()).await;
+    let answers = answers.map_err(|error| explain(&error))?;
+    let peek = |answer| match answer {
+        Ok(answer) => peeked(answer),
+        Err(error) if is_wrong_type(&error) => Ok(None),
+        Err(error) => Err(explain(&error)),
+    };
+    answers.into_iter().map(peek).collect()
+}
+
+/// What is not an entry of ours counts as none: only `lookup` decides.
+fn peeked(answer: fred::types::Value) -> Result<Option<Stored>, BackendError> {
+    let mut parts = Parts::of("peek", answer)?;
+    let mut fields = Vec::with_capacity(6);
+    while !parts.is_empty() {
+        fields.push(parts.value()?);
+    }
+    let Ok([lineage, token, names, load, envelope, dirty]) = <[_; 6]>::try_from(fields) else {
+        return Err(parts.wrong("not six fields"));
+    };
+    let read = || {
+        let lineage = LineageId::new(&super::reply::text(lineage)?);
+        Some(Stored {
+            token: Token { lineage, seq: number(token)? },
+            names: unpack_names(&bytes(names)?)?,
+            load: LoadId(Arc::from(super::reply::text(load)?)),
+            envelope: bytes(envelope)?,
+            dirty: number(dirty),
+        })
+    };
+    Ok(read())
+}

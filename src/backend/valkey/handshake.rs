@@ -1,0 +1,167 @@
+//! What a connection must show before it is used: the server is a primary, new enough, keeps what it is told to keep,
+//! and is the one that the shards' lineages were begun on.
+
+use std::collections::HashMap;
+
+use futures_util::future::try_join_all;
+
+use super::connection::{Arg, Command, Connection};
+use super::errors::explain;
+use super::keys::ShardKeys;
+use super::reply::{Parts, text};
+use super::{Shared, script};
+use crate::backend::BackendError;
+use crate::model::Shard;
+
+/// The oldest server whose scripts and functions do what ours need.
+const MAJOR_MIN: u32 = 7;
+
+/// A server that may be used.
+pub(super) struct Checked {
+    /// Such as `valkey 9.1.2`.
+    pub(super) server: String,
+    /// What an operator should mend.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Why a connection is not used.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// The server cannot be asked now.
+    Down(BackendError),
+    /// It must not be used; why, and what mends it.
+    Refused(String),
+}
+
+impl From<BackendError> for Fault {
+    fn from(error: BackendError) -> Self {
+        Self::Down(error)
+    }
+}
+
+impl From<Fault> for BackendError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Down(error) => error,
+            Fault::Refused(why) => Self::Refused(why),
+        }
+    }
+}
+
+/// Checks the server and reconciles every shard with it.
+pub(super) async fn handshake(shared: &Shared, connection: &Connection) -> Result<Checked, Fault> {
+    let checked = check_servers(shared, connection).await?;
+    let shards = shared.keys.count().all();
+    try_join_all(shards.map(|shard| reconcile(shared, connection, shard))).await?;
+    Ok(checked)
+}
+
+/// Only looks at the server: for connections that carry messages and no data.
+pub(super) async fn check_servers(shared: &Shared, connection: &Connection) -> Result<Checked, Fault> {
+    // on Valkey Cluster every shard may have a server of its own
+    let asked = if shared.check_identity { shared.keys.count().get() } else { 1 };
+    let infos = (0..asked).map(|shard| info(connection, shared.keys.shard(Shard(shard))));
+    let mut checked = None;
+    for info in try_join_all(infos).await? {
+        checked = Some(judge(&info).map_err(Fault::Refused)?);
+    }
+    checked.ok_or_else(|| Fault::Down(BackendError::Protocol("no server was asked".to_owned())))
+}
+
+async fn info(connection: &Connection, keys: &ShardKeys) -> Result<String, BackendError> {
+    let answer = connection.call(Command::new("INFO", keys.slot)).await.map_err(|error| explain(&error))?;
+    text(answer).ok_or_else(|| BackendError::Protocol("INFO: not a text".to_owned()))
+}
+
+/// What `INFO` says of a server: usable, with warnings, or why not.
+fn judge(info: &str) -> Result<Checked, String> {
+    let fields: HashMap<&str, &str> = info.lines().filter_map(|line| line.split_once(':')).collect();
+    let field = |name: &str| fields.get(name).copied().unwrap_or_default();
+
+    let compatible = field("redis_version");
+    let server = match fields.get("valkey_version") {
+        Some(version) => format!("valkey {version}"),
+        None => format!("redis {compatible}"),
+    };
+    let major: u32 = compatible.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0);
+    if major < MAJOR_MIN {
+        return Err(format!("{server} is too old: coherd needs Valkey 7.2 or Redis 7.0 or later"));
+    }
+    if field("role") != "master" {
+        return Err(format!(
+            "{server} is a replica of {}:{}: point `backend.url` at the primary, or make this one the primary with \
+             `REPLICAOF NO ONE`",
+            field("master_host"),
+            field("master_port")
+        ));
+    }
+    let policy = field("maxmemory_policy");
+    if policy.starts_with("allkeys-") {
+        return Err(format!(
+            "{server} may evict coherd's control record (maxmemory-policy {policy}): \
+             `CONFIG SET maxmemory-policy volatile-lru`, and the same in its configuration file"
+        ));
+    }
+
+    let mut warnings = Vec::new();
+    let replicas: u32 = field("connected_slaves").parse().unwrap_or(0);
+    // the server names the number of good replicas only where it demands some
+    if 0 < replicas && !fields.contains_key("min_slaves_good_slaves") {
+        warnings.push(format!(
+            "{server} has {replicas} replicas and would go on alone after losing them: \
+             `CONFIG SET min-replicas-to-write 1` bounds how long two primaries can both be believed"
+        ));
+    }
+    Ok(Checked { server, warnings })
+}
+
+/// Compares the server with the one that the shard's lineage was begun on; another one begins a new lineage.
+pub(super) async fn reconcile(shared: &Shared, connection: &Connection, shard: Shard) -> Result<(), Fault> {
+    let mut args = vec![Arg::from(shared.known(shard))];
+    args.extend(shared.settings_args());
+    let answer = script::HANDSHAKE.run(connection, shared.keys.shard(shard), Vec::new(), args).await;
+    let mut parts = Parts::of("handshake", answer.map_err(|error| explain(&error))?)?;
+    let _ready = parts.text()?;
+    let head = parts.token()?;
+    shared.seen(shard, head.seq);
+    let (theirs, ours) = (parts.number()?, u64::from(shared.keys.count().get()));
+    if theirs != ours {
+        return Err(Fault::Refused(format!(
+            "the cluster's keys are spread over {theirs} shards, this instance is told {ours}: give all instances the \
+             same `backend.shards`, or stop them all and `DEL {}`",
+            shared.keys.shard(shard).ctl()
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str =
+        "redis_version:7.2.4\r\nrole:master\r\nmaxmemory_policy:noeviction\r\nconnected_slaves:0\r\n";
+
+    #[test]
+    fn a_server_is_named_and_accepted() {
+        assert_eq!(judge(GOOD).unwrap_or_else(|why| panic!("{why}")).server, "redis 7.2.4");
+        let valkey = format!("{GOOD}valkey_version:9.1.2\r\n");
+        assert_eq!(judge(&valkey).unwrap_or_else(|why| panic!("{why}")).server, "valkey 9.1.2");
+    }
+
+    #[test]
+    fn a_refusal_says_what_mends_it() {
+        let refused = |from, to| judge(&GOOD.replace(from, to)).err().expect("a refusal");
+        assert!(refused("7.2.4", "6.2.14").contains("7.0"));
+        assert!(refused("role:master", "role:slave").contains("REPLICAOF NO ONE"));
+        assert!(refused("noeviction", "allkeys-lru").contains("CONFIG SET maxmemory-policy"));
+    }
+
+    #[test]
+    fn replicas_that_nobody_waits_for_are_a_warning() {
+        let lonely = GOOD.replace("connected_slaves:0", "connected_slaves:2");
+        assert_eq!(judge(&lonely).unwrap_or_else(|why| panic!("{why}")).warnings.len(), 1);
+        let guarded = format!("{lonely}min_slaves_good_slaves:2\r\n");
+        assert!(judge(&guarded).unwrap_or_else(|why| panic!("{why}")).warnings.is_empty());
+    }
+}

@@ -1,0 +1,120 @@
+//! How keys and channels are called: `coherd:{SHARD}:…`, everything of a shard under one hash tag.
+
+use fred::util::redis_keyslot;
+
+use crate::backend::EntryId;
+use crate::model::{Key, Namespace, Shard, ShardCount};
+
+/// The names of a cluster's keys and channels.
+#[derive(Clone, Debug)]
+pub(super) struct Keyspace {
+    shards: Vec<ShardKeys>,
+    count: ShardCount,
+}
+
+/// The names within one shard.
+#[derive(Clone, Debug)]
+pub(super) struct ShardKeys {
+    base: String,
+    /// Where Valkey Cluster keeps it.
+    pub(super) slot: u16,
+}
+
+impl Keyspace {
+    /// `{CLUSTER}` is the first shard, `{CLUSTER.1}` and so on are the others.
+    pub(super) fn new(cluster: &str, count: ShardCount) -> Self {
+        let shard = |shard: Shard| {
+            let tag = match shard.0 {
+                0 => cluster.to_owned(),
+                other => format!("{cluster}.{other}"),
+            };
+            ShardKeys { base: format!("coherd:{{{tag}}}:"), slot: redis_keyslot(tag.as_bytes()) }
+        };
+        Self { shards: count.all().map(shard).collect(), count }
+    }
+
+    /// How many shards there are.
+    pub(super) fn count(&self) -> ShardCount {
+        self.count
+    }
+
+    /// The names within a shard; a shard that does not exist has those of the first.
+    pub(super) fn shard(&self, shard: Shard) -> &ShardKeys {
+        self.shards.get(usize::from(shard.0)).unwrap_or(&self.shards[0])
+    }
+
+    /// The shard of an entry and its names.
+    pub(super) fn of(&self, entry: &EntryId) -> (Shard, &ShardKeys) {
+        let shard = self.count.of(&entry.namespace, &entry.key);
+        (shard, self.shard(shard))
+    }
+
+    /// The inbox: a stream, and the channel of the same name.
+    pub(super) fn inbox(&self) -> String {
+        self.shards[0].named("inbox")
+    }
+
+    /// The channels of a shard: events, and what only hurries things up.
+    pub(super) fn channels(&self, shard: Shard) -> (String, String) {
+        let keys = self.shard(shard);
+        (keys.named("events"), keys.named("signals"))
+    }
+}
+
+impl ShardKeys {
+    /// The control record: every script's first key, from which it derives the others.
+    pub(super) fn ctl(&self) -> String {
+        self.named("ctl")
+    }
+
+    /// The log.
+    pub(super) fn log(&self) -> String {
+        self.named("log")
+    }
+
+    /// The members.
+    pub(super) fn members(&self) -> String {
+        self.named("mem")
+    }
+
+    /// An entry.
+    pub(super) fn entry(&self, entry: &EntryId) -> String {
+        let EntryId { namespace, version, key } = entry;
+        format!("{}e:{namespace}:v{version}:{key}", self.base)
+    }
+
+    /// The lease of a key, the same for every version of its namespace.
+    pub(super) fn lease(&self, namespace: &Namespace, key: &Key) -> String {
+        format!("{}l:{namespace}:{key}", self.base)
+    }
+
+    fn named(&self, name: &str) -> String {
+        format!("{}{name}", self.base)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_after_the_first_carry_their_number() {
+        let keys = Keyspace::new("main", ShardCount::new(3));
+        assert_eq!(keys.shard(Shard(0)).ctl(), "coherd:{main}:ctl");
+        assert_eq!(keys.shard(Shard(2)).log(), "coherd:{main.2}:log");
+        assert_eq!(keys.inbox(), "coherd:{main}:inbox");
+    }
+
+    #[test]
+    fn a_key_with_braces_does_not_leave_its_shard() {
+        let keys = Keyspace::new("main", ShardCount::ONE);
+        let entry = EntryId {
+            namespace: Namespace::new("users").unwrap(),
+            version: 3,
+            key: Key::new("{other}:7").unwrap(),
+        };
+        let shard = keys.of(&entry).1;
+        assert_eq!(shard.entry(&entry), "coherd:{main}:e:users:v3:{other}:7");
+        assert_eq!(redis_keyslot(shard.entry(&entry).as_bytes()), shard.slot);
+    }
+}

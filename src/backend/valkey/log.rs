@@ -1,0 +1,178 @@
+//! The log: publishing, reading, and where it stands.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use fred::types::Value;
+use tracing::warn;
+
+use super::codec::{entry_seq, logged, pack_names, provenance_args, target_args};
+use super::connection::{Arg, Command, Connection};
+use super::errors::explain;
+use super::members::read_members;
+use super::reply::{Parts, number};
+use super::{Shared, script};
+use crate::backend::{BackendError, Logged, Publication, Published, Token};
+use crate::model::{Event, Hardness, Seq, Shard};
+
+/// See [`crate::backend::Backend::publish`].
+pub(super) async fn publish(
+    shared: &Shared,
+    connection: &Connection,
+    shard: Shard,
+    publication: &Publication,
+) -> Result<Published, BackendError> {
+    let Publication { event, entries, confirm, value, known, repeat_after } = publication;
+    if event.targets.is_empty() || Event::TARGETS_MAX < event.targets.len() {
+        return Err(BackendError::Refused(format!(
+            "an event has 1 to {} targets, this one has {}",
+            Event::TARGETS_MAX,
+            event.targets.len()
+        )));
+    }
+    let request_id = event.request_id.as_deref().unwrap_or_default();
+    if Event::TEXT_BYTES_MAX < request_id.len() {
+        return Err(BackendError::Refused(format!(
+            "a request id has at most {} bytes",
+            Event::TEXT_BYTES_MAX
+        )));
+    }
+
+    shared.seen(shard, *known);
+    let keys = shared.keys.shard(shard);
+    let mut own: Vec<String> = value.iter().map(|(entry, _, _)| keys.entry(entry)).collect();
+    own.extend(entries.iter().map(|entry| keys.entry(entry)));
+    let mut args = vec![Arg::from(shared.known(shard))];
+    args.extend(shared.settings_args());
+    args.extend([Arg::from(event.hardness == Hardness::Soft), Arg::from(*confirm)]);
+    args.extend(provenance_args(&event.provenance));
+    args.extend([Arg::from(request_id), Arg::from(*repeat_after)]);
+    args.push(Arg::from(value.is_some()));
+    match value {
+        Some((_, load, put)) => args.extend([
+            Arg::from(&*load.0),
+            Arg::from(pack_names(&put.names)),
+            Arg::from(put.envelope.clone()),
+            Arg::from(put.fresh),
+            Arg::from(put.kept),
+        ]),
+        None => args.extend([""; 5].map(Arg::from)),
+    }
+    args.extend(target_args(&event.targets));
+
+    let answer = script::PUBLISH.run(connection, keys, own, args).await.map_err(|error| explain(&error))?;
+    let mut parts = Parts::of("publish", answer)?;
+    let repeated = parts.text()? == "repeated";
+    let token = parts.token()?;
+    shared.seen(shard, token.seq);
+    let members = read_members(parts)?;
+    replicated(shared, connection, shard).await?;
+    Ok(Published { token, repeated, members })
+}
+
+/// Waits until enough replicas have what this connection wrote.
+async fn replicated(shared: &Shared, connection: &Connection, shard: Shard) -> Result<(), BackendError> {
+    let wanted = shared.min_replicas_ack;
+    if wanted == 0 {
+        return Ok(());
+    }
+    // half the time is the replicas', the other half the answer's
+    let limit = shared.command_timeout;
+    let patience = (limit / 2).max(Duration::from_millis(1));
+    let wait =
+        Command::new("WAIT", shared.keys.shard(shard).slot).blocking().arg(u64::from(wanted)).arg(patience);
+    let answer = connection.call_within(wait, limit).await.map_err(|error| explain(&error))?;
+    let acknowledged =
+        number(answer).ok_or_else(|| BackendError::Protocol("WAIT: not a number".to_owned()))?;
+    if acknowledged < u64::from(wanted) {
+        return Err(BackendError::Refused(format!(
+            "{acknowledged} of {wanted} replicas acknowledged within {patience:?}; the event stands"
+        )));
+    }
+    Ok(())
+}
+
+/// See [`crate::backend::Backend::head`]; `None` where the shard has no lineage.
+pub(super) async fn head(
+    shared: &Shared,
+    connection: &Connection,
+    shard: Shard,
+) -> Result<Option<Token>, BackendError> {
+    let keys = shared.keys.shard(shard);
+    let command = Command::new("HMGET", keys.slot).arg(keys.ctl()).args(["lin", "seq"]);
+    let answer = connection.call(command).await.map_err(|error| explain(&error))?;
+    let mut parts = Parts::of("head", answer)?;
+    let (lineage, seq) = (parts.value()?, parts.value()?);
+    if lineage.is_null() || seq.is_null() {
+        return Ok(None);
+    }
+    let token = Parts::of("head", Value::Array(vec![lineage, seq]))?.token()?;
+    shared.seen(shard, token.seq);
+    Ok(Some(token))
+}
+
+/// See [`crate::backend::Backend::read_log`].
+pub(super) async fn read_log(
+    shared: &Shared,
+    connection: &Connection,
+    shard: Shard,
+    after: Seq,
+    max: usize,
+) -> Result<Vec<Logged>, BackendError> {
+    let keys = shared.keys.shard(shard);
+    let mut from = format!("({after}-0");
+    let mut events = Vec::new();
+    while events.len() < max {
+        let wanted = max - events.len();
+        let command = Command::new("XRANGE", keys.slot)
+            .arg(keys.log())
+            .arg(from.as_str())
+            .args(["+", "COUNT"])
+            .arg(wanted as u64);
+        let answer = connection.call(command).await.map_err(|error| explain(&error))?;
+        let mut entries = Parts::of("read_log", answer)?;
+        let mut count = 0;
+        while !entries.is_empty() {
+            count += 1;
+            let (id, fields) = stream_entry(entries.value()?)?;
+            match logged(&id, &fields) {
+                Some((_, event)) => events.push(event),
+                None => foreign(&id),
+            }
+            from = format!("({}", String::from_utf8_lossy(&id));
+        }
+        // a page of nothing but foreign entries must not look like the log's end
+        if count < wanted {
+            break;
+        }
+    }
+    if let Some(last) = events.last() {
+        shared.seen(shard, last.seq);
+    }
+    Ok(events)
+}
+
+/// An entry's id and its fields, flat.
+pub(super) fn stream_entry(entry: Value) -> Result<(Bytes, Vec<Bytes>), BackendError> {
+    let mut entry = Parts::of("a stream's entry", entry)?;
+    let id = entry.bytes()?;
+    let mut parts = Parts::of("a stream's fields", entry.value()?)?;
+    let mut fields = Vec::new();
+    while !parts.is_empty() {
+        fields.push(parts.bytes()?);
+    }
+    Ok((id, fields))
+}
+
+/// Somebody else wrote to the log: said once a second at most.
+fn foreign(id: &[u8]) {
+    static SAID: AtomicU64 = AtomicU64::new(0);
+    static START: std::sync::LazyLock<tokio::time::Instant> =
+        std::sync::LazyLock::new(tokio::time::Instant::now);
+    let now = START.elapsed().as_secs() + 1;
+    if SAID.swap(now, Ordering::Relaxed) != now {
+        let ours = if entry_seq(id).is_some() { "does not read as an event" } else { "is not ours" };
+        warn!(log.id = %String::from_utf8_lossy(id), "an entry of the log {ours}, skipped");
+    }
+}

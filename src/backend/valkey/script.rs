@@ -1,0 +1,73 @@
+//! Scripts: their texts, and calling them by hash.
+
+use std::sync::LazyLock;
+
+use fred::error::Error;
+use fred::types::Value;
+use fred::util::sha1_hash;
+
+use super::connection::{Arg, Command, Connection};
+use super::errors::is_noscript;
+use super::keys::ShardKeys;
+
+/// What stands before every script.
+pub(super) const PRELUDE: &str = include_str!("scripts/prelude.lua");
+const CONSUMERS: &str = include_str!("scripts/consumers.lua");
+
+/// A script with everything it needs.
+pub(super) struct Script {
+    text: String,
+    hash: String,
+}
+
+macro_rules! scripts {
+    ($($(#[$doc:meta])* $name:ident = $($part:expr),+;)*) => {$(
+        $(#[$doc])*
+        pub(super) static $name: LazyLock<Script> = LazyLock::new(|| Script::of(&[PRELUDE, $($part),+]));
+    )*};
+}
+
+scripts! {
+    /// Before anything else over a connection.
+    HANDSHAKE = include_str!("scripts/handshake.lua");
+    LOOKUP = include_str!("scripts/lookup.lua");
+    FILL = include_str!("scripts/fill.lua");
+    RELEASE = include_str!("scripts/release.lua");
+    PUBLISH = include_str!("scripts/publish.lua");
+    BEAT = include_str!("scripts/beat.lua");
+    CONFIRM = include_str!("scripts/confirm.lua");
+    FORGET = CONSUMERS, include_str!("scripts/forget.lua");
+    ADOPT = CONSUMERS, include_str!("scripts/adopt.lua");
+    DONE = CONSUMERS, include_str!("scripts/done.lua");
+}
+
+impl Script {
+    fn of(parts: &[&str]) -> Self {
+        let text = parts.join("\n");
+        let hash = sha1_hash(&text);
+        Self { text, hash }
+    }
+
+    /// Runs it on a shard. `keys` follow the control record, which is always the first.
+    pub(super) async fn run(
+        &self,
+        connection: &Connection,
+        shard: &ShardKeys,
+        keys: Vec<String>,
+        args: Vec<Arg>,
+    ) -> Result<Value, Error> {
+        let command = |name, script: &str| {
+            Command::new(name, shard.slot)
+                .arg(script)
+                .arg(1 + keys.len() as u64)
+                .arg(shard.ctl())
+                .args(keys.iter().map(String::as_str))
+                .args(args.iter().cloned())
+        };
+        match connection.call(command("EVALSHA", &self.hash)).await {
+            // nothing of it was carried out; sent whole, the server keeps it
+            Err(error) if is_noscript(&error) => connection.call(command("EVAL", &self.text)).await,
+            answer => answer,
+        }
+    }
+}

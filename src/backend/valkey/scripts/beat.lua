@@ -1,0 +1,16 @@
+-- KEYS: ctl; ARGV: known, logmax, wmmax, shards, instance, cursor, beats, max staleness ms
+-- A write on purpose: a primary that lost its replicas refuses it, and the leases of its readers end.
+local base = string.sub(KEYS[1], 1, -4)
+local settings = {ARGV[2], ARGV[3], ARGV[4]}
+local ctl = ctl_ensure(base, ARGV[1], settings)
+settings_keep(base, ctl, settings)
+
+-- a confirmation may have overtaken this heartbeat: the cursor never goes back
+local before = redis.pcall('HGET', base .. 'mem', ARGV[5])
+local cursor = math.max(num(ARGV[6]), num(type(before) == 'string' and string.match(before, '^%d+') or nil))
+local text = str(cursor) .. '|' .. ARGV[7] .. '|' .. ARGV[8]
+if wrong_type(before) then
+  redis.call('UNLINK', base .. 'mem')
+end
+redis.call('HSET', base .. 'mem', ARGV[5], text)
+return {'head', ctl.lin, ctl.seq, ctl.nonce, str(millis())}

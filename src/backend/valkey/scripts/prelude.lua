@@ -1,0 +1,366 @@
+-- What all scripts share. Only locals: the same text stands before every script and inside the function library.
+-- `base` is `coherd:{SHARD}:`; every key of the shard begins so. Sequence numbers are doubles, exact up to 2^53,
+-- and travel as decimal strings.
+
+local GENERATIONS = {'wm:0', 'wm:1'}
+local CHUNK = 500
+
+local function num(text)
+  return tonumber(text) or 0
+end
+
+local function str(number)
+  return string.format('%.0f', number)
+end
+
+local function failed(reply)
+  return type(reply) == 'table' and reply.err or nil
+end
+
+local function wrong_type(reply)
+  local err = failed(reply)
+  return err and string.find(err, 'WRONGTYPE', 1, true) == 1
+end
+
+-- The server's clock in microseconds.
+local function micros()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000000 + tonumber(time[2])
+end
+
+local function millis()
+  return math.floor(micros() / 1000)
+end
+
+-- Unique without randomness from outside: whatever goes in holds the clock, the server and the chain so far.
+local function digest(...)
+  return string.sub(redis.sha1hex(table.concat({...}, '|')), 1, 16)
+end
+
+-- Changes with every restart and every promotion.
+local function server_id()
+  return string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
+end
+
+local CTL = {'lin', 'seq', 'nonce', 'rid', 'floor', 'softfloor', 'cur', 'closed', 'logmax', 'wmmax', 'shards'}
+
+-- The shard's control record, or nil where there is none that can be used.
+local function ctl_read(base)
+  local reply = redis.pcall('HMGET', base .. 'ctl', unpack(CTL))
+  if wrong_type(reply) then
+    return nil
+  end
+  if failed(reply) then
+    error(reply)
+  end
+  local ctl = {}
+  for i, field in ipairs(CTL) do
+    ctl[field] = reply[i] or nil
+  end
+  if not (ctl.lin and tonumber(ctl.seq) and ctl.nonce and ctl.rid) then
+    return nil
+  end
+  return ctl
+end
+
+-- Begins a lineage: nothing stored before is valid, and no number is ever used again. The DELs come first: once a
+-- script has written, the server no longer refuses it for want of memory, so this is done whole or not at all.
+local function lineage_begin(base, old, known, rid, settings)
+  local us = micros()
+  local start = math.floor(us / 1000) * 128
+  start = math.max(start, num(known) + 1, old and num(old.seq) + 1 or 0)
+  redis.call('UNLINK', base .. 'log', base .. 'ctl', base .. GENERATIONS[1], base .. GENERATIONS[2], base .. 'mem')
+  local lin = digest('lineage', old and old.nonce or '', str(start), str(us), rid)
+  local ctl = {
+    lin = lin,
+    seq = str(start),
+    nonce = digest('birth', lin, str(start), str(us), rid),
+    rid = rid,
+    floor = str(start),
+    softfloor = '0',
+    cur = '1',
+    closed = str(start),
+    logmax = settings and settings[1] or old and old.logmax,
+    wmmax = settings and settings[2] or old and old.wmmax,
+    shards = old and old.shards or settings and settings[3],
+  }
+  local fields = {'born', str(math.floor(us / 1000))}
+  for _, field in ipairs(CTL) do
+    if ctl[field] then
+      fields[#fields + 1] = field
+      fields[#fields + 1] = ctl[field]
+    end
+  end
+  redis.call('HSET', base .. 'ctl', unpack(fields))
+  return ctl
+end
+
+-- The control record of a lineage that this very server began; begins one where there is none.
+local function ctl_ensure(base, known, settings)
+  local ctl = ctl_read(base)
+  local rid = server_id()
+  if ctl and ctl.rid == rid then
+    return ctl
+  end
+  return lineage_begin(base, ctl, known, rid, settings)
+end
+
+-- Keeps what every script needs of the configuration where they find it, the function included. The number of
+-- shards is never overwritten: an instance with another one must not join.
+local function settings_keep(base, ctl, settings)
+  if ctl.logmax ~= settings[1] or ctl.wmmax ~= settings[2] or not ctl.shards then
+    ctl.logmax, ctl.wmmax, ctl.shards = settings[1], settings[2], ctl.shards or settings[3]
+    redis.call('HSET', base .. 'ctl', 'logmax', ctl.logmax, 'wmmax', ctl.wmmax, 'shards', ctl.shards)
+  end
+end
+
+-- The newest hard and the newest soft event that named one of `names`. Marks that cannot be read count as newest.
+local function newest_marks(base, ctl, names)
+  local newest = {0, 0}
+  for kind, mark in ipairs({'', '~'}) do
+    for first = 1, #names, CHUNK do
+      local fields = {}
+      for i = first, math.min(first + CHUNK - 1, #names) do
+        fields[#fields + 1] = mark .. names[i]
+      end
+      for _, generation in ipairs(GENERATIONS) do
+        local marks = redis.pcall('HMGET', base .. generation, unpack(fields))
+        if failed(marks) then
+          return num(ctl.seq) + 1, num(ctl.seq) + 1
+        end
+        for i = 1, #fields do
+          newest[kind] = math.max(newest[kind], num(marks[i]))
+        end
+      end
+    end
+  end
+  return newest[1], newest[2]
+end
+
+-- The names of an entry: those given, and those packed into it; nil if the pack cannot be read.
+local function names_with(given, packed)
+  if not packed or packed == '' then
+    return given
+  end
+  local ok, more = pcall(cmsgpack.unpack, packed)
+  if not ok or type(more) ~= 'table' then
+    return nil
+  end
+  local names = {unpack(given)}
+  for _, name in ipairs(more) do
+    names[#names + 1] = tostring(name)
+  end
+  return names
+end
+
+-- A lease: its load, its lineage, and whether somebody waits for its end; nil where there is none.
+local function lease_read(key)
+  local text = redis.pcall('GET', key)
+  if type(text) ~= 'string' then
+    return nil
+  end
+  local owner, token, lin, wanted = string.match(text, '^(.*)|(%d+)|(%x+)(|?w?)$')
+  if not owner then
+    return nil
+  end
+  return {owner = owner, token = token, lin = lin, wanted = wanted == '|w', text = text}
+end
+
+-- Tells whoever listens; what cannot be told is found in the log.
+local function tell(base, channel, message)
+  redis.pcall('PUBLISH', base .. channel, cmsgpack.pack(message))
+end
+
+local function lease_end(base, key, lease, ns, name, filled)
+  redis.call('DEL', key)
+  if lease and lease.wanted then
+    tell(base, 'signals', {kind = 'wake', ns = ns, key = name, filled = filled or false})
+  end
+end
+
+-- Writes an entry whole; whatever else was stored under its key is gone.
+local function entry_write(key, token, lin, load, names, envelope, fresh, kept)
+  local now = millis()
+  local fields = {'t', token, 'l', lin, 'u', load, 'tg', names, 'v', envelope, 'x', str(now + num(fresh))}
+  local reply = redis.pcall('HSET', key, unpack(fields))
+  if wrong_type(reply) then
+    redis.call('UNLINK', key)
+    reply = redis.pcall('HSET', key, unpack(fields))
+  end
+  if failed(reply) then
+    return reply
+  end
+  redis.call('PEXPIRE', key, str(num(kept)))
+  return nil
+end
+
+-- Members as the hash has them, flat; a key of another type is dropped.
+local function members_read(base)
+  local reply = redis.pcall('HGETALL', base .. 'mem')
+  if failed(reply) then
+    redis.call('UNLINK', base .. 'mem')
+    return {}
+  end
+  return reply
+end
+
+-- The boundary a prefix stands for: the last of its first eight `/` or `:`; nil for the whole namespace.
+local function widen(prefix)
+  local last, count = nil, 0
+  for at in string.gmatch(prefix, '()[/:]') do
+    count = count + 1
+    if 8 < count then
+      break
+    end
+    last = at
+  end
+  return last and string.sub(prefix, 1, last)
+end
+
+-- What an event's targets are in the log (plain fields, `ns` before what it goes with) and in the watermarks.
+-- `targets` are triples of kind, namespace, text; kinds are key, prefix, tag, ns, all.
+local function targets_spell(targets)
+  local fields, names, keys, all, ns = {}, {}, {}, false, nil
+  local function field(name, value)
+    fields[#fields + 1] = name
+    fields[#fields + 1] = value
+  end
+  local function within(wanted)
+    if ns ~= wanted then
+      ns = wanted
+      field('ns', wanted)
+    end
+  end
+  for _, target in ipairs(targets) do
+    local kind, space, text = target[1], target[2], target[3]
+    local prefix = kind == 'prefix' and widen(text)
+    if kind == 'key' then
+      within(space)
+      field('key', text)
+      names[#names + 1] = 'k/' .. space .. '/' .. text
+      keys[#keys + 1] = {space, text}
+    elseif prefix then
+      within(space)
+      field('prefix', prefix)
+      names[#names + 1] = 'p/' .. space .. '/' .. prefix
+    elseif kind == 'tag' then
+      field('tag', text)
+      names[#names + 1] = 't/' .. text
+    elseif kind == 'all' then
+      -- without a namespace: an empty one takes back the one before
+      if ns then
+        within('')
+      end
+      ns = nil
+      field('all', '1')
+      all = true
+    else
+      within(space)
+      field('all', '1')
+      names[#names + 1] = 'n/' .. space
+    end
+  end
+  return fields, names, keys, all
+end
+
+-- Marks names as named by event `seq`, and forgets the older generation when the younger is full: whatever that one
+-- knew is covered by the floor, which only asks more than the marks did.
+local function marks_write(base, ctl, names, soft)
+  local seq, floor, softfloor = ctl.seq, num(ctl.floor), num(ctl.softfloor)
+  local current = base .. 'wm:' .. (ctl.cur == '0' and '0' or '1')
+  for first = 1, #names, CHUNK do
+    local fields = {}
+    for i = first, math.min(first + CHUNK - 1, #names) do
+      fields[#fields + 1] = (soft and '~' or '') .. names[i]
+      fields[#fields + 1] = seq
+    end
+    if wrong_type(redis.pcall('HSET', current, unpack(fields))) then
+      redis.call('UNLINK', current)
+      redis.call('HSET', current, unpack(fields))
+      floor = num(seq)
+    end
+  end
+  if num(ctl.wmmax or '500000') < num(redis.call('HLEN', current)) then
+    floor = math.max(floor, num(ctl.closed))
+    softfloor = math.max(softfloor, num(ctl.closed))
+    ctl.cur = ctl.cur == '0' and '1' or '0'
+    ctl.closed = seq
+    redis.call('UNLINK', base .. 'wm:' .. ctl.cur)
+  end
+  ctl.floor, ctl.softfloor = str(floor), str(softfloor)
+end
+
+-- The place that an event with this request id was given in this lineage, within the last minute and after `after`.
+local function request_seen(base, ctl, request_id, after)
+  if request_id == '' then
+    return nil
+  end
+  local seen = redis.pcall('GET', base .. 'rq:' .. request_id)
+  local lin, seq = string.match(type(seen) == 'string' and seen or '', '^(%x+)|(%d+)$')
+  return lin == ctl.lin and num(after) < num(seq) and seq or nil
+end
+
+-- Logs and announces an event. XADD comes first, for a script does not roll back: it is the one call that can fail,
+-- and then nothing has changed. Only a log that somebody else has spoilt is worth a new lineage.
+-- Returns an error reply, or nil and the control record that holds the event's place.
+local function publish(base, ctl, event, entries, known, settings)
+  local fields, names, keys, all = targets_spell(event.targets)
+  local us = micros()
+  local log = base .. 'log'
+
+  local function append()
+    local seq = str(num(ctl.seq) + 1)
+    local nonce = digest(ctl.nonce, seq, str(us), ctl.rid, unpack(fields))
+    local args = {'lin', ctl.lin, 'p', ctl.nonce, 'n', nonce, 'at', str(math.floor(us / 1000))}
+    local function more(name, value)
+      if value ~= '' then
+        args[#args + 1] = name
+        args[#args + 1] = value
+      end
+    end
+    more('soft', event.soft and '1' or '')
+    more('c', event.confirm and '1' or '')
+    more('src', event.src)
+    more('why', event.why)
+    more('rq', event.request_id)
+    for _, part in ipairs(fields) do
+      args[#args + 1] = part
+    end
+    local reply = redis.pcall('XADD', log, 'MAXLEN', '~', ctl.logmax or '200000', seq .. '-0', unpack(args))
+    return failed(reply) and reply or nil, seq, nonce, args
+  end
+
+  local err, seq, nonce, args = append()
+  if err and (wrong_type(err) or string.find(err.err, 'ERR', 1, true) == 1) then
+    ctl = lineage_begin(base, ctl, known, ctl.rid, settings)
+    err, seq, nonce, args = append()
+  end
+  if err then
+    return err
+  end
+
+  local floor = event.soft and 'softfloor' or 'floor'
+  ctl.seq, ctl.nonce = seq, nonce
+  if all then
+    ctl[floor] = seq
+  end
+  marks_write(base, ctl, names, event.soft)
+  redis.call('HSET', base .. 'ctl', 'seq', seq, 'nonce', nonce, 'floor', ctl.floor, 'softfloor', ctl.softfloor,
+    'cur', ctl.cur, 'closed', ctl.closed)
+  for _, key in ipairs(keys) do
+    local lease = base .. 'l:' .. key[1] .. ':' .. key[2]
+    lease_end(base, lease, lease_read(lease), key[1], key[2])
+  end
+  if not event.soft then
+    for _, entry in ipairs(entries) do
+      -- a pending write is newer than the origin: it stays until it is flushed
+      if redis.pcall('HEXISTS', entry, 'd') ~= 1 then
+        redis.call('UNLINK', entry)
+      end
+    end
+  end
+  if event.request_id ~= '' then
+    redis.call('SET', base .. 'rq:' .. event.request_id, ctl.lin .. '|' .. seq, 'PX', '60000')
+  end
+  return nil, ctl, {id = seq .. '-0', fields = args}
+end

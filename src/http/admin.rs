@@ -1,0 +1,179 @@
+//! The admin listener: health, metrics, statistics, and the log as it is applied here.
+
+use std::sync::Arc;
+
+use hyper::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::{Method, Response, StatusCode, Uri};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::auth::{Right, Scope, Tokens};
+use super::body::Body;
+use super::front::{Allowance, Call, Desk};
+use super::problem::{Code, Problem};
+use super::routes::{self, AdminRoute};
+use super::stats::{Stats, Vitals};
+use super::{Settings, events, reply};
+use crate::cache::Cache;
+use crate::coherence::Coherence;
+use crate::supervisor::Board;
+use crate::telemetry::{Metrics, OPENMETRICS_TYPE, Readiness, Snapshot, TEXT_TYPE};
+
+/// What answers on the admin listener.
+pub struct AdminDesk {
+    /// For `/stats`.
+    pub cache: Arc<Cache>,
+    /// For `/stats` and `/events`.
+    pub coherence: Arc<Coherence>,
+    /// For `/readyz`.
+    pub readiness: Readiness,
+    /// For `/metrics`.
+    pub metrics: Arc<Metrics>,
+    /// For `/stats` and `/events`.
+    pub tasks: watch::Receiver<Board>,
+    /// For `/stats`: what is asked of the guards and the writes each time.
+    pub vitals: Arc<dyn Fn() -> Vitals + Send + Sync>,
+    /// Who may do what.
+    pub tokens: Arc<Tokens>,
+    /// Names, limits and times.
+    pub settings: Arc<Settings>,
+    /// When the instance started.
+    pub started: Instant,
+    /// Ends `/events`: a stream that never ends would hold up every drain.
+    pub stop: CancellationToken,
+}
+
+impl Desk for AdminDesk {
+    type Route = AdminRoute;
+
+    fn route(&self, method: &Method, uri: &Uri) -> Result<AdminRoute, Problem> {
+        routes::admin(method, uri)
+    }
+
+    fn admit(&self, route: &AdminRoute, headers: &HeaderMap) -> Result<Allowance, Problem> {
+        match route {
+            AdminRoute::Healthz | AdminRoute::Readyz | AdminRoute::Metrics => {}
+            AdminRoute::Stats | AdminRoute::ResetStats | AdminRoute::Events => {
+                self.tokens.check(headers, Right::Admin, Scope::Nothing)?;
+            }
+        }
+        Ok(Allowance { body_max: 0, time: Some(self.settings.request_timeout) })
+    }
+
+    async fn answer(&self, route: AdminRoute, call: Call) -> Result<Response<Body>, Problem> {
+        Ok(match route {
+            AdminRoute::Healthz => healthz(),
+            AdminRoute::Readyz => readyz(&self.readiness.snapshot()),
+            AdminRoute::Metrics => {
+                self.coherence.refresh_gauges();
+                if wants_openmetrics(&call.headers) {
+                    text(OPENMETRICS_TYPE, self.metrics.openmetrics())
+                } else {
+                    text(TEXT_TYPE, self.metrics.text())
+                }
+            }
+            AdminRoute::Stats => self.stats()?,
+            AdminRoute::ResetStats => {
+                self.cache.reset_stats();
+                reply::no_content()
+            }
+            AdminRoute::Events => {
+                let stream = events::stream(self.coherence.follow(), self.tasks.clone(), self.stop.clone());
+                let mut response = Response::new(Body::stream(stream));
+                let headers = response.headers_mut();
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+                headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+                response
+            }
+        })
+    }
+}
+
+impl AdminDesk {
+    fn stats(&self) -> Result<Response<Body>, Problem> {
+        let names = (self.settings.instance.as_str(), self.settings.cluster.as_str());
+        let tasks = self.tasks.borrow().clone();
+        let uptime = self.started.elapsed();
+        let stats =
+            Stats::new(names, uptime, self.cache.stats(), self.coherence.status(), (self.vitals)(), &tasks);
+        let document = serde_json::to_value(stats);
+        let document = document.map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
+        Ok(reply::json(StatusCode::OK, &document))
+    }
+}
+
+/// The process can answer.
+pub(super) fn healthz() -> Response<Body> {
+    text("text/plain; charset=utf-8", "ok\n".to_owned())
+}
+
+/// Whether requests may be sent here.
+pub(super) fn readyz(snapshot: &Snapshot) -> Response<Body> {
+    let status = if snapshot.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let document = serde_json::json!({
+        "ready": snapshot.ready, "reasons": snapshot.reasons, "degraded": snapshot.degraded,
+    });
+    reply::json(status, &document)
+}
+
+fn text(content_type: &'static str, text: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(text));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Whether OpenMetrics is asked for, and plain text no more than it.
+fn wants_openmetrics(headers: &HeaderMap) -> bool {
+    let weight = |wanted: &str| {
+        let lines = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok());
+        let ranges = lines.flat_map(|line| line.split(',')).filter_map(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            parts.next().filter(|kind| kind.eq_ignore_ascii_case(wanted))?;
+            let q = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+            Some(q.map_or(1.0, |q| q.parse::<f32>().unwrap_or(0.0)))
+        });
+        ranges.fold(0.0, f32::max)
+    };
+    let openmetrics = weight("application/openmetrics-text");
+    0.0 < openmetrics && weight("text/plain") <= openmetrics
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn openmetrics_is_for_whoever_asks_for_it() {
+        for (accept, openmetrics) in [
+            ("", false),
+            ("*/*", false),
+            ("text/plain", false),
+            ("application/openmetrics-text", true),
+            (
+                "application/openmetrics-text; version=1.0.0; q=0.5, text/plain;version=0.0.4;q=0.3,*/*;q=0.1",
+                true,
+            ),
+            ("application/openmetrics-text;q=0.2,text/plain", false),
+            ("application/openmetrics-text;q=0", false),
+            ("application/openmetrics-text;q=x", false),
+        ] {
+            let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
+            assert_eq!(wants_openmetrics(&headers), openmetrics, "{accept}");
+        }
+    }
+
+    #[test]
+    fn readiness_is_a_status_and_its_reasons() {
+        let ready = Snapshot { ready: true, reasons: vec![], degraded: vec!["detached".to_owned()] };
+        let response = readyz(&ready);
+        assert_eq!(response.status(), 200);
+        let body = response.into_body().whole().unwrap();
+        let document: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(document, serde_json::json!({"ready": true, "reasons": [], "degraded": ["detached"]}));
+        let starting = Snapshot { ready: false, reasons: vec!["starting".to_owned()], degraded: vec![] };
+        assert_eq!(readyz(&starting).status(), 503);
+    }
+}

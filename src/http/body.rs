@@ -1,0 +1,198 @@
+//! Bodies: what is sent, shared and never copied, and how a request's is read within its limits.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use futures_util::Stream;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::{Frame, SizeHint};
+use tokio::time::timeout;
+
+use super::problem::{Code, Problem};
+
+/// Bytes that are encoded as base64 at a time; a multiple of three, so that no padding falls between two pieces.
+const BASE64_STEP: usize = 48 * 1024;
+
+/// A response's body.
+pub struct Body {
+    kind: Kind,
+    /// Dropped once the last byte is handed over, or the client is gone.
+    guard: Option<Box<dyn Send>>,
+}
+
+enum Kind {
+    Parts(VecDeque<Part>),
+    Stream(Pin<Box<dyn Stream<Item = Bytes> + Send>>),
+}
+
+/// A piece of a body.
+pub enum Part {
+    /// As it is.
+    Plain(Bytes),
+    /// To be sent as base64, encoded when its turn comes.
+    Base64(Bytes),
+}
+
+impl Part {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Plain(bytes) => bytes.len() as u64,
+            Self::Base64(bytes) => (bytes.len() as u64).div_ceil(3) * 4,
+        }
+    }
+}
+
+impl Body {
+    /// Nothing.
+    pub fn empty() -> Self {
+        Self::parts(VecDeque::new())
+    }
+
+    /// Pieces, one after another; the length is known.
+    pub fn parts(mut parts: VecDeque<Part>) -> Self {
+        parts.retain(|part| 0 < part.len());
+        Self { kind: Kind::Parts(parts), guard: None }
+    }
+
+    /// Pieces as they come; the length is not known.
+    pub fn stream(stream: impl Stream<Item = Bytes> + Send + 'static) -> Self {
+        Self { kind: Kind::Stream(Box::pin(stream)), guard: None }
+    }
+
+    /// Keeps `guard` until the body has been handed over.
+    #[must_use]
+    pub fn holding(mut self, guard: impl Send + 'static) -> Self {
+        self.guard = Some(Box::new(guard));
+        self
+    }
+
+    /// Its length, where it is known.
+    pub fn len(&self) -> Option<u64> {
+        match &self.kind {
+            Kind::Parts(parts) => Some(parts.iter().map(Part::len).sum()),
+            Kind::Stream(_) => None,
+        }
+    }
+
+    /// Whether nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.len() == Some(0)
+    }
+
+    /// All of it, where it is pieces.
+    #[cfg(test)]
+    pub(super) fn whole(mut self) -> Option<Vec<u8>> {
+        let Kind::Parts(parts) = &mut self.kind else { return None };
+        Some(std::iter::from_fn(|| next(parts)).flatten().collect())
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl<T: Into<Bytes>> From<T> for Body {
+    fn from(bytes: T) -> Self {
+        Self::parts(VecDeque::from([Part::Plain(bytes.into())]))
+    }
+}
+
+fn next(parts: &mut VecDeque<Part>) -> Option<Bytes> {
+    match parts.pop_front()? {
+        Part::Plain(bytes) => Some(bytes),
+        Part::Base64(mut bytes) => {
+            let step = bytes.split_to(BASE64_STEP.min(bytes.len()));
+            if !bytes.is_empty() {
+                parts.push_front(Part::Base64(bytes));
+            }
+            Some(BASE64.encode(step).into())
+        }
+    }
+}
+
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match &mut self.kind {
+            Kind::Parts(parts) => Poll::Ready(next(parts).map(|bytes| Ok(Frame::data(bytes)))),
+            Kind::Stream(stream) => stream.as_mut().poll_next(cx).map(|b| b.map(|b| Ok(Frame::data(b)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.len().map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+/// Reads a request's body: at most `max` bytes, all of it within `limit`.
+pub(super) async fn read<B>(body: B, max: usize, limit: Duration) -> Result<Bytes, Problem>
+where
+    B: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+{
+    let too_large = || Problem::new(Code::TooLarge, format!("the body has more than {max} bytes"));
+    if (max as u64) < body.size_hint().lower() {
+        return Err(too_large());
+    }
+    let collected = timeout(limit, Limited::new(body, max).collect()).await.map_err(|_| {
+        Problem::new(
+            Code::RequestTimeout,
+            format!("the body did not arrive within {}", humantime::format_duration(limit)),
+        )
+    })?;
+    collected.map(http_body_util::Collected::to_bytes).map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            too_large()
+        } else {
+            Problem::new(Code::BadRequest, "the body broke off")
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::{Full, StreamBody};
+    use hyper::body::Body as _;
+
+    #[test]
+    fn base64_in_pieces_is_base64_as_a_whole_and_its_length_is_known_before() {
+        for length in [0, 1, 2, 3, BASE64_STEP - 1, BASE64_STEP, BASE64_STEP + 1, 3 * BASE64_STEP + 2] {
+            let bytes = Bytes::from(vec![7; length]);
+            let body = Body::parts(VecDeque::from([Part::Plain("\"".into()), Part::Base64(bytes.clone())]));
+            let expected = format!("\"{}", BASE64.encode(&bytes));
+            assert_eq!(body.size_hint().exact(), Some(expected.len() as u64));
+            assert_eq!(body.whole().unwrap(), expected.as_bytes());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_body_has_a_size_limit_and_a_time_limit() {
+        let second = Duration::from_secs(1);
+        assert_eq!(read(Full::new(Bytes::from("12345")), 5, second).await.unwrap(), "12345");
+        let over = read(Full::new(Bytes::from("123456")), 5, second).await.unwrap_err();
+        assert_eq!(over.code(), Code::TooLarge);
+        let frame = |text: &'static str| Ok::<_, Infallible>(Frame::data(Bytes::from(text)));
+        let unannounced = StreamBody::new(futures_util::stream::iter([frame("123"), frame("456")]));
+        assert_eq!(read(unannounced, 5, second).await.unwrap_err().code(), Code::TooLarge);
+        let stuck = StreamBody::new(futures_util::stream::pending::<Result<Frame<Bytes>, Infallible>>());
+        assert_eq!(read(stuck, 5, second).await.unwrap_err().code(), Code::RequestTimeout);
+    }
+}

@@ -1,0 +1,146 @@
+//! One connection: HTTP/1.1 or HTTP/2 by what the client sends first, every wait on the client bounded.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hyper::body::Incoming;
+use hyper::rt::Executor;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::debug;
+
+use super::front::{Desk, respond};
+use super::stall::Unstalled;
+use super::{Settings, Spawn};
+
+/// Most bytes of a request's header.
+const HEADER_BYTES_MAX: u32 = 64 * 1024;
+/// Most requests at once on a connection of HTTP/2.
+const STREAMS_MAX: u32 = 128;
+
+/// Where the work of connections runs: begun by the supervisor, counted, and ended together.
+#[derive(Clone)]
+pub(super) struct Tasks {
+    pub(super) spawn: Spawn,
+    pub(super) tracker: TaskTracker,
+    /// Ends everything at once.
+    pub(super) abort: CancellationToken,
+}
+
+impl Tasks {
+    pub(super) fn start(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let abort = self.abort.clone();
+        let work = async move {
+            abort.run_until_cancelled_owned(work).await;
+        };
+        (self.spawn)("http.connection", Box::pin(self.tracker.track_future(work)));
+    }
+}
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Tasks {
+    fn execute(&self, work: F) {
+        self.start(work);
+    }
+}
+
+/// Serves a connection until it ends; once `stop` is cancelled, requests under way are finished and no more.
+pub(super) async fn run<D: Desk>(
+    stream: TcpStream,
+    desk: Arc<D>,
+    settings: Arc<Settings>,
+    tasks: Tasks,
+    stop: CancellationToken,
+) {
+    let builder = builder(&settings, tasks);
+    let quiet_max = settings.header_timeout;
+    let traffic = Arc::new(Traffic::default());
+    let io = TokioIo::new(Unstalled::new(stream, settings.body_timeout));
+    let service = service_fn(|request: Request<Incoming>| {
+        let (desk, settings, busy) = (Arc::clone(&desk), Arc::clone(&settings), Busy::new(&traffic));
+        async move {
+            let response = respond(&*desk, &settings, request).await;
+            Ok::<Response<_>, Infallible>(response.map(|body| body.holding(busy)))
+        }
+    });
+    let mut connection = pin!(builder.serve_connection(io, service));
+    let mut closing = false;
+    let mut seen = 0;
+    let mut quiet = pin!(sleep(quiet_max));
+    loop {
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    debug!(error = &*error, "a connection broke");
+                }
+                return;
+            }
+            () = stop.cancelled(), if !closing => {
+                closing = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            // Hyper's own time-out begins once it knows the protocol, and HTTP/2 has none.
+            () = quiet.as_mut(), if !closing => {
+                let begun = traffic.begun.load(Ordering::Relaxed);
+                if begun == seen && traffic.ended.load(Ordering::Relaxed) == begun {
+                    closing = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                seen = begun;
+                quiet.as_mut().reset(Instant::now() + quiet_max);
+            }
+        }
+    }
+}
+
+fn builder(settings: &Settings, tasks: Tasks) -> auto::Builder<Tasks> {
+    let mut builder = auto::Builder::new(tasks);
+    // Without the timer the time-outs are silently off.
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(settings.header_timeout)
+        .max_buf_size(HEADER_BYTES_MAX as usize)
+        .pipeline_flush(true)
+        // A client may close its side once it has asked, and still wants the answer.
+        .half_close(true);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(HEADER_BYTES_MAX)
+        .max_concurrent_streams(STREAMS_MAX)
+        .keep_alive_interval(settings.header_timeout)
+        .keep_alive_timeout(settings.header_timeout);
+    builder
+}
+
+/// How many requests a connection has begun, and how many of them are over, body and all.
+#[derive(Default)]
+struct Traffic {
+    begun: AtomicU64,
+    ended: AtomicU64,
+}
+
+/// A request under way.
+struct Busy(Arc<Traffic>);
+
+impl Busy {
+    fn new(traffic: &Arc<Traffic>) -> Self {
+        traffic.begun.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(traffic))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, Ordering::Relaxed);
+    }
+}

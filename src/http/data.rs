@@ -1,0 +1,205 @@
+//! The data listener: reads, writes and invalidations.
+
+use std::sync::Arc;
+
+use hyper::header::{CONTENT_TYPE, HeaderMap};
+use hyper::{Method, Response, Uri};
+
+use super::auth::{Right, Scope, Tokens};
+use super::body::Body;
+use super::front::{Allowance, Call, Desk, too_slow};
+use super::invalidate;
+use super::problem::{Code, Problem};
+use super::reply::{self, LEASE};
+use super::routes::{self, DataRoute};
+use super::{Settings, admin, bulk, demand, tags};
+use crate::cache::{Cache, Write};
+use crate::coherence::form::EVENT_BYTES_MAX;
+use crate::coherence::{Coherence, Door, Terms};
+use crate::model::{Event, Hardness, Key, Namespace, Target, Value, etag_of};
+use crate::telemetry::Readiness;
+
+/// What answers on the data listener.
+pub struct DataDesk {
+    /// The read path.
+    pub cache: Arc<Cache>,
+    /// The log.
+    pub coherence: Arc<Coherence>,
+    /// For `/readyz`.
+    pub readiness: Readiness,
+    /// Who may do what.
+    pub tokens: Arc<Tokens>,
+    /// Limits and times.
+    pub settings: Arc<Settings>,
+}
+
+impl Desk for DataDesk {
+    type Route = DataRoute;
+
+    fn route(&self, method: &Method, uri: &Uri) -> Result<DataRoute, Problem> {
+        routes::data(method, uri)
+    }
+
+    fn admit(&self, route: &DataRoute, headers: &HeaderMap) -> Result<Allowance, Problem> {
+        let (right, namespace) = match route {
+            DataRoute::Healthz | DataRoute::Readyz => return Ok(self.allowance(route)),
+            DataRoute::Read(namespace, _)
+            | DataRoute::Bulk(namespace, _)
+            | DataRoute::BulkPost(namespace) => (Right::Read, namespace),
+            DataRoute::Put(namespace, _) | DataRoute::Delete(namespace, _) => (Right::Write, namespace),
+            DataRoute::Purge { namespace, .. } => (Right::Invalidate, namespace),
+            // What the event names is checked when it has been read.
+            DataRoute::Invalidate(_) => {
+                self.tokens.check(headers, Right::Invalidate, Scope::Nothing)?;
+                return Ok(self.allowance(route));
+            }
+        };
+        self.tokens.check(headers, right, Scope::Namespace(namespace))?;
+        if !self.cache.knows(namespace) {
+            let detail = format!("namespace `{namespace}` is not configured");
+            return Err(Problem::new(Code::UnknownNamespace, detail));
+        }
+        if right == Right::Write && !self.cache.is_cache_aside(namespace) {
+            return Err(Problem::new(Code::WriteOff, format!("namespace `{namespace}` takes no writes")));
+        }
+        Ok(self.allowance(route))
+    }
+
+    async fn answer(&self, route: DataRoute, call: Call) -> Result<Response<Body>, Problem> {
+        match route {
+            DataRoute::Read(namespace, key) => {
+                let asked = demand::of(&call.headers)?;
+                reply::read(self.cache.get(&namespace, &key, &asked).await, &call.headers)
+            }
+            DataRoute::Bulk(namespace, keys) => self.bulk(&namespace, keys, &call.headers).await,
+            DataRoute::BulkPost(namespace) => {
+                self.bulk(&namespace, bulk::keys(&call.body)?, &call.headers).await
+            }
+            DataRoute::Put(namespace, key) => {
+                let write = write(call)?;
+                let written = self.cache.put(&namespace, &key, write).await;
+                written.map(|written| reply::written(&written)).map_err(|error| reply::put_refused(&error))
+            }
+            DataRoute::Delete(namespace, key) => {
+                let receipt = self.cache.delete(&namespace, &key).await;
+                receipt.map(|receipt| reply::logged(&receipt.id)).map_err(|error| reply::put_refused(&error))
+            }
+            DataRoute::Purge { namespace, key, soft } => {
+                let event = purge(namespace, key, soft || soft_purge(&call.headers));
+                let receipt = self.coherence.publish(event, &Terms::of(Door::Purge)).await;
+                let receipt = receipt.map_err(|error| reply::publish_refused(&error))?;
+                Ok(reply::logged(&receipt.id))
+            }
+            DataRoute::Invalidate(options) => {
+                let event = invalidate::event(&call, options.soft || soft_purge(&call.headers))?;
+                self.tokens.caller(&call.headers)?.check_event(&event)?;
+                let terms =
+                    Terms { exact: options.exact, confirm: options.wait.is_some(), ..Terms::of(Door::Http) };
+                let limit = self.settings.request_timeout;
+                let published = tokio::time::timeout(limit, self.coherence.publish(event, &terms)).await;
+                let receipt = published
+                    .map_err(|_| too_slow(limit))?
+                    .map_err(|error| reply::publish_refused(&error))?;
+                let Some(wait) = options.wait else {
+                    return Ok(invalidate::accepted(&receipt.id, &receipt.widened));
+                };
+                let waited = self.coherence.wait_all(&receipt, wait.limit()).await;
+                invalidate::waited(&receipt.id, &receipt.widened, &waited)
+            }
+            DataRoute::Healthz => Ok(admin::healthz()),
+            DataRoute::Readyz => Ok(admin::readyz(&self.readiness.snapshot())),
+        }
+    }
+}
+
+impl DataDesk {
+    fn allowance(&self, route: &DataRoute) -> Allowance {
+        let max = self.settings.max_body;
+        let body_max = match route {
+            DataRoute::Put(..) | DataRoute::BulkPost(_) => max,
+            DataRoute::Invalidate(_) => max.min(EVENT_BYTES_MAX),
+            _ => 0,
+        };
+        // A publisher that waits says for how long.
+        let own = matches!(route, DataRoute::Invalidate(_));
+        Allowance { body_max, time: (!own).then_some(self.settings.request_timeout) }
+    }
+
+    async fn bulk(
+        &self,
+        namespace: &Namespace,
+        keys: Vec<Key>,
+        headers: &HeaderMap,
+    ) -> Result<Response<Body>, Problem> {
+        let asked = demand::of(headers)?;
+        let keys = bulk::distinct(keys);
+        let answers = self.cache.get_many(namespace, &keys, &asked).await;
+        Ok(bulk::reply(&keys, answers))
+    }
+}
+
+/// What a PUT stores.
+fn write(call: Call) -> Result<Write, Problem> {
+    let content_type = demand::joined(&call.headers, CONTENT_TYPE.as_str())?;
+    Ok(Write {
+        tags: tags::of_value(&call.headers)?,
+        lifetime: demand::cache_control(&call.headers).stated(),
+        lease: demand::joined(&call.headers, LEASE.as_str())?,
+        value: Value {
+            etag: Some(etag_of(&call.body)),
+            content_type: content_type.map(Into::into),
+            last_modified: None,
+            body: call.body,
+        },
+    })
+}
+
+fn purge(namespace: Namespace, key: Key, soft: bool) -> Event {
+    let hardness = if soft { Hardness::Soft } else { Hardness::Hard };
+    Event { hardness, ..Event::hard(vec![Target::Key(namespace, key)]) }
+}
+
+/// `Fastly-Soft-Purge: 1`.
+fn soft_purge(headers: &HeaderMap) -> bool {
+    headers.get("fastly-soft-purge").is_some_and(|value| value.as_bytes().trim_ascii() == b"1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn call(lines: &[(&'static str, &'static str)]) -> Call {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, value.parse().unwrap());
+        }
+        Call { headers, body: Bytes::from_static(b"v") }
+    }
+
+    #[test]
+    fn a_put_says_what_is_stored_and_for_how_long() {
+        let lines = [
+            ("content-type", "text/plain"),
+            ("cache-tag", "a,b"),
+            ("cache-control", "max-age=5"),
+            ("coherd-lease", "t0ken"),
+        ];
+        let write = write(call(&lines)).unwrap();
+        assert_eq!((&*write.value.body, &write.value.etag), (&b"v"[..], &Some(etag_of(b"v"))));
+        assert_eq!(write.value.content_type.as_deref(), Some("text/plain"));
+        assert_eq!(write.tags.len(), 2);
+        assert_eq!(write.lifetime.fresh.unwrap().as_secs(), 5);
+        assert_eq!(write.lease.as_deref(), Some("t0ken"));
+        assert_eq!(super::write(call(&[("cache-tag", "a b")])).unwrap_err().code(), Code::BadTag);
+    }
+
+    #[test]
+    fn a_purge_is_soft_where_fastly_says_so() {
+        assert!(soft_purge(&call(&[("fastly-soft-purge", "1")]).headers));
+        assert!(!soft_purge(&call(&[("fastly-soft-purge", "0")]).headers));
+        assert!(!soft_purge(&call(&[]).headers));
+        let event = purge(Namespace::new("u").unwrap(), Key::new("1").unwrap(), true);
+        assert_eq!((event.hardness, event.targets.len()), (Hardness::Soft, 1));
+    }
+}

@@ -1,0 +1,116 @@
+//! What every request goes through, whichever listener it came to: route, right, body, time, and the headers that
+//! every response has.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode, Uri};
+use tokio::time::timeout;
+use tracing::{Instrument as _, debug_span, error};
+
+use super::body::{self, Body};
+use super::problem::{Code, Problem};
+use super::reply::CACHE_STATUS;
+use super::{Settings, cache_status};
+
+const INSTANCE: HeaderName = HeaderName::from_static("coherd-instance");
+
+/// What answers the requests of a listener.
+pub trait Desk: Send + Sync + 'static {
+    /// What can be asked of it.
+    type Route: Send + Sync;
+
+    /// What is asked.
+    fn route(&self, method: &Method, uri: &Uri) -> Result<Self::Route, Problem>;
+
+    /// Whether the sender may ask it, before any of the body is read; and what it may take.
+    fn admit(&self, route: &Self::Route, headers: &HeaderMap) -> Result<Allowance, Problem>;
+
+    /// The answer.
+    fn answer(
+        &self,
+        route: Self::Route,
+        call: Call,
+    ) -> impl Future<Output = Result<Response<Body>, Problem>> + Send;
+}
+
+/// What a request may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// Bytes of the body; 0: it is not read.
+    pub body_max: usize,
+    /// Time to answer, once the body is there; `None`: the handler bounds itself.
+    pub time: Option<Duration>,
+}
+
+/// A request, all of it.
+pub struct Call {
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body, if the route has one.
+    pub body: Bytes,
+}
+
+/// Answers a request. Never fails: what goes wrong, a panic too, is an answer.
+pub(super) async fn respond<D, B>(desk: &D, settings: &Settings, request: Request<B>) -> Response<Body>
+where
+    D: Desk,
+    B: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
+{
+    let head = request.method() == Method::HEAD;
+    let span = debug_span!("request", http.method = %request.method());
+    // What a handler leaves behind half done is its own: nothing of it is looked at after a panic.
+    let answered = AssertUnwindSafe(serve(desk, settings, request)).catch_unwind().instrument(span).await;
+    let mut response = match answered {
+        Ok(Ok(response)) => response,
+        Ok(Err(problem)) => problem.into_response(),
+        Err(_panic) => {
+            error!("a request handler panicked, the request is answered with 500");
+            Problem::new(Code::Internal, "the request met a fault of this program").into_response()
+        }
+    };
+    finish(&mut response, settings, head);
+    response
+}
+
+async fn serve<D, B>(desk: &D, settings: &Settings, request: Request<B>) -> Result<Response<Body>, Problem>
+where
+    D: Desk,
+    B: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
+{
+    let (parts, body) = request.into_parts();
+    let route = desk.route(&parts.method, &parts.uri)?;
+    let allowance = desk.admit(&route, &parts.headers)?;
+    let body = match allowance.body_max {
+        0 => Bytes::new(),
+        max => body::read(body, max, settings.body_timeout).await?,
+    };
+    let answer = desk.answer(route, Call { headers: parts.headers, body });
+    match allowance.time {
+        None => answer.await,
+        Some(time) => timeout(time, answer).await.unwrap_or_else(|_| Err(too_slow(time))),
+    }
+}
+
+/// No answer within the time a request may take.
+pub(super) fn too_slow(time: Duration) -> Problem {
+    Problem::new(Code::Unavailable, format!("no answer within {}", humantime::format_duration(time)))
+}
+
+fn finish(response: &mut Response<Body>, settings: &Settings, head: bool) {
+    let length = response.body().len();
+    let bodiless = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let headers = response.headers_mut();
+    headers.entry(CACHE_STATUS).or_insert(HeaderValue::from_static(cache_status::LOCAL));
+    headers.insert(INSTANCE, settings.instance_header());
+    if head {
+        if let Some(length) = length.filter(|_| !bodiless) {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        *response.body_mut() = Body::empty();
+    }
+}

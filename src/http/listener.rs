@@ -1,0 +1,134 @@
+//! Accepting connections, so many and no more, until it is time to stop; then draining them.
+
+use std::io::{self, Read as _, Write as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+use super::connection::{self, Tasks};
+use super::front::Desk;
+use super::{Settings, Spawn};
+
+/// The first pause after a failed accept, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// What a client beyond the limit gets: it has no time to send its request.
+const FULL: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\
+    Cache-Status: coherd; detail=overloaded\r\n\r\n";
+
+/// A bound socket and what answers on it.
+pub struct Listener<D> {
+    /// For logs: `data` or `admin`.
+    pub name: &'static str,
+    /// Bound and listening.
+    pub socket: TcpListener,
+    /// What answers.
+    pub desk: Arc<D>,
+    /// Limits and times.
+    pub settings: Arc<Settings>,
+    /// Where connections run.
+    pub spawn: Spawn,
+}
+
+impl<D: Desk> Listener<D> {
+    /// Accepts until `stop` is cancelled, then closes the socket, lets requests under way finish for
+    /// `shutdown_grace`, and cuts off the rest. Answers how many connections and streams were cut off.
+    pub async fn run(self, stop: CancellationToken) -> usize {
+        let Self { name, socket, desk, settings, spawn } = self;
+        let tasks = Tasks { spawn, tracker: TaskTracker::new(), abort: CancellationToken::new() };
+        let permits = Arc::new(Semaphore::new(settings.connections_max));
+        let mut pause = PAUSES.0;
+        while let Some(accepted) = stop.run_until_cancelled(socket.accept()).await {
+            let stream = match accepted {
+                Ok((stream, _peer)) => stream,
+                Err(error) if is_of_one_client(&error) => continue,
+                Err(error) => {
+                    // No descriptors or no memory left: the loop stays, for connections end and free some.
+                    warn!(
+                        listener = name,
+                        error = &error as &dyn std::error::Error,
+                        "accept failed, trying again"
+                    );
+                    stop.run_until_cancelled(sleep(pause)).await;
+                    pause = PAUSES.1.min(pause * 2);
+                    continue;
+                }
+            };
+            pause = PAUSES.0;
+            let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+                debug!(listener = name, "too many connections, one is turned away");
+                turn_away(stream);
+                continue;
+            };
+            // Answers are small and whole: waiting to fill a packet only makes them late.
+            if stream.set_nodelay(true).is_err() {
+                continue;
+            }
+            let work = connection::run(
+                stream,
+                Arc::clone(&desk),
+                Arc::clone(&settings),
+                tasks.clone(),
+                stop.clone(),
+            );
+            tasks.start(async move {
+                work.await;
+                drop(permit);
+            });
+        }
+        drop(socket);
+        drain(name, &tasks, settings.shutdown_grace).await
+    }
+}
+
+async fn drain(name: &'static str, tasks: &Tasks, grace: Duration) -> usize {
+    tasks.tracker.close();
+    info!(listener = name, connections = tasks.tracker.len(), "draining");
+    if timeout(grace, tasks.tracker.wait()).await.is_ok() {
+        return 0;
+    }
+    let left = tasks.tracker.len();
+    warn!(listener = name, connections = left, "not drained in time, the rest is cut off");
+    tasks.abort.cancel();
+    tasks.tracker.wait().await;
+    left
+}
+
+/// The client gave up before it was accepted: the next one has nothing to do with it.
+fn is_of_one_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// Says why, if that works without waiting, and closes.
+fn turn_away(stream: TcpStream) {
+    let refused = stream.into_std().and_then(|mut stream| {
+        stream.write_all(FULL)?;
+        // What lies unread when a socket is closed turns the close into a reset, which may overtake the answer.
+        stream.read(&mut [0; 4096])
+    });
+    if let Err(error) = refused {
+        debug!(error = &error as &dyn std::error::Error, "a client was turned away without an answer");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_ails_one_client_is_tried_again_at_once() {
+        let os = io::Error::from_raw_os_error;
+        assert!(is_of_one_client(&os(103)), "ECONNABORTED");
+        for code in [23, 24, 12, 105] {
+            assert!(!is_of_one_client(&os(code)), "ENFILE, EMFILE, ENOMEM, ENOBUFS");
+        }
+    }
+}

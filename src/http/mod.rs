@@ -1,0 +1,74 @@
+//! The door: HTTP on two listeners, for data and for operators. It asks the cache and the log, never what is behind
+//! them.
+//!
+//! A request goes `listener` → `connection` → `front` (route, right, body, time) → a desk (`data`, `admin`) → `reply`.
+
+mod admin;
+mod auth;
+mod body;
+mod bulk;
+mod cache_status;
+mod conditional;
+mod connection;
+mod data;
+mod demand;
+mod events;
+mod front;
+mod invalidate;
+mod listener;
+mod problem;
+mod query;
+mod reply;
+mod routes;
+mod stall;
+mod stats;
+mod tags;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use hyper::header::HeaderValue;
+
+pub use admin::AdminDesk;
+pub use auth::{Right, Tokens};
+pub use data::DataDesk;
+pub use front::Desk;
+pub use listener::Listener;
+pub use stats::{Vitals, Writes};
+
+/// Starts a piece of work under a name: the supervisor's `spawn`, bound to its stage.
+pub type Spawn = Arc<dyn Fn(&'static str, BoxFuture<'static, ()>) + Send + Sync>;
+
+/// Limits, times and names of the listeners.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `instance.id`.
+    pub instance: String,
+    /// `instance.cluster`.
+    pub cluster: String,
+    /// To have sent the whole header; also how long a connection may be without a request.
+    pub header_timeout: Duration,
+    /// To have sent the whole body; also how long a client may stop reading.
+    pub body_timeout: Duration,
+    /// To have an answer, once the body is there.
+    pub request_timeout: Duration,
+    /// To finish requests under way when draining.
+    pub shutdown_grace: Duration,
+    /// Most bytes of a request's body.
+    pub max_body: usize,
+    /// Most connections of a listener at once.
+    pub connections_max: usize,
+}
+
+impl Settings {
+    /// [`Self::connections_max`] unless said otherwise.
+    pub const CONNECTIONS_MAX: usize = 10_000;
+
+    fn instance_header(&self) -> HeaderValue {
+        reply::text_value(&self.instance)
+    }
+}
+
+#[cfg(test)]
+mod socket_tests;

@@ -1,0 +1,154 @@
+//! Paths and query strings, percent-decoded strictly.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use percent_encoding::percent_decode_str;
+
+/// Longest `wait=all` that may be asked for.
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(3600);
+
+/// What `POST /v1/invalidate` asks for in its query.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InvalidateOptions {
+    /// `wait=all`: answer once no instance can answer with anything older.
+    pub wait: Option<Wait>,
+    /// `exact=true`: refuse prefixes that are not on a boundary.
+    pub exact: bool,
+    /// `soft=true`, for an invalidation by headers.
+    pub soft: bool,
+}
+
+/// For how long to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// As long as it takes at the most.
+    Default,
+    /// At most so long.
+    AtMost(Duration),
+}
+
+/// Decodes `%XX`; `None` where a `%` is followed by anything else.
+pub(super) fn decode(text: &str) -> Option<Cow<'_, [u8]>> {
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| *byte == b'%') {
+        let hex = rest.get(at + 1..at + 3)?;
+        if !hex.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+        rest = &rest[at + 3..];
+    }
+    Some(percent_decode_str(text).into())
+}
+
+/// The pairs of a query, not decoded; a name without `=` has an empty value.
+pub(super) fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
+/// The query of `POST /v1/invalidate`; what is not known is refused, so that a misspelt `wait` is seen.
+pub(super) fn invalidate_options(query: &str) -> Result<InvalidateOptions, String> {
+    let mut options = InvalidateOptions::default();
+    let mut timeout = None;
+    for (name, value) in pairs(query) {
+        match (name, value) {
+            ("wait", "all") => options.wait = Some(Wait::Default),
+            ("wait", "none") => options.wait = None,
+            ("wait", _) => return Err("`wait` is `none` or `all`".to_owned()),
+            ("timeout", text) => timeout = Some(wait_time(text)?),
+            ("exact", text) => options.exact = flag("exact", text)?,
+            ("soft", text) => options.soft = flag("soft", text)?,
+            (other, _) => return Err(unknown(other, "wait, timeout, exact and soft")),
+        }
+    }
+    match (options.wait, timeout) {
+        (Some(_), Some(timeout)) => options.wait = Some(Wait::AtMost(timeout)),
+        (None, Some(_)) => return Err("`timeout` goes with `wait=all`".to_owned()),
+        (_, None) => {}
+    }
+    Ok(options)
+}
+
+/// The query of PURGE: whether it is soft.
+pub(super) fn purge_is_soft(query: &str) -> Result<bool, String> {
+    let mut soft = false;
+    for (name, value) in pairs(query) {
+        match name {
+            "soft" => soft = flag("soft", value)?,
+            other => return Err(unknown(other, "soft")),
+        }
+    }
+    Ok(soft)
+}
+
+fn flag(name: &str, value: &str) -> Result<bool, String> {
+    match value {
+        "true" | "1" | "" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(format!("`{name}` is `true` or `false`")),
+    }
+}
+
+fn wait_time(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).ok().filter(|time| !time.is_zero() && *time <= WAIT_MAX);
+    time.ok_or_else(|| {
+        format!("`timeout` is a duration such as `3s`, at most {}", humantime::format_duration(WAIT_MAX))
+    })
+}
+
+fn unknown(name: &str, known: &str) -> String {
+    let name: String = name.chars().take(64).collect();
+    format!("`{name}` is not understood here, only {known}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn percent_decoding_is_strict() {
+        assert_eq!(decode("a%2Fb%25%ff").unwrap().as_ref(), b"a/b%\xFF");
+        for bad in ["%", "%1", "a%zz", "%%20", "%2"] {
+            assert!(decode(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_query_of_an_invalidation() {
+        let options = |wait, exact, soft| Ok(InvalidateOptions { wait, exact, soft });
+        assert_eq!(invalidate_options(""), options(None, false, false));
+        assert_eq!(invalidate_options("wait=none&soft=1"), options(None, false, true));
+        assert_eq!(invalidate_options("wait=all&exact=true"), options(Some(Wait::Default), true, false));
+        let three = Some(Wait::AtMost(Duration::from_secs(3)));
+        assert_eq!(invalidate_options("timeout=3s&wait=all"), options(three, false, false));
+        for bad in
+            ["wait=some", "wiat=all", "timeout=3s", "wait=all&timeout=3", "wait=all&timeout=0s", "exact=yes"]
+        {
+            assert!(invalidate_options(bad).is_err(), "{bad}");
+        }
+        assert!(invalidate_options("wait=all&timeout=1y").is_err());
+        assert_eq!(purge_is_soft("soft=true"), Ok(true));
+        assert_eq!(purge_is_soft(""), Ok(false));
+        assert!(purge_is_soft("sfot=true").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_decoded_or_refused(text in ".{0,64}") {
+            if let Some(bytes) = decode(&text) {
+                prop_assert!(bytes.len() <= text.len());
+            }
+            if let Ok(options) = invalidate_options(&text) {
+                prop_assert!(options.wait != Some(Wait::AtMost(Duration::ZERO)));
+            }
+        }
+
+        #[test]
+        fn whatever_is_encoded_is_decoded(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            let text = percent_encoding::percent_encode(&bytes, percent_encoding::NON_ALPHANUMERIC).to_string();
+            let decoded = decode(&text).unwrap();
+            prop_assert_eq!(decoded.as_ref(), bytes);
+        }
+    }
+}

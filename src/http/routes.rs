@@ -1,0 +1,310 @@
+//! Every request that is answered, a line each: method and URI become a route, or say why not.
+
+use hyper::{Method, Uri};
+
+use super::problem::{Code, Problem};
+use super::query::{self, InvalidateOptions};
+use crate::model::{Key, Namespace};
+
+/// Longest path and query, in bytes. A key of 512 bytes takes three times that, a bulk read may take all of it.
+pub(super) const URI_BYTES_MAX: usize = 32 * 1024;
+/// Most keys in a bulk read.
+pub(super) const BULK_KEYS_MAX: usize = 1000;
+
+/// A request on the data listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DataRoute {
+    /// `GET`, `HEAD /v1/cache/NS/KEY`
+    Read(Namespace, Key),
+    /// `PUT /v1/cache/NS/KEY`
+    Put(Namespace, Key),
+    /// `DELETE /v1/cache/NS/KEY`
+    Delete(Namespace, Key),
+    /// `PURGE /v1/cache/NS/KEY[?soft=true]`
+    Purge {
+        /// Where.
+        namespace: Namespace,
+        /// What.
+        key: Key,
+        /// `soft=true`.
+        soft: bool,
+    },
+    /// `GET`, `HEAD /v1/cache/NS?keys=a,b,c`
+    Bulk(Namespace, Vec<Key>),
+    /// `POST /v1/cache/NS`, the keys in the body
+    BulkPost(Namespace),
+    /// `POST /v1/invalidate`
+    Invalidate(InvalidateOptions),
+    /// `GET`, `HEAD /healthz`
+    Healthz,
+    /// `GET`, `HEAD /readyz`
+    Readyz,
+}
+
+/// A request on the admin listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdminRoute {
+    /// `GET`, `HEAD /healthz`
+    Healthz,
+    /// `GET`, `HEAD /readyz`
+    Readyz,
+    /// `GET`, `HEAD /metrics`
+    Metrics,
+    /// `GET`, `HEAD /stats`
+    Stats,
+    /// `POST /stats/reset`
+    ResetStats,
+    /// `GET /events`
+    Events,
+}
+
+const KEY_METHODS: &str = "GET, HEAD, PUT, DELETE, PURGE";
+const NAMESPACE_METHODS: &str = "GET, HEAD, POST";
+const READ: &str = "GET, HEAD";
+
+/// The route of a request on the data listener.
+pub(super) fn data(method: &Method, uri: &Uri) -> Result<DataRoute, Problem> {
+    check_length(uri)?;
+    let query = uri.query().unwrap_or("");
+    match uri.path() {
+        "/healthz" => read_only(method, DataRoute::Healthz),
+        "/readyz" => read_only(method, DataRoute::Readyz),
+        "/v1/invalidate" if method == Method::POST => {
+            Ok(DataRoute::Invalidate(query::invalidate_options(query).map_err(bad_request)?))
+        }
+        "/v1/invalidate" => Err(Problem::method_not_allowed("POST")),
+        path => {
+            let rest = path.strip_prefix("/v1/cache/").ok_or_else(not_found)?;
+            match rest.split_once('/') {
+                Some((namespace, key)) => key_route(method, namespace, key, query),
+                None => namespace_route(method, rest, query),
+            }
+        }
+    }
+}
+
+/// The route of a request on the admin listener.
+pub(super) fn admin(method: &Method, uri: &Uri) -> Result<AdminRoute, Problem> {
+    check_length(uri)?;
+    match uri.path() {
+        "/healthz" => read_only(method, AdminRoute::Healthz),
+        "/readyz" => read_only(method, AdminRoute::Readyz),
+        "/metrics" => read_only(method, AdminRoute::Metrics),
+        "/stats" => read_only(method, AdminRoute::Stats),
+        "/stats/reset" if method == Method::POST => Ok(AdminRoute::ResetStats),
+        "/stats/reset" => Err(Problem::method_not_allowed("POST")),
+        "/events" if method == Method::GET => Ok(AdminRoute::Events),
+        "/events" => Err(Problem::method_not_allowed("GET")),
+        _ => Err(not_found()),
+    }
+}
+
+fn key_route(method: &Method, namespace: &str, key: &str, query: &str) -> Result<DataRoute, Problem> {
+    let known = matches!(method.as_str(), "GET" | "HEAD" | "PUT" | "DELETE" | "PURGE");
+    if !known {
+        return Err(Problem::method_not_allowed(KEY_METHODS));
+    }
+    let namespace = parse_namespace(namespace)?;
+    let key = parse_key(key)?;
+    Ok(match method.as_str() {
+        "PUT" => DataRoute::Put(namespace, key),
+        "DELETE" => DataRoute::Delete(namespace, key),
+        "PURGE" => {
+            let soft = query::purge_is_soft(query).map_err(bad_request)?;
+            DataRoute::Purge { namespace, key, soft }
+        }
+        _ => DataRoute::Read(namespace, key),
+    })
+}
+
+fn namespace_route(method: &Method, namespace: &str, query: &str) -> Result<DataRoute, Problem> {
+    match *method {
+        Method::POST => Ok(DataRoute::BulkPost(parse_namespace(namespace)?)),
+        Method::GET | Method::HEAD => Ok(DataRoute::Bulk(parse_namespace(namespace)?, bulk_keys(query)?)),
+        _ => Err(Problem::method_not_allowed(NAMESPACE_METHODS)),
+    }
+}
+
+/// Commas part the keys before anything is decoded: `%2C` is a comma within a key.
+fn bulk_keys(query: &str) -> Result<Vec<Key>, Problem> {
+    let lists = query::pairs(query).filter(|(name, _)| *name == "keys").map(|(_, list)| list);
+    let mut keys = Vec::new();
+    for text in lists.flat_map(|list| list.split(',')) {
+        if keys.len() == BULK_KEYS_MAX {
+            return Err(too_many_keys());
+        }
+        keys.push(parse_key(text)?);
+    }
+    if keys.is_empty() {
+        return Err(Problem::new(Code::BadRequest, "`?keys=a,b,c` is missing"));
+    }
+    Ok(keys)
+}
+
+/// More than [`BULK_KEYS_MAX`].
+pub(super) fn too_many_keys() -> Problem {
+    Problem::new(Code::BadRequest, format!("at most {BULK_KEYS_MAX} keys are read at once"))
+}
+
+fn check_length(uri: &Uri) -> Result<(), Problem> {
+    let bytes = uri.path_and_query().map_or(0, |text| text.as_str().len());
+    if URI_BYTES_MAX < bytes {
+        let detail = format!("path and query have {bytes} bytes, at most {URI_BYTES_MAX} are read");
+        return Err(Problem::new(Code::UriTooLong, detail));
+    }
+    Ok(())
+}
+
+fn read_only<R>(method: &Method, route: R) -> Result<R, Problem> {
+    if matches!(*method, Method::GET | Method::HEAD) {
+        Ok(route)
+    } else {
+        Err(Problem::method_not_allowed(READ))
+    }
+}
+
+/// A text that cannot name a namespace names none that is configured.
+fn parse_namespace(text: &str) -> Result<Namespace, Problem> {
+    Namespace::new(text).map_err(|invalid| Problem::new(Code::UnknownNamespace, invalid.to_string()))
+}
+
+fn parse_key(text: &str) -> Result<Key, Problem> {
+    let wrong = |detail: String| Problem::new(Code::BadKey, detail);
+    let bytes = query::decode(text)
+        .ok_or_else(|| wrong("a `%` is not followed by two hexadecimal digits".to_owned()))?;
+    Key::from_bytes(&bytes).map_err(|invalid| wrong(invalid.to_string()))
+}
+
+fn not_found() -> Problem {
+    Problem::new(Code::NotFound, "there is no such resource")
+}
+
+fn bad_request(detail: String) -> Problem {
+    Problem::new(Code::BadRequest, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::query::Wait;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ns(text: &str) -> Namespace {
+        Namespace::new(text).unwrap()
+    }
+
+    fn key(text: &str) -> Key {
+        Key::new(text).unwrap()
+    }
+
+    fn ask(line: &str) -> Result<DataRoute, Problem> {
+        let (method, uri) = line.split_once(' ').unwrap();
+        data(&method.parse().unwrap(), &uri.parse().unwrap())
+    }
+
+    #[test]
+    fn every_request_of_the_data_listener() {
+        let both = |keys: &[&str]| DataRoute::Bulk(ns("u"), keys.iter().map(|text| key(text)).collect());
+        let purge = |soft| DataRoute::Purge { namespace: ns("u"), key: key("1"), soft };
+        let waiting = InvalidateOptions { wait: Some(Wait::Default), ..InvalidateOptions::default() };
+        for (line, route) in [
+            ("GET /v1/cache/u/1", DataRoute::Read(ns("u"), key("1"))),
+            ("HEAD /v1/cache/u/1?x=y", DataRoute::Read(ns("u"), key("1"))),
+            ("GET http://host/v1/cache/u/1", DataRoute::Read(ns("u"), key("1"))),
+            ("GET /v1/cache/u/eu/de/7/", DataRoute::Read(ns("u"), key("eu/de/7/"))),
+            ("GET /v1/cache/u//", DataRoute::Read(ns("u"), key("/"))),
+            ("GET /v1/cache/u/%C3%A4%2F+", DataRoute::Read(ns("u"), key("ä/+"))),
+            ("PUT /v1/cache/u/1", DataRoute::Put(ns("u"), key("1"))),
+            ("DELETE /v1/cache/u/1", DataRoute::Delete(ns("u"), key("1"))),
+            ("PURGE /v1/cache/u/1", purge(false)),
+            ("PURGE /v1/cache/u/1?soft=true", purge(true)),
+            ("GET /v1/cache/u?keys=a,b,c", both(&["a", "b", "c"])),
+            ("GET /v1/cache/u?keys=a%2Cb,c&keys=d", both(&["a,b", "c", "d"])),
+            ("POST /v1/cache/u", DataRoute::BulkPost(ns("u"))),
+            ("POST /v1/invalidate", DataRoute::Invalidate(InvalidateOptions::default())),
+            ("POST /v1/invalidate?wait=all", DataRoute::Invalidate(waiting)),
+            ("GET /healthz", DataRoute::Healthz),
+            ("HEAD /readyz", DataRoute::Readyz),
+        ] {
+            assert_eq!(ask(line).expect(line), route, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_has_its_code() {
+        let long = format!("GET /v1/cache/u/{}", "k".repeat(513));
+        let longer = format!("GET /v1/cache/u?keys={}", "k".repeat(URI_BYTES_MAX));
+        let many = format!("GET /v1/cache/u?keys={}", vec!["k"; 1001].join(","));
+        for (line, code) in [
+            ("GET /", Code::NotFound),
+            ("GET /v1/cache", Code::NotFound),
+            ("POST /v1/warm/u", Code::NotFound),
+            ("GET /v2/cache/u/1", Code::NotFound),
+            ("OPTIONS *", Code::NotFound),
+            ("GET /v1/cache/", Code::UnknownNamespace),
+            ("GET /v1/cache/Users/1", Code::UnknownNamespace),
+            ("GET /v1/cache/u/", Code::BadKey),
+            ("GET /v1/cache/u/%FF", Code::BadKey),
+            ("GET /v1/cache/u/%zz", Code::BadKey),
+            (&long, Code::BadKey),
+            ("GET /v1/cache/u?keys=a,,b", Code::BadKey),
+            ("GET /v1/cache/u", Code::BadRequest),
+            (&many, Code::BadRequest),
+            ("PURGE /v1/cache/u/1?soft=maybe", Code::BadRequest),
+            ("POST /v1/invalidate?wait=yes", Code::BadRequest),
+            (&longer, Code::UriTooLong),
+        ] {
+            assert_eq!(ask(line).expect_err(line).code(), code, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_method_that_is_not_known_is_told_which_are() {
+        for (line, allow) in [
+            ("POST /v1/cache/u/1", "GET, HEAD, PUT, DELETE, PURGE"),
+            ("get /v1/cache/u/1", "GET, HEAD, PUT, DELETE, PURGE"),
+            ("PUT /v1/cache/u", "GET, HEAD, POST"),
+            ("GET /v1/invalidate", "POST"),
+            ("POST /healthz", "GET, HEAD"),
+        ] {
+            let response = ask(line).expect_err(line).into_response();
+            assert_eq!(response.status(), 405, "{line}");
+            assert_eq!(response.headers()["allow"], allow, "{line}");
+        }
+    }
+
+    #[test]
+    fn every_request_of_the_admin_listener() {
+        let ask = |method: &str, path: &str| admin(&method.parse().unwrap(), &path.parse().unwrap());
+        assert_eq!(ask("GET", "/healthz").unwrap(), AdminRoute::Healthz);
+        assert_eq!(ask("GET", "/readyz").unwrap(), AdminRoute::Readyz);
+        assert_eq!(ask("HEAD", "/metrics").unwrap(), AdminRoute::Metrics);
+        assert_eq!(ask("GET", "/stats").unwrap(), AdminRoute::Stats);
+        assert_eq!(ask("POST", "/stats/reset").unwrap(), AdminRoute::ResetStats);
+        assert_eq!(ask("GET", "/events?from=now").unwrap(), AdminRoute::Events);
+        assert_eq!(ask("GET", "/stats/reset").unwrap_err().code(), Code::MethodNotAllowed);
+        assert_eq!(ask("DELETE", "/stats").unwrap_err().code(), Code::MethodNotAllowed);
+        assert_eq!(ask("HEAD", "/events").unwrap_err().code(), Code::MethodNotAllowed);
+        assert_eq!(ask("GET", "/v1/cache/u/1").unwrap_err().code(), Code::NotFound);
+    }
+
+    proptest! {
+        #[test]
+        fn every_key_can_be_asked_for(text in ".{1,100}") {
+            let encoded = percent_encoding::utf8_percent_encode(&text, percent_encoding::NON_ALPHANUMERIC);
+            prop_assert_eq!(ask(&format!("GET /v1/cache/u/{encoded}")).unwrap(), DataRoute::Read(ns("u"), key(&text)));
+        }
+
+        #[test]
+        fn no_uri_panics(path in "[/a-z0-9%?&=,.]{0,80}", method in "GET|PUT|POST|PURGE|DELETE|HEAD") {
+            for uri in [format!("/{path}"), format!("/v1/cache/{path}"), format!("/v1/invalidate?{path}")] {
+                if let Ok(uri) = uri.parse() {
+                    let method = method.parse().unwrap();
+                    let (data, admin) = (data(&method, &uri), admin(&method, &uri));
+                    prop_assert!(data.is_ok() || data.unwrap_err().into_response().status().is_client_error());
+                    prop_assert!(admin.is_ok() || admin.unwrap_err().into_response().status().is_client_error());
+                }
+            }
+        }
+    }
+}

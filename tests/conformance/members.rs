@@ -1,0 +1,91 @@
+//! Members: who lives, and how far each has come.
+
+use std::time::Duration;
+
+use coherd::backend::{Beat, Member};
+
+use super::fixture::{Fixture, Settings};
+use super::kit::{SHARD, Two, hard, head, member, publish, tag, two};
+
+async fn members<F: Fixture>(it: &Two<F>) -> Vec<Member> {
+    let mut members = it.b.members(SHARD).await.unwrap();
+    members.sort_by(|x, y| x.instance.cmp(&y.instance));
+    members
+}
+
+async fn beat<F: Fixture>(it: &Two<F>, member: &Member) {
+    it.a.beat(SHARD, Beat { member: member.clone(), known: 0 }).await.unwrap();
+}
+
+pub(crate) async fn a_beat_makes_a_member_that_all_see<F: Fixture>() {
+    let it = two::<F>().await;
+    let at = head(&it.a).await;
+    let mut c = Member { cursor: at, max_staleness: Duration::from_secs(30), ..member("c-ü.1", 7) };
+    beat(&it, &c).await;
+    assert_eq!(members(&it).await, [member("a", 1), member("b", 1), c.clone()]);
+    (c.beats, c.cursor, c.max_staleness) = (8, at + 1, Duration::from_millis(1500));
+    beat(&it, &c).await;
+    assert_eq!(members(&it).await[2], c);
+}
+
+pub(crate) async fn a_publisher_gets_the_members<F: Fixture>() {
+    let it = two::<F>().await;
+    beat(&it, &member("c", 3)).await;
+    let mut published = publish(&it.b, hard(tag("t"))).await.members;
+    published.sort_by(|x, y| x.instance.cmp(&y.instance));
+    assert_eq!(published, [member("a", 1), member("b", 1), member("c", 3)]);
+}
+
+pub(crate) async fn a_beat_says_where_the_log_stands<F: Fixture>() {
+    let it = two::<F>().await;
+    let published = publish(&it.b, hard(tag("t"))).await;
+    let last = it.b.read_log(SHARD, published.token.seq - 1, 1).await.unwrap().remove(0);
+    let head = it.a.beat(SHARD, Beat { member: member("a", 2), known: 0 }).await.unwrap();
+    assert_eq!((head.token, head.nonce), (published.token, last.nonce));
+    assert!(last.at_ms <= head.time_ms && head.time_ms < last.at_ms + 60_000);
+}
+
+pub(crate) async fn a_lineage_begun_by_a_beat_starts_above_what_is_known<F: Fixture>() {
+    let fixture = F::start(Settings::default()).await;
+    let [a, b] = fixture.instances();
+    // A number that no clock has reached.
+    let known = 1 << 52;
+    fixture.flush_all().await;
+    let begun = a.beat(SHARD, Beat { member: member("a", 1), known }).await.unwrap();
+    assert!(known < begun.token.seq, "{}", begun.token.seq);
+    // The lineage stands: what others know does not begin another.
+    let later = b.beat(SHARD, Beat { member: member("b", 1), known: known * 2 }).await.unwrap();
+    assert_eq!((later.token, later.nonce), (begun.token, begun.nonce));
+}
+
+pub(crate) async fn a_confirmation_raises_the_cursor_and_never_lowers_it<F: Fixture>() {
+    let it = two::<F>().await;
+    let at = head(&it.a).await;
+    let cursor = async || members(&it).await[0].cursor;
+    it.a.confirm(SHARD, "a", at + 5).await.unwrap();
+    assert_eq!(cursor().await, at + 5);
+    it.a.confirm(SHARD, "a", at + 3).await.unwrap();
+    assert_eq!(cursor().await, at + 5);
+    // A heartbeat that was overtaken by the confirmation.
+    beat(&it, &Member { cursor: at + 4, ..member("a", 2) }).await;
+    assert_eq!(members(&it).await, [Member { cursor: at + 5, ..member("a", 2) }, member("b", 1)]);
+    // Who is not a member does not become one.
+    it.a.confirm(SHARD, "z", at).await.unwrap();
+    assert_eq!(members(&it).await.len(), 2);
+}
+
+pub(crate) async fn a_member_that_went_on_beating_is_not_forgotten<F: Fixture>() {
+    let it = two::<F>().await;
+    beat(&it, &member("a", 5)).await;
+    it.b.forget(SHARD, "a", Some(4)).await.unwrap();
+    assert_eq!(members(&it).await, [member("a", 5), member("b", 1)]);
+    it.b.forget(SHARD, "a", Some(5)).await.unwrap();
+    assert_eq!(members(&it).await, [member("b", 1)]);
+}
+
+pub(crate) async fn a_member_that_leaves_is_forgotten_at_once<F: Fixture>() {
+    let it = two::<F>().await;
+    it.a.forget(SHARD, "a", None).await.unwrap();
+    it.a.forget(SHARD, "nobody", None).await.unwrap();
+    assert_eq!(members(&it).await, [member("b", 1)]);
+}

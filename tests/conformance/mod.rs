@@ -1,0 +1,121 @@
+//! What every backend does alike: each statement of the trait `Backend`, against each implementation of it.
+
+#![expect(clippy::unwrap_used, reason = "an operation that fails fails its case")]
+
+mod fill;
+mod fixture;
+mod inbox;
+mod kit;
+mod log;
+mod lookup;
+mod members;
+mod memory;
+mod publish;
+mod signals;
+
+/// One backend's run of all cases: its name in the test's path, and its [`fixture::Fixture`].
+macro_rules! conformance {
+    ($backend:ident, $fixture:ty) => {
+        mod $backend {
+            conformance!(@cases $fixture, lookup: [
+                a_miss_without_a_claim_takes_no_lease
+                a_miss_with_a_claim_gets_the_lease_and_the_head
+                a_taken_lease_is_busy_for_every_other_load
+                a_load_that_asks_again_still_has_its_lease
+                an_expired_lease_goes_to_the_next
+                a_stored_value_is_fresh_for_every_instance_with_the_head_as_token
+                a_hit_takes_no_lease
+                the_copy_at_hand_is_not_sent_again
+                what_time_made_stale_comes_with_its_own_token
+                what_is_kept_no_longer_is_gone
+                a_refresh_gets_the_lease_beside_a_fresh_entry
+                an_entry_of_a_lineage_that_ended_is_void
+                versions_of_a_namespace_are_separate_entries
+                peek_answers_in_order_and_checks_nothing
+            ]);
+            conformance!(@cases $fixture, fill: [
+                a_fill_without_the_lease_is_refused_and_leaves_it_alone
+                a_fill_ends_the_lease
+                a_fill_after_its_lease_expired_is_refused
+                an_old_load_cannot_store_after_an_event_and_a_newer_load
+                an_event_for_a_tag_that_only_the_value_names_keeps_it_out
+                an_event_for_what_covers_the_key_keeps_the_value_out
+                a_refused_fill_ends_the_lease
+                an_event_about_something_else_does_not_refuse_a_fill
+                a_lease_of_a_lost_store_is_lost
+                a_fill_with_another_token_than_the_leases_is_refused
+                a_fill_without_a_lease_is_kept_out_by_newer_events_alone
+                a_fill_without_a_lease_leaves_the_lease_alone
+                a_lease_of_a_lineage_that_ended_is_void
+                a_released_lease_goes_to_the_next
+                only_its_holder_releases_a_lease
+            ]);
+            conformance!(@cases $fixture, publish: [
+                a_hard_event_for_a_key_drops_the_entry_and_the_lease
+                a_soft_event_for_a_key_leaves_a_stale_copy_and_drops_the_lease
+                a_prefix_covers_the_keys_below_it
+                a_prefix_off_a_boundary_is_widened
+                a_namespace_covers_its_keys_alone
+                a_tag_covers_values_of_all_namespaces
+                a_name_that_a_value_depends_on_covers_it
+                all_covers_everything
+                a_soft_event_for_all_makes_everything_stale
+                a_hard_event_counts_beside_a_later_soft_one
+                a_value_loaded_after_the_event_is_fresh
+                a_repeated_request_logs_nothing_and_gets_the_first_place
+                a_repeat_counts_only_beyond_the_number_given
+                events_of_all_instances_are_numbered_densely
+                a_value_takes_effect_with_its_event
+                forgotten_watermarks_never_bring_a_value_back
+                a_lineage_begun_by_an_event_starts_above_what_is_known
+                a_lost_store_begins_another_lineage_above_what_is_known
+            ]);
+            conformance!(@cases $fixture, log: [
+                each_event_is_chained_to_the_one_before
+                an_event_is_read_as_it_was_published
+                a_part_of_the_log_is_read_from_where_one_stands
+                a_trimmed_log_shows_by_its_first_number
+                the_head_counts_what_another_instance_logged
+            ]);
+            conformance!(@cases $fixture, members: [
+                a_beat_makes_a_member_that_all_see
+                a_publisher_gets_the_members
+                a_beat_says_where_the_log_stands
+                a_lineage_begun_by_a_beat_starts_above_what_is_known
+                a_confirmation_raises_the_cursor_and_never_lowers_it
+                a_member_that_went_on_beating_is_not_forgotten
+                a_member_that_leaves_is_forgotten_at_once
+            ]);
+            conformance!(@cases $fixture, signals: [
+                an_event_is_announced_to_every_instance_as_it_is_logged
+                a_confirmation_is_heard
+                who_waits_for_a_lease_hears_how_it_ended
+                a_lease_that_nobody_waits_for_ends_in_silence
+                a_message_on_the_inbox_channel_is_heard_as_it_came
+                a_distrusted_connection_ends_and_another_is_made
+            ]);
+            conformance!(@cases $fixture, inbox: [
+                an_entry_is_taken_once_with_its_fields_as_they_came
+                at_most_as_many_entries_as_asked_for_are_taken
+                who_waits_gets_the_first_entry_when_it_comes
+                without_an_entry_the_wait_ends_empty
+                an_unfinished_entry_is_adopted_when_it_was_idle_long_enough
+                a_finished_entry_is_never_seen_again
+                the_inbox_goes_on_after_the_store_was_lost
+            ]);
+        }
+    };
+    (@cases $fixture:ty, $room:ident: [$($case:ident)*]) => {
+        mod $room {
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    crate::conformance::$room::$case::<$fixture>().await;
+                }
+            )*
+        }
+    };
+}
+
+// One line for each backend.
+conformance!(on_memory, crate::conformance::memory::Joined);
