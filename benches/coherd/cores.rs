@@ -50,13 +50,16 @@ impl Cores {
             let before = if index == 0 { ' ' } else { ',' };
             write!(text, "{before}{core}").expect("a string takes whatever is written");
         }
-        write!(text, ", load generator on core {}", self.generator).expect("a string takes whatever is written");
+        write!(text, ", load generator on core {}", self.generator)
+            .expect("a string takes whatever is written");
         text
     }
 }
 
 fn pin(cores: &[usize]) -> io::Result<()> {
     let mut set = CpuSet::new();
-    cores.iter().for_each(|core| set.set(*core));
+    for core in cores {
+        set.set(*core);
+    }
     Ok(sched_setaffinity(None, &set)?)
 }

@@ -1,5 +1,6 @@
 //! The coherd under measurement: `coherd serve`, from the same build, with its defaults but for what is written here.
 
+use std::fmt::Write as _;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -47,10 +48,11 @@ impl Instance {
              [defaults]\nttl = \"1h\"\ncompression = {{ codec = \"none\" }}\n"
         );
         for (namespace, capacity) in [(HIT, "64MiB"), (L2, "1B"), (MISS, "64MiB")] {
-            config.push_str(&format!(
+            write!(
+                config,
                 "[namespaces.{namespace}]\nl1_capacity = \"{capacity}\"\n\
                  [namespaces.{namespace}.origin]\nkind = \"http\"\nurl = \"http://{origin}/{namespace}/{{key}}\"\n"
-            ));
+            )?;
         }
         let file = write(dir, &format!("{id}.toml"), &config)?;
         let args = ["serve", "-c", &file.display().to_string()];
@@ -68,7 +70,9 @@ impl Instance {
     fn admin(&self, path: &str) -> io::Result<String> {
         let mut stream = TcpStream::connect(self.admin)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n").as_bytes())?;
+        stream.write_all(
+            format!("GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n").as_bytes(),
+        )?;
         let mut page = String::new();
         stream.read_to_string(&mut page)?;
         Ok(page)

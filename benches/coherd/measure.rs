@@ -23,6 +23,9 @@ const EXPECTED_MIN: f64 = 0.99;
 /// Part of a window that is driven before each, unmeasured: the other side has had the caches of the machine.
 const LEAD: f64 = 0.1;
 
+/// Writes one request after the other.
+pub(crate) type Requests<'a> = Box<dyn FnMut(&mut Vec<u8>) + 'a>;
+
 /// One side of a comparison.
 pub(crate) struct Side<'a> {
     /// As the report calls it.
@@ -30,7 +33,7 @@ pub(crate) struct Side<'a> {
     /// Connections to it.
     pub(crate) generator: Generator,
     /// Writes the next request.
-    pub(crate) next: Box<dyn FnMut(&mut Vec<u8>) + 'a>,
+    pub(crate) next: Requests<'a>,
     /// The process that answers.
     pub(crate) front: &'a Process,
     /// Valkey, where the path leads there.
@@ -87,7 +90,8 @@ impl Side<'_> {
     }
 
     fn run(&mut self, pace: Pace) -> Result<Run, Fault> {
-        let run = self.generator.run(pace, &mut *self.next).map_err(|error| format!("{}: {error}", self.name))?;
+        let run =
+            self.generator.run(pace, &mut *self.next).map_err(|error| format!("{}: {error}", self.name))?;
         if float(run.expected) < EXPECTED_MIN * float(run.requests) {
             let Run { requests, expected, .. } = run;
             return Err(format!("{}: {expected} of {requests} came from the tier measured", self.name).into());
@@ -97,9 +101,7 @@ impl Side<'_> {
 
     /// Seconds of CPU time: of the front, of Valkey, of what else there is.
     fn cpu(&self) -> Result<[Option<f64>; 3], Fault> {
-        let seconds = |process: Option<&Process>| {
-            Ok::<_, Fault>(process.map(Process::cpu).transpose()?.map(|time| time.as_secs_f64()))
-        };
+        let seconds = |process: Option<&Process>| process.map(Process::cpu).transpose();
         Ok([seconds(Some(self.front))?, seconds(self.valkey)?, seconds(self.behind)?])
     }
 }

@@ -13,6 +13,7 @@ use rustix::param::clock_ticks_per_second;
 
 use crate::cores::Cores;
 use crate::fault::Fault;
+use crate::measure::float;
 
 /// Between two looks at a process that starts.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -72,8 +73,8 @@ impl Process {
         Err(self.failed(&format!("is not {what}")))
     }
 
-    /// CPU time in user and kernel mode since its start, as the kernel counts it: in hundredths of a second.
-    pub(crate) fn cpu(&self) -> Result<Duration, Fault> {
+    /// Seconds of CPU time in user and kernel mode since its start; the kernel tells hundredths of them.
+    pub(crate) fn cpu(&self) -> Result<f64, Fault> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.id))?;
         // The name, in parentheses, may hold anything; user and kernel time are the 12th and 13th field after it.
         let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_ascii_whitespace();
@@ -81,7 +82,7 @@ impl Process {
         for field in fields.skip(11).take(2) {
             ticks += field.parse::<u64>()?;
         }
-        Ok(Duration::from_millis(1_000 * ticks / clock_ticks_per_second()))
+        Ok(float(ticks) / float(clock_ticks_per_second()))
     }
 
     /// The fault that it is not as it should be, with the end of what it wrote.

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::fault::Fault;
 use crate::machine::Machine;
+use crate::measure::float;
 use crate::plan::Plan;
 
 /// Width of the first column, and of every other.
@@ -80,7 +81,8 @@ struct Spread {
 impl Table {
     /// Compares the first row with the others.
     pub(crate) fn new(title: &'static str, note: String, figures: &[Figure], rows: Vec<Row>) -> Self {
-        let (subject, counterparts) = rows.split_first().map_or((None, &[][..]), |(it, rest)| (Some(it), rest));
+        let (subject, counterparts) =
+            rows.split_first().map_or((None, &[][..]), |(it, rest)| (Some(it), rest));
         let ratios = counterparts
             .iter()
             .map(|other| {
@@ -131,8 +133,17 @@ impl Report {
 
     /// Prints it, and writes it as JSON to `bench/report.json` in cargo's target folder.
     pub(crate) fn publish(&self) -> Result<(), Fault> {
-        let Machine { coherd, compiler, processor, processors, memory_mib, kernel, valkey, cores, load_before } =
-            &self.machine;
+        let Machine {
+            coherd,
+            compiler,
+            processor,
+            processors,
+            memory_mib,
+            kernel,
+            valkey,
+            cores,
+            load_before,
+        } = &self.machine;
         let Plan { window_seconds, rounds, connections, value_bytes } = self.plan;
         let mut text = format!(
             "coherd {coherd}, {compiler}\n\
@@ -142,8 +153,8 @@ impl Report {
              windows of {window_seconds:.2} s. A figure is the median of its rounds; a ratio is taken round by round: median, and\n\
              its spread below. CPU time is that of the process that answers; req/s and CPU at its limit,\n\
              p50 and p99 at the stated rate; busy: the share of the servers' cores in use at the limit.\n",
-            grouped(memory_mib_as_float(*memory_mib), 0),
-            grouped(memory_mib_as_float(value_bytes as u64), 0),
+            grouped(float(*memory_mib), 0),
+            grouped(float(value_bytes as u64), 0),
         );
         for table in &self.tables {
             writeln!(text, "{}", table.text()?)?;
@@ -157,10 +168,6 @@ impl Report {
         crate::progress(&format!("every round as JSON: {}", file.display()));
         Ok(())
     }
-}
-
-fn memory_mib_as_float(number: u64) -> f64 {
-    crate::measure::float(number)
 }
 
 fn spread(ours: &[f64], theirs: &[f64]) -> Option<Spread> {

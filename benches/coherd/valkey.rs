@@ -26,7 +26,8 @@ impl Valkey {
     pub(crate) fn start(dir: &Path, cores: &Cores) -> Result<Self, Fault> {
         let addr = free_port()?;
         let (port, folder) = (addr.port().to_string(), dir.display().to_string());
-        let args = ["--port", &port, "--bind", "127.0.0.1", "--dir", &folder, "--save", "", "--appendonly", "no"];
+        let args =
+            ["--port", &port, "--bind", "127.0.0.1", "--dir", &folder, "--save", "", "--appendonly", "no"];
         let process = Process::start("valkey", &program()?, &args, dir, cores)?;
         let valkey = Self { process, addr };
         valkey.process.until("answering", || valkey.info("server").is_ok())?;

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const KNOCK: Duration = Duration::from_millis(20);
 
 /// The text of a mark.
-pub(crate) fn mark(number: usize) -> String {
+fn mark(number: usize) -> String {
     format!("mark-{number:08}")
 }
 
@@ -36,7 +36,7 @@ pub(crate) struct Marks {
     publishers: Vec<TcpStream>,
     streams: Vec<Stream>,
     poll: Poll,
-    marks: Vec<Mark>,
+    published: Vec<Mark>,
     /// Marks before this one were published before the streams were known to flow.
     first: usize,
     /// Marks from `first` on that a stream still lacks.
@@ -75,14 +75,14 @@ impl Marks {
         }
         let publishers = (0..PUBLISHERS).map(|number| connect(publish, streams.len() + number));
         let publishers = publishers.collect::<io::Result<_>>()?;
-        let (marks, latency) = (Vec::new(), histogram());
-        Ok(Self { publishers, streams: open, poll, marks, first: 0, missing: 0, latency })
+        let (published, latency) = (Vec::new(), histogram());
+        Ok(Self { publishers, streams: open, poll, published, first: 0, missing: 0, latency })
     }
 
     /// Publishes a mark now and then until every stream has had the same one.
     pub(crate) fn knock(&mut self, message: &dyn Fn(&str) -> String) -> io::Result<()> {
         let begin = now();
-        while !self.marks.iter().any(|mark| mark.lacking == 0) {
+        while !self.published.iter().any(|mark| mark.lacking == 0) {
             if PATIENCE < begin.elapsed() {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "a stream has no mark"));
             }
@@ -92,7 +92,7 @@ impl Marks {
                 self.receive()?;
             }
         }
-        self.first = self.marks.len();
+        self.first = self.published.len();
         self.missing = 0;
         Ok(())
     }
@@ -106,32 +106,32 @@ impl Marks {
     ) -> io::Result<Propagation> {
         self.latency.reset();
         let begin = now();
-        let mut published = 0_u32;
+        let mut marks = 0_u32;
         loop {
-            let due = begin + Duration::from_secs_f64(f64::from(published) / rate);
+            let due = begin + Duration::from_secs_f64(f64::from(marks) / rate);
             if begin + length <= due {
                 break;
             }
             if due <= now() {
                 self.publish(due, message)?;
-                published += 1;
+                marks += 1;
             }
             self.receive()?;
         }
         let end = now();
         while self.missing != 0 {
             if PATIENCE < end.elapsed() {
-                let fault = format!("{} of {published} marks did not arrive", self.missing);
+                let fault = format!("{} of {marks} marks did not arrive", self.missing);
                 return Err(io::Error::new(io::ErrorKind::TimedOut, fault));
             }
             self.receive()?;
         }
-        Ok(Propagation { marks: published.into(), latency: self.latency.clone() })
+        Ok(Propagation { marks: marks.into(), latency: self.latency.clone() })
     }
 
     fn publish(&mut self, due: Instant, message: &dyn Fn(&str) -> String) -> io::Result<()> {
-        let number = self.marks.len();
-        self.marks.push(Mark { due, lacking: (1 << self.streams.len()) - 1 });
+        let number = self.published.len();
+        self.published.push(Mark { due, lacking: (1 << self.streams.len()) - 1 });
         self.missing += 1;
         let publisher = number % self.publishers.len();
         self.publishers[publisher].write_all(message(&mark(number)).as_bytes())
@@ -139,7 +139,7 @@ impl Marks {
 
     /// Reads what is there.
     fn receive(&mut self) -> io::Result<()> {
-        let Self { publishers, streams, poll, marks, first, missing, latency } = self;
+        let Self { publishers, streams, poll, published, first, missing, latency } = self;
         let mut buffer = [0; 16 * 1024];
         for number in poll.ready(Wait::Awake)? {
             let Some(stream) = streams.get_mut(number) else {
@@ -150,7 +150,7 @@ impl Marks {
             stream.rest.extend_from_slice(read(&mut stream.socket, &mut buffer)?);
             while let Some((mark, end)) = find(&stream.rest) {
                 stream.rest.drain(..end);
-                let Some(found) = marks.get_mut(mark) else { continue };
+                let Some(found) = published.get_mut(mark) else { continue };
                 let lacked = found.lacking;
                 found.lacking &= !(1 << number);
                 // An event may name its mark more than once.

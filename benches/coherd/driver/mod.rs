@@ -11,7 +11,7 @@ mod poll;
 use std::time::Instant;
 
 pub(crate) use load::{Generator, Pace, Run};
-pub(crate) use marks::{MARK_BYTES, Marks, Propagation, mark};
+pub(crate) use marks::{MARK_BYTES, Marks};
 
 /// Latencies in nanoseconds, to three digits.
 pub(crate) type Histogram = hdrhistogram::Histogram<u64>;

@@ -39,7 +39,7 @@ pub(super) async fn serve(place: Place) -> Result<(), Fault> {
 
 /// Of a server at that address.
 pub(super) fn config(valkey: SocketAddr) -> Config {
-    let server = ServerConfig::Centralized { server: Server::from(valkey) };
+    let server = ServerConfig::Centralized { server: Server::new(valkey.ip().to_string(), valkey.port()) };
     Config { server, ..Config::default() }
 }
 

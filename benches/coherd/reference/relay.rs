@@ -24,7 +24,8 @@ type Answer = Response<BoxBody<Bytes, Infallible>>;
 
 /// Relays until it is killed.
 pub(super) async fn serve(place: Place) -> Result<(), Fault> {
-    let performance = PerformanceConfig { broadcast_channel_capacity: LAG_MAX, ..PerformanceConfig::default() };
+    let performance =
+        PerformanceConfig { broadcast_channel_capacity: LAG_MAX, ..PerformanceConfig::default() };
     let mut builder = Builder::from_config(config(place.valkey));
     builder.set_performance_config(performance);
     let (publisher, subscriber) = (builder.build()?, builder.build_subscriber_client()?);

@@ -17,14 +17,18 @@ use crate::driver::Generator;
 use crate::fault::Fault;
 use crate::instance::Instance;
 use crate::machine;
+use crate::measure::Requests;
 use crate::plan::{CONNECTIONS, Plan};
 use crate::process::{Process, free_port};
 use crate::reference::Kind;
 use crate::report::Table;
 use crate::valkey::Valkey;
 
+/// Measures one path.
+type Scenario = fn(&Stage) -> Result<Table, Fault>;
+
 /// Every path, in the order of the report.
-pub(crate) const ALL: [fn(&Stage) -> Result<Table, Fault>; 5] =
+pub(crate) const ALL: [Scenario; 5] =
     [hit::measure, l2::measure, miss::measure, propagation::measure, inside::measure];
 
 /// What all paths stand on. Processes end when it is dropped.
@@ -88,7 +92,7 @@ fn connect(addr: SocketAddr, tier: Option<&'static str>) -> Result<Generator, Fa
 }
 
 /// Writes requests for the keys of a namespace, 0 to `keys` - 1 and again.
-fn around(namespace: &str, keys: u64) -> Box<dyn FnMut(&mut Vec<u8>)> {
+fn around(namespace: &str, keys: u64) -> Requests<'static> {
     let mut number = 0;
     let namespace = namespace.to_owned();
     Box::new(move |request| {

@@ -46,8 +46,9 @@ struct Side<'a> {
 pub(super) fn measure(stage: &Stage) -> Result<Table, Fault> {
     let (second, third) = (stage.another_instance("inst-2")?, stage.another_instance("inst-3")?);
     let instances = [&stage.instance, &second, &third];
-    let relays: Vec<Reference> =
-        (1..=STREAMS).map(|it| stage.reference(&format!("relay-{it}"), Kind::Relay)).collect::<Result<_, _>>()?;
+    let relays: Vec<Reference> = (1..=STREAMS)
+        .map(|it| stage.reference(&format!("relay-{it}"), Kind::Relay))
+        .collect::<Result<_, _>>()?;
     let (admin, relay) = (instances.map(|it| it.admin), relays.iter().map(|it| it.addr));
     let relay: Vec<SocketAddr> = relay.collect();
     let mut sides = [
@@ -114,16 +115,16 @@ impl<'a> Side<'a> {
         };
         p50.push(micros(&run.latency, 50.0));
         p99.push(micros(&run.latency, 99.0));
-        valkey_cpu.push(per_mark((valkey.cpu()? - before.1).as_secs_f64()));
-        let spent = self.processes.iter().map(|it| it.cpu()).sum::<Result<std::time::Duration, _>>()?;
+        valkey_cpu.push(per_mark(valkey.cpu()? - before.1));
+        let spent = self.cpu()?;
         if !self.processes.is_empty() {
-            cpu.push(per_mark((spent - before.0).as_secs_f64()));
+            cpu.push(per_mark(spent - before.0));
         }
         self.all.add(&run.latency)?;
         Ok(())
     }
 
-    fn cpu(&self) -> Result<std::time::Duration, Fault> {
+    fn cpu(&self) -> Result<f64, Fault> {
         self.processes.iter().map(|it| it.cpu()).sum()
     }
 }
