@@ -31,5 +31,6 @@ lint: ## format, clippy, docs, unused dependencies, licences: what a change must
 	scripts/need-tool cargo-deny 0.20.2
 	cargo deny --locked check licenses bans sources
 
-bench: ## Criterion benchmarks
-	cargo bench
+bench: ## coherd beside its bare counterparts, in about 3 minutes; BENCH_SECONDS=30 for a shorter look
+	scripts/need-server
+	cargo bench --locked --bench coherd

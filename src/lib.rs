@@ -5,6 +5,7 @@ pub mod cache;
 pub mod cli;
 pub mod clock;
 pub mod coherence;
+pub mod config;
 pub mod guard;
 pub mod http;
 pub mod model;

@@ -180,7 +180,8 @@ impl Reader {
 
     fn joiner_may_use(&self, read: &Read<'_>, purpose: Purpose, landed: &Landed) -> bool {
         let loaded = matches!(landed.via, Via::Origin { .. } | Via::TooLarge | Via::Bypass);
-        if read.arrived <= landed.read_began {
+        // The same moment does not say which came first.
+        if read.arrived < landed.read_began {
             return loaded || purpose == Purpose::Miss;
         }
         let allowed = |used| match used {

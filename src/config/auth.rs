@@ -1,9 +1,9 @@
 //! `[auth]`: who may do what.
 
+use super::declare::section;
 use super::kind::{choice, list, namespace, text, variable};
-use super::reader::Section;
 use super::secret::Secret;
-use super::section::section;
+use super::section::Section;
 
 section! { at =>
     /// `[auth]`. Without tokens everything is open, and only loopback listeners may start.
@@ -42,8 +42,8 @@ pub enum Right {
 impl Token {
     fn read(section: &mut Section<'_>) -> Self {
         let short = |text: &str| (1..=64).contains(&text.len()).then(|| text.to_owned());
-        let name = section.field("name").required(text("a name of 1 to 64 bytes", short));
-        let variable = section.field("token_env").required(variable());
+        let name = section.field("name").required(text("a name of 1 to 64 bytes", short), String::new());
+        let variable = section.field("token_env").required(variable(), String::new());
         let secret = section.secret_of("token_env", &variable);
         let rights = choice(&[
             ("read", Right::Read),
@@ -51,7 +51,7 @@ impl Token {
             ("invalidate", Right::Invalidate),
             ("admin", Right::Admin),
         ]);
-        let allow = section.field("allow").required(list(rights, 1..=4));
+        let allow = section.field("allow").required(list(rights, 1..=4), Vec::new());
         let namespaces = section.field("namespaces").or(Vec::<String>::new(), list(namespace(), 0..=1024));
         Self { name, secret, allow, namespaces }
     }

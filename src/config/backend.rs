@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::breaker::Breaker;
+use super::declare::section;
 use super::kind::{backend_url, choice, duration, int, path, secret, text, variable};
-use super::reader::Section;
 use super::secret::Secret;
-use super::section::section;
+use super::section::Section;
 use super::url::BackendUrl;
 
 section! { at =>

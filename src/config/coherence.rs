@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::declare::section;
 use super::kind::{choice, duration, flag, int};
-use super::section::section;
 
 section! { at =>
     /// `[coherence]`

@@ -16,6 +16,13 @@ pub enum Place {
     Flag(String),
 }
 
+impl Place {
+    /// Whether values from there are texts, whatever their type.
+    pub(super) fn is_loose(&self) -> bool {
+        matches!(self, Self::Variable(_) | Self::Flag(_))
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -63,13 +70,22 @@ impl Faults {
     pub(super) fn new(mut faults: Vec<Fault>) -> Self {
         // What `[defaults]` has wrong is met once per namespace.
         faults.sort();
-        faults.dedup();
+        faults.dedup_by(|a, b| a.key == b.key && a.place == b.place && a.message == b.message);
         Self(faults)
     }
 
     /// Each of them.
     pub fn iter(&self) -> std::slice::Iter<'_, Fault> {
         self.0.iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Faults {
+    type Item = &'a Fault;
+    type IntoIter = std::slice::Iter<'a, Fault>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::declare::section;
 use super::kind::{duration, name};
-use super::section::section;
 
 section! { at =>
     /// `[instance]`

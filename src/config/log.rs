@@ -1,7 +1,7 @@
 //! `[log]`: what the process says of itself.
 
+use super::declare::section;
 use super::kind::{Kind, choice, text};
-use super::section::section;
 
 section! { at =>
     /// `[log]`
@@ -29,15 +29,12 @@ pub enum LogFormat {
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 fn level() -> Kind<String> {
-    text(
-        "off, error, warn, info, debug or trace, also by module: \"info,coherd::coherence=debug\"",
-        |text| {
-            let directive = |part: &str| {
-                let (module, level) = part.rsplit_once('=').unwrap_or(("", part));
-                let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, ':' | '_');
-                LEVELS.contains(&level) && module.chars().all(named)
-            };
-            text.split(',').all(|part| directive(part.trim())).then(|| text.to_owned())
-        },
-    )
+    text("off, error, warn, info, debug or trace, also by module: \"info,coherd::coherence=debug\"", |text| {
+        let directive = |part: &str| {
+            let (module, level) = part.rsplit_once('=').unwrap_or(("", part));
+            let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, ':' | '_');
+            LEVELS.contains(&level) && module.chars().all(named)
+        };
+        text.split(',').all(|part| directive(part.trim())).then(|| text.to_owned())
+    })
 }

@@ -1,7 +1,7 @@
 //! `[monitor]`: how much the coherence monitor follows up.
 
+use super::declare::section;
 use super::kind::float;
-use super::section::section;
 
 section! { at =>
     /// `[monitor]`

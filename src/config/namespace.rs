@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::coherence::max_staleness;
+use super::declare::section;
 use super::kind::{
     choice, dependency, duration, float, int, key, list, optional_path, rate_key, size, tag_template,
 };
 use super::origin::Origin;
-use super::section::section;
 
 /// Longest that anything is kept: ten years.
 const KEPT_MAX: &str = "3650days";
@@ -124,7 +124,7 @@ section! { at =>
     /// `rate_limit`: so many requests per so much time.
     pub struct RateLimit {
         /// Who counts as one caller.
-        key: RateKey = at.required(rate_key());
+        key: RateKey = at.required(rate_key(), RateKey::Ip);
         /// Requests.
         rate: u32 = at.or(100, int(1..=1_000_000_000));
         /// Per.

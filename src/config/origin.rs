@@ -4,16 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::breaker::Breaker;
+use super::declare::section;
 use super::kind::{choice, duration, headers, http_url, int, sql_url, statement};
-use super::reader::Section;
 use super::secret::{Secret, SecretUrl};
-use super::section::section;
+use super::section::Section;
 
 /// Where values come from.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Origin {
     /// The application loads and stores by itself.
-    #[default]
     None,
     /// A web service.
     Http(HttpOrigin),
@@ -119,12 +118,11 @@ impl Origin {
 impl HttpOrigin {
     fn read(section: &mut Section<'_>) -> Self {
         Self {
-            url: section.field("url").required(http_url()),
+            url: section.field("url").required(http_url(), nowhere()),
             limits: Limits::read(section),
-            cache_control: section.field("cache_control").or(
-                "honour",
-                choice(&[("honour", CacheControl::Honour), ("ignore", CacheControl::Ignore)]),
-            ),
+            cache_control: section
+                .field("cache_control")
+                .or("honour", choice(&[("honour", CacheControl::Honour), ("ignore", CacheControl::Ignore)])),
             headers: section.field("headers").or(BTreeMap::<String, String>::new(), headers()),
         }
     }
@@ -133,11 +131,16 @@ impl HttpOrigin {
 impl SqlOrigin {
     fn read(section: &mut Section<'_>) -> Self {
         Self {
-            url: section.field("url").required(sql_url()),
+            url: section.field("url").required(sql_url(), nowhere()),
             limits: Limits::read(section),
-            select: section.field("select").required(statement()),
+            select: section.field("select").required(statement(), String::new()),
             upsert: section.field("upsert").optional(statement()),
             delete: section.field("delete").optional(statement()),
         }
     }
+}
+
+/// In place of a URL that is missing: a fault of its own.
+fn nowhere() -> SecretUrl {
+    SecretUrl::from(String::new())
 }

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::declare::section;
 use super::kind::{address, duration, int, path, size};
-use super::section::section;
 
 section! { at =>
     /// `[server]`
@@ -33,8 +33,8 @@ section! { at =>
     /// `server.tls`
     pub struct Tls {
         /// Certificate chain, PEM.
-        cert: PathBuf = at.required(path());
+        cert: PathBuf = at.required(path(), PathBuf::new());
         /// Private key, PEM.
-        key: PathBuf = at.required(path());
+        key: PathBuf = at.required(path(), PathBuf::new());
     }
 }

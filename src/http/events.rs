@@ -86,8 +86,8 @@ fn notice_frames(notice: &Notice) -> Vec<Bytes> {
                 .map(|line| format!("event: invalidation\nid: {id}\ndata: {line}\n\n").into())
                 .collect()
         }
-        Notice::Attached(shard, attached) => {
-            vec![frame("attachment", &json!({ "shard": shard.0, "attached": attached }))]
+        Notice::Attached(attached) => {
+            vec![frame("attachment", &json!({ "attached": attached }))]
         }
     }
 }
@@ -116,7 +116,7 @@ mod tests {
 
     use super::*;
     use crate::coherence::Path;
-    use crate::model::{Event, LogId, Shard, Tag, Target};
+    use crate::model::{Event, LogId, Tag, Target};
     use crate::supervisor::TaskStatus;
 
     fn applied(seq: u64) -> Notice {
@@ -132,7 +132,7 @@ mod tests {
         let mut stream = pin!(stream(receiver, tasks, stop.clone()));
         assert_eq!(stream.next().await.unwrap(), ":\n\n");
         notices.send(applied(7)).unwrap();
-        notices.send(Notice::Attached(Shard(0), false)).unwrap();
+        notices.send(Notice::Attached(false)).unwrap();
         let text = stream.next().await.unwrap();
         let text = std::str::from_utf8(&text).unwrap();
         assert!(
@@ -140,7 +140,7 @@ mod tests {
             "{text}"
         );
         assert!(text.contains(r#""path":"pubsub""#) && text.ends_with("}\n\n"), "{text}");
-        let attachment = "event: attachment\ndata: {\"attached\":false,\"shard\":0}\n\n";
+        let attachment = "event: attachment\ndata: {\"attached\":false}\n\n";
         assert_eq!(stream.next().await.unwrap(), attachment);
         board.send_modify(|board| {
             board.insert("t", TaskStatus::default());

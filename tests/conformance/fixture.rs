@@ -21,8 +21,8 @@ impl Default for Settings {
 }
 
 /// A store of one shard that nobody else uses, and two instances of it.
-#[async_trait]
-pub(crate) trait Fixture: Sized + Send + Sync {
+#[async_trait(?Send)]
+pub(crate) trait Fixture: Sized {
     /// An empty store. `keep_connected` runs for both instances until the fixture is dropped, and both are connected.
     async fn start(settings: Settings) -> Self;
 

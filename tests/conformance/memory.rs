@@ -19,7 +19,7 @@ pub(crate) struct Joined {
     _stop: DropGuard,
 }
 
-#[async_trait]
+#[async_trait(?Send)]
 impl Fixture for Joined {
     #[expect(clippy::disallowed_methods, reason = "the test's own runtime ends with it")]
     async fn start(settings: Settings) -> Self {

@@ -12,6 +12,7 @@ mod members;
 mod memory;
 mod publish;
 mod signals;
+mod valkey;
 
 /// One backend's run of all cases: its name in the test's path, and its [`fixture::Fixture`].
 macro_rules! conformance {
@@ -119,3 +120,4 @@ macro_rules! conformance {
 
 // One line for each backend.
 conformance!(on_memory, crate::conformance::memory::Joined);
+conformance!(on_valkey, crate::conformance::valkey::Connected);

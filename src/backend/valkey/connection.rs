@@ -184,13 +184,15 @@ impl From<Duration> for Arg {
 impl Connection {
     /// One command within the usual time-out.
     pub(super) async fn call(&self, command: Command) -> Result<Value, Error> {
-        self.client.custom(command.custom(), command.args).await
+        // fred's futures are large, and every caller's would be
+        Box::pin(self.client.custom(command.custom(), command.args)).await
     }
 
     /// One command within a time-out of its own.
     pub(super) async fn call_within(&self, command: Command, limit: Duration) -> Result<Value, Error> {
         let options = Options { timeout: Some(limit), ..Options::default() };
-        self.client.with_options(&options).custom(command.custom(), command.args).await
+        let client = self.client.with_options(&options);
+        Box::pin(client.custom(command.custom(), command.args)).await
     }
 
     /// Commands in one round trip; the answers in their order.
@@ -198,9 +200,9 @@ impl Connection {
         let expected = commands.len();
         let pipeline = self.client.pipeline();
         for command in commands {
-            let _queued: Value = pipeline.custom(command.custom(), command.args).await?;
+            let _queued: Value = Box::pin(pipeline.custom(command.custom(), command.args)).await?;
         }
-        let mut answers: Vec<Result<Value, Error>> = pipeline.try_all().await;
+        let mut answers: Vec<Result<Value, Error>> = Box::pin(pipeline.try_all()).await;
         if answers.len() == expected {
             return Ok(answers);
         }

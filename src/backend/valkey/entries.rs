@@ -7,7 +7,7 @@ use super::codec::{pack_names, unpack_names};
 use super::connection::{Arg, Command, Connection};
 use super::errors::{explain, is_wrong_type};
 use super::reply::{Parts, bytes, number};
-use super::{Shared, script};
+use super::{Context, script};
 use crate::backend::{
     BackendError, EntryId, Fill, FillRefusal, Filled, Found, LoadId, Lookup, Stored, Token,
 };
@@ -22,15 +22,15 @@ pub(super) enum Looked {
 
 /// See [`crate::backend::Backend::lookup`].
 pub(super) async fn lookup(
-    shared: &Shared,
+    context: &Context,
     connection: &Connection,
     ask: &Lookup,
 ) -> Result<Looked, BackendError> {
-    let (shard, keys) = shared.keys.of(&ask.entry);
+    let (shard, keys) = context.keys.of(&ask.entry);
     let own = vec![keys.entry(&ask.entry), keys.lease(&ask.entry.namespace, &ask.entry.key)];
     let claim = ask.claim.as_ref();
     let mut args = vec![
-        Arg::from(shared.check_identity),
+        Arg::from(context.check_identity),
         Arg::from(ask.have.as_ref().map_or("", |have| &have.0)),
         Arg::from(claim.map_or("", |claim| &claim.load.0)),
         // a lease of no length could not be set
@@ -46,7 +46,7 @@ pub(super) async fn lookup(
         return Ok(Looked::NoLineage);
     }
     let head = parts.token()?;
-    shared.seen(shard, head.seq);
+    context.seen(shard, head.seq);
     let left = Duration::from_millis(parts.number()?);
     let copy = if parts.is_empty() { None } else { Some(stored(&mut parts, &head.lineage)?) };
     let found = match (status.as_str(), copy) {
@@ -72,15 +72,15 @@ fn stored(parts: &mut Parts, lineage: &LineageId) -> Result<Stored, BackendError
 
 /// See [`crate::backend::Backend::fill`].
 pub(super) async fn fill(
-    shared: &Shared,
+    context: &Context,
     connection: &Connection,
     fill: &Fill,
 ) -> Result<Filled, BackendError> {
     let Fill { entry, load, token, covering, put, leased } = fill;
-    let (_, keys) = shared.keys.of(entry);
+    let (_, keys) = context.keys.of(entry);
     let own = vec![keys.entry(entry), keys.lease(&entry.namespace, &entry.key)];
     let mut args = vec![
-        Arg::from(shared.check_identity),
+        Arg::from(context.check_identity),
         Arg::from(&*load.0),
         Arg::from(token.lineage.as_str()),
         Arg::from(token.seq),
@@ -107,12 +107,12 @@ pub(super) async fn fill(
 
 /// See [`crate::backend::Backend::release`].
 pub(super) async fn release(
-    shared: &Shared,
+    context: &Context,
     connection: &Connection,
     entry: &EntryId,
     load: &LoadId,
 ) -> Result<(), BackendError> {
-    let (_, keys) = shared.keys.of(entry);
+    let (_, keys) = context.keys.of(entry);
     let own = vec![keys.lease(&entry.namespace, &entry.key)];
     let args = vec![Arg::from(&*load.0), Arg::from(&*entry.namespace), Arg::from(&*entry.key)];
     script::RELEASE.run(connection, keys, own, args).await.map_err(|error| explain(&error))?;
@@ -121,7 +121,7 @@ pub(super) async fn release(
 
 /// See [`crate::backend::Backend::peek`].
 pub(super) async fn peek(
-    shared: &Shared,
+    context: &Context,
     connection: &Connection,
     entries: &[EntryId],
 ) -> Result<Vec<Option<Stored>>, BackendError> {
@@ -129,7 +129,7 @@ pub(super) async fn peek(
         return Ok(Vec::new());
     }
     let command = |entry: &EntryId| {
-        let keys = shared.keys.of(entry).1;
+        let keys = context.keys.of(entry).1;
         Command::new("HMGET", keys.slot).arg(keys.entry(entry)).args(["l", "t", "tg", "u", "v", "d"])
     };
     let answers = connection.call_all(entries.iter().map(command).collect()).await;

@@ -7,9 +7,8 @@ use futures_util::future::try_join_all;
 
 use super::connection::{Arg, Command, Connection};
 use super::errors::explain;
-use super::keys::ShardKeys;
 use super::reply::{Parts, text};
-use super::{Shared, script};
+use super::{Context, script};
 use crate::backend::BackendError;
 use crate::model::Shard;
 
@@ -49,18 +48,16 @@ impl From<Fault> for BackendError {
 }
 
 /// Checks the server and reconciles every shard with it.
-pub(super) async fn handshake(shared: &Shared, connection: &Connection) -> Result<Checked, Fault> {
-    let checked = check_servers(shared, connection).await?;
-    let shards = shared.keys.count().all();
-    try_join_all(shards.map(|shard| reconcile(shared, connection, shard))).await?;
+pub(super) async fn handshake(context: &Context, connection: &Connection) -> Result<Checked, Fault> {
+    let checked = check_servers(context, connection).await?;
+    let shards = context.keys.count().all();
+    try_join_all(shards.map(|shard| reconcile(context, connection, shard))).await?;
     Ok(checked)
 }
 
 /// Only looks at the server: for connections that carry messages and no data.
-pub(super) async fn check_servers(shared: &Shared, connection: &Connection) -> Result<Checked, Fault> {
-    // on Valkey Cluster every shard may have a server of its own
-    let asked = if shared.check_identity { shared.keys.count().get() } else { 1 };
-    let infos = (0..asked).map(|shard| info(connection, shared.keys.shard(Shard(shard))));
+pub(super) async fn check_servers(context: &Context, connection: &Connection) -> Result<Checked, Fault> {
+    let infos = context.slots().into_iter().map(|slot| info(connection, slot));
     let mut checked = None;
     for info in try_join_all(infos).await? {
         checked = Some(judge(&info).map_err(Fault::Refused)?);
@@ -68,8 +65,8 @@ pub(super) async fn check_servers(shared: &Shared, connection: &Connection) -> R
     checked.ok_or_else(|| Fault::Down(BackendError::Protocol("no server was asked".to_owned())))
 }
 
-async fn info(connection: &Connection, keys: &ShardKeys) -> Result<String, BackendError> {
-    let answer = connection.call(Command::new("INFO", keys.slot)).await.map_err(|error| explain(&error))?;
+async fn info(connection: &Connection, slot: u16) -> Result<String, BackendError> {
+    let answer = connection.call(Command::new("INFO", slot)).await.map_err(|error| explain(&error))?;
     text(answer).ok_or_else(|| BackendError::Protocol("INFO: not a text".to_owned()))
 }
 
@@ -116,20 +113,20 @@ fn judge(info: &str) -> Result<Checked, String> {
 }
 
 /// Compares the server with the one that the shard's lineage was begun on; another one begins a new lineage.
-pub(super) async fn reconcile(shared: &Shared, connection: &Connection, shard: Shard) -> Result<(), Fault> {
-    let mut args = vec![Arg::from(shared.known(shard))];
-    args.extend(shared.settings_args());
-    let answer = script::HANDSHAKE.run(connection, shared.keys.shard(shard), Vec::new(), args).await;
+pub(super) async fn reconcile(context: &Context, connection: &Connection, shard: Shard) -> Result<(), Fault> {
+    let mut args = vec![Arg::from(context.known(shard))];
+    args.extend(context.settings_args());
+    let answer = script::HANDSHAKE.run(connection, context.keys.shard(shard), Vec::new(), args).await;
     let mut parts = Parts::of("handshake", answer.map_err(|error| explain(&error))?)?;
     let _ready = parts.text()?;
     let head = parts.token()?;
-    shared.seen(shard, head.seq);
-    let (theirs, ours) = (parts.number()?, u64::from(shared.keys.count().get()));
+    context.seen(shard, head.seq);
+    let (theirs, ours) = (parts.number()?, u64::from(context.keys.count().get()));
     if theirs != ours {
         return Err(Fault::Refused(format!(
             "the cluster's keys are spread over {theirs} shards, this instance is told {ours}: give all instances the \
              same `backend.shards`, or stop them all and `DEL {}`",
-            shared.keys.shard(shard).ctl()
+            context.keys.shard(shard).ctl()
         )));
     }
     Ok(())

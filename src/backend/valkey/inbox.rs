@@ -9,7 +9,7 @@ use super::connection::{Arg, Command, Connection};
 use super::errors::{explain, is_no_group};
 use super::log::stream_entry;
 use super::reply::Parts;
-use super::{Shared, script};
+use super::{Context, script};
 use crate::backend::{BackendError, InboxEntry};
 use crate::model::Shard;
 
@@ -20,7 +20,7 @@ pub(super) const BLOCK_MAX: Duration = Duration::from_secs(1);
 
 /// Entries that nobody has taken yet. With a wait the connection is blocked for so long and must be the caller's own.
 pub(super) async fn read(
-    shared: &Shared,
+    context: &Context,
     connection: &Connection,
     consumer: &str,
     max: usize,
@@ -28,7 +28,7 @@ pub(super) async fn read(
 ) -> Result<Vec<InboxEntry>, BackendError> {
     let wait = wait.min(BLOCK_MAX);
     let command = || {
-        let command = Command::new("XREADGROUP", slot(shared))
+        let command = Command::new("XREADGROUP", slot(context))
             .args(["GROUP", GROUP, consumer, "COUNT"])
             .arg(max as u64);
         // BLOCK 0 would wait for ever
@@ -36,12 +36,12 @@ pub(super) async fn read(
             0 => command,
             _ => command.blocking().arg("BLOCK").arg(wait),
         };
-        command.arg("STREAMS").arg(shared.keys.inbox()).arg(">")
+        command.arg("STREAMS").arg(context.keys.inbox()).arg(">")
     };
-    let limit = wait.saturating_add(shared.command_timeout);
+    let limit = wait.saturating_add(context.command_timeout);
     let answer = match connection.call_within(command(), limit).await {
         Err(error) if is_no_group(&error) => {
-            make_group(shared, connection).await?;
+            make_group(context, connection).await?;
             connection.call_within(command(), limit).await
         }
         answer => answer,
@@ -56,14 +56,15 @@ pub(super) async fn read(
 
 /// See [`crate::backend::Backend::inbox_adopt`].
 pub(super) async fn adopt(
-    shared: &Shared,
+    context: &Context,
     connection: &Connection,
     consumer: &str,
     max: usize,
     idle: Duration,
 ) -> Result<Vec<InboxEntry>, BackendError> {
     let args = vec![Arg::from(consumer), Arg::from(idle), Arg::from(max as u64)];
-    match script::ADOPT.run(connection, shared.keys.shard(Shard(0)), vec![shared.keys.inbox()], args).await {
+    match script::ADOPT.run(connection, context.keys.shard(Shard(0)), vec![context.keys.inbox()], args).await
+    {
         Err(error) if is_no_group(&error) => Ok(Vec::new()),
         Err(error) => Err(explain(&error)),
         Ok(answer) => {
@@ -76,7 +77,7 @@ pub(super) async fn adopt(
 
 /// See [`crate::backend::Backend::inbox_done`].
 pub(super) async fn done(
-    shared: &Shared,
+    context: &Context,
     connection: &Connection,
     ids: &[String],
 ) -> Result<(), BackendError> {
@@ -85,16 +86,16 @@ pub(super) async fn done(
     }
     let args = ids.iter().map(|id| Arg::from(id.as_str())).collect();
     let answer =
-        script::DONE.run(connection, shared.keys.shard(Shard(0)), vec![shared.keys.inbox()], args).await;
+        script::DONE.run(connection, context.keys.shard(Shard(0)), vec![context.keys.inbox()], args).await;
     answer.map_err(|error| explain(&error))?;
     Ok(())
 }
 
 /// From the stream's first entry: what came before the group did is to be done, too.
-async fn make_group(shared: &Shared, connection: &Connection) -> Result<(), BackendError> {
-    let command = Command::new("XGROUP", slot(shared))
+async fn make_group(context: &Context, connection: &Connection) -> Result<(), BackendError> {
+    let command = Command::new("XGROUP", slot(context))
         .arg("CREATE")
-        .arg(shared.keys.inbox())
+        .arg(context.keys.inbox())
         .args([GROUP, "0", "MKSTREAM"]);
     match connection.call(command).await {
         Err(error) if !made_already(&error) => Err(explain(&error)),
@@ -106,8 +107,8 @@ fn made_already(error: &Error) -> bool {
     error.details().starts_with("BUSYGROUP")
 }
 
-fn slot(shared: &Shared) -> u16 {
-    shared.keys.shard(Shard(0)).slot
+fn slot(context: &Context) -> u16 {
+    context.keys.shard(Shard(0)).slot
 }
 
 fn entries(list: Value) -> Result<Vec<InboxEntry>, BackendError> {

@@ -41,6 +41,8 @@ pub(super) struct Parts {
     pub(super) waiting: Vec<Connection>,
     /// The connections' tasks: they end with the generation.
     pub(super) tasks: Vec<Task>,
+    /// Where to ask whether the servers answer.
+    pub(super) slots: Vec<u16>,
 }
 
 /// Connections until the first of them dies or nobody trusts them any more.
@@ -49,6 +51,7 @@ pub(super) struct Generation {
     pub(super) server: String,
     data: Vec<Connection>,
     waiting: Vec<Connection>,
+    slots: Vec<u16>,
     next: AtomicUsize,
     ended: CancellationToken,
     why: OnceLock<String>,
@@ -112,8 +115,12 @@ impl Generation {
     async fn fails(&self, command_timeout: Duration) -> String {
         loop {
             sleep(PING_EVERY).await;
-            let pings = self.data.iter().map(|connection| connection.call(Command::new("PING", 0)));
-            if let Err(error) = try_join_all(pings).await {
+            let ping = |connection: &Connection, slot: u16| {
+                let connection = connection.clone();
+                async move { connection.call(Command::new("PING", slot)).await }
+            };
+            let everywhere = |connection| self.slots.iter().map(move |slot| ping(connection, *slot));
+            if let Err(error) = try_join_all(self.data.iter().flat_map(everywhere)).await {
                 return match explain(&error) {
                     BackendError::TimedOut => format!("no answer to PING within {command_timeout:?}"),
                     other => other.to_string(),
@@ -155,10 +162,11 @@ impl Link {
 
     /// The connections, or why there are none.
     pub(super) fn connected(&self) -> Result<Arc<Generation>, BackendError> {
-        self.generation().ok_or_else(|| match &*self.state.borrow() {
-            LinkState::Down(why) => BackendError::Unavailable(why.clone()),
-            LinkState::Refused(why) => BackendError::Refused(why.clone()),
-            LinkState::Up { .. } => BackendError::Unavailable("the connection is being made".to_owned()),
+        self.generation().ok_or_else(|| {
+            BackendError::Unavailable(match &*self.state.borrow() {
+                LinkState::Down(why) | LinkState::Refused(why) => why.clone(),
+                LinkState::Up { .. } => "the connection is being made".to_owned(),
+            })
         })
     }
 
@@ -182,8 +190,8 @@ impl Link {
     {
         let mut delays = Delays::default();
         loop {
-            let Some(made) = stop.run_until_cancelled(make()).await else { break };
-            let delay = match made {
+            let Some(parts) = stop.run_until_cancelled(make()).await else { break };
+            let delay = match parts {
                 Ok(parts) => {
                     let lasted = self.live(stop, parts, &attend).await;
                     if stop.is_cancelled() {
@@ -216,12 +224,13 @@ impl Link {
         parts: Parts,
         attend: &impl Fn(Arc<Generation>) -> A,
     ) -> Duration {
-        let Parts { server, warnings, data, waiting, tasks } = parts;
+        let Parts { server, warnings, data, waiting, tasks, slots } = parts;
         let started = Instant::now();
         let generation = Arc::new(Generation {
             server: server.clone(),
             data,
             waiting,
+            slots,
             next: AtomicUsize::new(0),
             ended: CancellationToken::new(),
             why: OnceLock::new(),

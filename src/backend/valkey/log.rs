@@ -1,6 +1,5 @@
 //! The log: publishing, reading, and where it stands.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,13 +11,14 @@ use super::connection::{Arg, Command, Connection};
 use super::errors::explain;
 use super::members::read_members;
 use super::reply::{Parts, number};
-use super::{Shared, script};
+use super::{Context, script};
 use crate::backend::{BackendError, Logged, Publication, Published, Token};
 use crate::model::{Event, Hardness, Seq, Shard};
+use crate::telemetry::Throttle;
 
 /// See [`crate::backend::Backend::publish`].
 pub(super) async fn publish(
-    shared: &Shared,
+    context: &Context,
     connection: &Connection,
     shard: Shard,
     publication: &Publication,
@@ -39,12 +39,12 @@ pub(super) async fn publish(
         )));
     }
 
-    shared.seen(shard, *known);
-    let keys = shared.keys.shard(shard);
+    context.seen(shard, *known);
+    let keys = context.keys.shard(shard);
     let mut own: Vec<String> = value.iter().map(|(entry, _, _)| keys.entry(entry)).collect();
     own.extend(entries.iter().map(|entry| keys.entry(entry)));
-    let mut args = vec![Arg::from(shared.known(shard))];
-    args.extend(shared.settings_args());
+    let mut args = vec![Arg::from(context.known(shard))];
+    args.extend(context.settings_args());
     args.extend([Arg::from(event.hardness == Hardness::Soft), Arg::from(*confirm)]);
     args.extend(provenance_args(&event.provenance));
     args.extend([Arg::from(request_id), Arg::from(*repeat_after)]);
@@ -65,23 +65,23 @@ pub(super) async fn publish(
     let mut parts = Parts::of("publish", answer)?;
     let repeated = parts.text()? == "repeated";
     let token = parts.token()?;
-    shared.seen(shard, token.seq);
-    let members = read_members(parts)?;
-    replicated(shared, connection, shard).await?;
+    context.seen(shard, token.seq);
+    let members = read_members(Parts::of("members", parts.value()?)?)?;
+    replicated(context, connection, shard).await?;
     Ok(Published { token, repeated, members })
 }
 
 /// Waits until enough replicas have what this connection wrote.
-async fn replicated(shared: &Shared, connection: &Connection, shard: Shard) -> Result<(), BackendError> {
-    let wanted = shared.min_replicas_ack;
+async fn replicated(context: &Context, connection: &Connection, shard: Shard) -> Result<(), BackendError> {
+    let wanted = context.min_replicas_ack;
     if wanted == 0 {
         return Ok(());
     }
     // half the time is the replicas', the other half the answer's
-    let limit = shared.command_timeout;
+    let limit = context.command_timeout;
     let patience = (limit / 2).max(Duration::from_millis(1));
     let wait =
-        Command::new("WAIT", shared.keys.shard(shard).slot).blocking().arg(u64::from(wanted)).arg(patience);
+        Command::new("WAIT", context.keys.shard(shard).slot).blocking().arg(u64::from(wanted)).arg(patience);
     let answer = connection.call_within(wait, limit).await.map_err(|error| explain(&error))?;
     let acknowledged =
         number(answer).ok_or_else(|| BackendError::Protocol("WAIT: not a number".to_owned()))?;
@@ -95,11 +95,11 @@ async fn replicated(shared: &Shared, connection: &Connection, shard: Shard) -> R
 
 /// See [`crate::backend::Backend::head`]; `None` where the shard has no lineage.
 pub(super) async fn head(
-    shared: &Shared,
+    context: &Context,
     connection: &Connection,
     shard: Shard,
 ) -> Result<Option<Token>, BackendError> {
-    let keys = shared.keys.shard(shard);
+    let keys = context.keys.shard(shard);
     let command = Command::new("HMGET", keys.slot).arg(keys.ctl()).args(["lin", "seq"]);
     let answer = connection.call(command).await.map_err(|error| explain(&error))?;
     let mut parts = Parts::of("head", answer)?;
@@ -108,19 +108,19 @@ pub(super) async fn head(
         return Ok(None);
     }
     let token = Parts::of("head", Value::Array(vec![lineage, seq]))?.token()?;
-    shared.seen(shard, token.seq);
+    context.seen(shard, token.seq);
     Ok(Some(token))
 }
 
 /// See [`crate::backend::Backend::read_log`].
 pub(super) async fn read_log(
-    shared: &Shared,
+    context: &Context,
     connection: &Connection,
     shard: Shard,
     after: Seq,
     max: usize,
 ) -> Result<Vec<Logged>, BackendError> {
-    let keys = shared.keys.shard(shard);
+    let keys = context.keys.shard(shard);
     let mut from = format!("({after}-0");
     let mut events = Vec::new();
     while events.len() < max {
@@ -148,7 +148,7 @@ pub(super) async fn read_log(
         }
     }
     if let Some(last) = events.last() {
-        shared.seen(shard, last.seq);
+        context.seen(shard, last.seq);
     }
     Ok(events)
 }
@@ -165,14 +165,12 @@ pub(super) fn stream_entry(entry: Value) -> Result<(Bytes, Vec<Bytes>), BackendE
     Ok((id, fields))
 }
 
-/// Somebody else wrote to the log: said once a second at most.
+/// Somebody else wrote to the log.
 fn foreign(id: &[u8]) {
-    static SAID: AtomicU64 = AtomicU64::new(0);
-    static START: std::sync::LazyLock<tokio::time::Instant> =
-        std::sync::LazyLock::new(tokio::time::Instant::now);
-    let now = START.elapsed().as_secs() + 1;
-    if SAID.swap(now, Ordering::Relaxed) != now {
+    static SAID: Throttle = Throttle::new();
+    if let Some(log_suppressed) = SAID.pass() {
         let ours = if entry_seq(id).is_some() { "does not read as an event" } else { "is not ours" };
-        warn!(log.id = %String::from_utf8_lossy(id), "an entry of the log {ours}, skipped");
+        let id = String::from_utf8_lossy(id);
+        warn!(log.id = %id, log.suppressed = log_suppressed, "an entry of the log {ours}, skipped");
     }
 }

@@ -5,56 +5,56 @@ use std::time::Duration;
 use super::connection::{Arg, Command, Connection};
 use super::errors::explain;
 use super::reply::{Parts, bytes};
-use super::{Shared, script};
+use super::{Context, script};
 use crate::backend::{BackendError, Beat, Head, Member};
 use crate::model::{Nonce, Seq, Shard};
 
 /// See [`crate::backend::Backend::beat`].
 pub(super) async fn beat(
-    shared: &Shared,
+    context: &Context,
     connection: &Connection,
     shard: Shard,
     beat: &Beat,
 ) -> Result<Head, BackendError> {
     let Beat { member, known } = beat;
-    shared.seen(shard, *known);
-    let mut args = vec![Arg::from(shared.known(shard))];
-    args.extend(shared.settings_args());
+    context.seen(shard, *known);
+    let mut args = vec![Arg::from(context.known(shard))];
+    args.extend(context.settings_args());
     args.extend([
         Arg::from(member.instance.as_str()),
         Arg::from(member.cursor),
         Arg::from(member.beats),
         Arg::from(member.max_staleness),
     ]);
-    let answer = script::BEAT.run(connection, shared.keys.shard(shard), Vec::new(), args).await;
+    let answer = script::BEAT.run(connection, context.keys.shard(shard), Vec::new(), args).await;
     let mut parts = Parts::of("beat", answer.map_err(|error| explain(&error))?)?;
     let _head = parts.text()?;
     let token = parts.token()?;
-    shared.seen(shard, token.seq);
+    context.seen(shard, token.seq);
     Ok(Head { token, nonce: Nonce::new(&parts.text()?), time_ms: parts.number()? })
 }
 
 /// See [`crate::backend::Backend::confirm`].
 pub(super) async fn confirm(
-    shared: &Shared,
+    context: &Context,
     connection: &Connection,
     shard: Shard,
     instance: &str,
     cursor: Seq,
 ) -> Result<(), BackendError> {
     let args = vec![Arg::from(instance), Arg::from(cursor)];
-    let answer = script::CONFIRM.run(connection, shared.keys.shard(shard), Vec::new(), args).await;
+    let answer = script::CONFIRM.run(connection, context.keys.shard(shard), Vec::new(), args).await;
     answer.map_err(|error| explain(&error))?;
     Ok(())
 }
 
 /// See [`crate::backend::Backend::members`].
 pub(super) async fn members(
-    shared: &Shared,
+    context: &Context,
     connection: &Connection,
     shard: Shard,
 ) -> Result<Vec<Member>, BackendError> {
-    let keys = shared.keys.shard(shard);
+    let keys = context.keys.shard(shard);
     let command = Command::new("HGETALL", keys.slot).arg(keys.members());
     let answer = connection.call(command).await.map_err(|error| explain(&error))?;
     read_members(Parts::of("members", answer)?)
@@ -62,16 +62,16 @@ pub(super) async fn members(
 
 /// See [`crate::backend::Backend::forget`].
 pub(super) async fn forget(
-    shared: &Shared,
+    context: &Context,
     connection: &Connection,
     shard: Shard,
     instance: &str,
     beats: Option<u64>,
 ) -> Result<(), BackendError> {
     let beats = beats.map(|beats| beats.to_string()).unwrap_or_default();
-    let keys = shared.keys.shard(shard);
+    let keys = context.keys.shard(shard);
     // the inbox is in the first shard, and no script reaches into another
-    let inbox = if shard.0 == 0 { vec![shared.keys.inbox()] } else { Vec::new() };
+    let inbox = if shard.0 == 0 { vec![context.keys.inbox()] } else { Vec::new() };
     let args = vec![Arg::from(instance), Arg::from(beats)];
     let answer = script::FORGET.run(connection, keys, inbox, args).await;
     answer.map_err(|error| explain(&error))?;

@@ -14,9 +14,9 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::Shared;
 use super::codec::{Hurry, announced, hurry};
 use super::connection::{Command, Connection, Opener, Task};
+use super::context::Context;
 use super::errors::explain;
 use super::handshake::check_servers;
 use super::reply::text;
@@ -40,23 +40,23 @@ enum Channel {
 /// Subscribes to every shard's channels and the inbox's. It ends with the generation it began in: a connection to a
 /// server that was left would be alive and silent.
 pub(super) async fn subscribe(
-    shared: &Shared,
+    context: &Context,
     opener: &Opener,
     ended: CancellationToken,
 ) -> Result<Live, BackendError> {
     let (connection, task) = opener.open_with(MESSAGES_MAX).await?;
-    check_servers(shared, &connection).await?;
+    check_servers(context, &connection).await?;
 
-    let mut channels = HashMap::from([(shared.keys.inbox(), Channel::Inbox)]);
-    for shard in shared.keys.count().all() {
-        let (events, signals) = shared.keys.channels(shard);
+    let mut channels = HashMap::from([(context.keys.inbox(), Channel::Inbox)]);
+    for shard in context.keys.count().all() {
+        let (events, signals) = context.keys.channels(shard);
         channels.insert(events, Channel::Events(shard));
         channels.insert(signals, Channel::Signals(shard));
     }
     // before SUBSCRIBE, or the first messages find no reader
     let messages = connection.client().message_rx();
     let names: Vec<String> = channels.keys().cloned().collect();
-    connection.client().subscribe(names).await.map_err(|error| explain(&error))?;
+    Box::pin(connection.client().subscribe(names)).await.map_err(|error| explain(&error))?;
     // fred sends every SUBSCRIBE of a client to the node of its id
     let slot = redis_keyslot(connection.client().id().as_bytes());
     confirmed(&connection, slot, channels.len()).await?;
@@ -98,6 +98,12 @@ pub(super) struct Live {
 }
 
 impl Live {
+    /// How many messages have arrived and wait to be read, those that were dropped since included.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.messages.len()
+    }
+
     fn read(&self, message: &Message) -> Option<Signal> {
         let channel = *self.channels.get(&*message.channel)?;
         let Some(payload) = message.value.as_bytes() else { return Some(Signal::Lost) };

@@ -8,7 +8,7 @@ local ctl = ctl_ensure(base, ARGV[1], settings)
 
 local seen = request_seen(base, ctl, ARGV[9], ARGV[10])
 if seen then
-  return {'repeated', ctl.lin, seen, unpack(members_read(base))}
+  return {'repeated', ctl.lin, seen, members_read(base)}
 end
 
 local event = {
@@ -37,4 +37,4 @@ if valued then
   entry_write(KEYS[2], logged.seq, logged.lin, ARGV[12], ARGV[13], ARGV[14], ARGV[15], ARGV[16])
 end
 tell(base, 'events', message)
-return {'logged', logged.lin, logged.seq, unpack(members_read(base))}
+return {'logged', logged.lin, logged.seq, members_read(base)}

@@ -188,6 +188,27 @@ async fn an_event_for_a_name_keeps_an_older_load_out() {
 }
 
 #[tokio::test]
+async fn a_load_without_a_lease_is_stored_unless_an_event_came_between() {
+    let it = Fixture::start().await;
+    let leaseless = |token| Fill { leased: false, ..fill("1", "free", token) };
+    let old = it.backend.head(S0).await.unwrap();
+    let leased = it.lease("1", "a").await;
+    assert_eq!(it.backend.fill(leaseless(old.clone())).await.unwrap(), Filled::Stored);
+    assert_eq!(it.fill("1", "a", leased).await, Filled::Stored, "the lease of another is left alone");
+    it.publish(vec![key_target("1")]).await;
+    assert_eq!(it.backend.fill(leaseless(old)).await.unwrap(), Filled::Refused(FillRefusal::Stale));
+}
+
+#[tokio::test]
+async fn a_fill_counts_under_the_token_of_its_lease_only() {
+    let it = Fixture::start().await;
+    let mut token = it.lease("1", "a").await;
+    it.publish(vec![tag("team:7")]).await;
+    token.seq += 1;
+    assert_eq!(it.fill("1", "a", token).await, Filled::Refused(FillRefusal::LeaseLost));
+}
+
+#[tokio::test]
 async fn a_load_of_an_older_lineage_is_kept_out() {
     let it = Fixture::start().await;
     let token = it.lease("1", "a").await;
@@ -219,16 +240,17 @@ async fn an_entry_of_an_older_lineage_is_nothing() {
 #[tokio::test]
 async fn a_pending_write_is_always_fresh_and_never_overwritten() {
     let it = Fixture::start().await;
-    let token = it.lease("1", "a").await;
-    it.stored("2", "z").await;
-    it.admin("COPY", &["coherd:{main}:e:users:v1:2", "coherd:{main}:e:users:v1:1"]).await;
+    it.stored("1", "z").await;
     it.admin("HSET", &["coherd:{main}:e:users:v1:1", "d", "77"]).await;
     it.publish(vec![tag("team:7"), Target::All]).await;
-    let Found::Fresh(stored) = it.lookup("1", "b").await else { panic!("not fresh") };
-    assert_eq!((stored.dirty, stored.load), (Some(77), load("z")));
-    let current = it.backend.head(S0).await.unwrap();
-    assert_eq!(it.fill("1", "a", current).await, Filled::Refused(FillRefusal::Dirty));
-    assert!(token.seq < it.publish(vec![key_target("1")]).await.token.seq);
+    let mut refresh = lookup("1", Some("b"));
+    refresh.claim.as_mut().unwrap().even_if_fresh = true;
+    let Found::Fresh(stored) = it.backend.lookup(refresh).await.unwrap() else { panic!("not fresh") };
+    let head = it.backend.head(S0).await.unwrap();
+    assert_eq!((stored.dirty, stored.load, &stored.token), (Some(77), load("z"), &head));
+    let fill = Fill { leased: false, ..fill("1", "a", head) };
+    assert_eq!(it.backend.fill(fill).await.unwrap(), Filled::Refused(FillRefusal::Dirty));
+    it.publish(vec![key_target("1")]).await;
     assert!(matches!(it.lookup("1", "b").await, Found::Fresh(_)), "an event deletes no pending write");
 }
 

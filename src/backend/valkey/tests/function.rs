@@ -153,7 +153,7 @@ async fn the_library_comes_back_after_function_flush() {
     it.admin("FUNCTION", &["FLUSH"]).await;
     let call = || fcall(&it, &["tag", "t"]);
     assert!(call().await.is_err());
-    eventually("the function is back", call, Result::is_ok).await;
+    succeeds("the function is back", call).await;
 }
 
 #[tokio::test]
@@ -168,7 +168,7 @@ async fn a_younger_library_is_left_alone_and_an_older_one_replaced() {
     let it = Fixture::on(server, |_| {}).await;
     assert_eq!(it.admin("FCALL", &["coherd_test", "0"]).await.as_u64(), Some(1));
     it.admin("FUNCTION", &["LOAD", "REPLACE", &library(0)]).await;
-    eventually("ours is loaded", || fcall(&it, &["tag", "t"]), Result::is_ok).await;
+    succeeds("ours is loaded", || fcall(&it, &["tag", "t"])).await;
 }
 
 #[tokio::test]

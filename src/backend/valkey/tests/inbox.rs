@@ -55,7 +55,7 @@ async fn a_wait_ends_with_the_first_entry_and_blocks_nobody_else() {
     };
     let (taken, took) = tokio::join!(waiting, meanwhile);
     assert_eq!(values(&taken.unwrap()), ["t"]);
-    assert!(took < Duration::from_millis(500), "{took:?}");
+    assert!(took < Duration::from_millis(800), "{took:?}");
     assert_eq!(it.backend.inbox("i", 10, Duration::from_millis(30)).await.unwrap(), []);
 }
 
@@ -68,7 +68,7 @@ async fn what_a_dead_member_took_is_adopted_and_its_name_forgotten() {
     assert_eq!(it.backend.inbox("dead", 10, Duration::ZERO).await.unwrap().len(), 3);
     it.backend.forget(S0, "dead", None).await.unwrap();
     assert_eq!(consumers(&it).await, ["dead"], "it still holds entries");
-    assert_eq!(it.backend.inbox_adopt("heir", 10, Duration::from_secs(60)).await.unwrap(), []);
+    assert_eq!(it.backend.inbox_adopt("heir", 10, Duration::from_mins(1)).await.unwrap(), []);
     let adopted = it.backend.inbox_adopt("heir", 2, Duration::ZERO).await.unwrap();
     assert_eq!(values(&adopted), ["1", "2"]);
     let adopted = it.backend.inbox_adopt("heir", 10, Duration::ZERO).await.unwrap();

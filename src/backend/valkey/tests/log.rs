@@ -79,6 +79,13 @@ async fn a_request_id_is_logged_once() {
     assert_eq!((first.repeated, again.repeated), (false, true));
     assert_eq!(first.token, again.token);
     assert!(!publish("other").await.repeated);
+    // a first event that the caller knows to be too old does not count
+    let mut later = publication(vec![key_target("1")]);
+    later.event.request_id = Some("r".to_owned());
+    later.repeat_after = first.token.seq - 1;
+    assert!(it.backend.publish(S0, later.clone()).await.unwrap().repeated);
+    later.repeat_after = first.token.seq;
+    assert!(!it.backend.publish(S0, later).await.unwrap().repeated);
     // the first one's event went with its lineage
     it.admin("DEL", &["coherd:{main}:ctl"]).await;
     assert!(!publish("r").await.repeated);
@@ -277,12 +284,16 @@ async fn a_soft_mark_that_is_forgotten_is_not_taken_back() {
 #[tokio::test]
 async fn foreign_values_under_the_shard_s_keys_make_way() {
     let it = Fixture::start().await;
-    for key in ["coherd:{main}:wm:0", "coherd:{main}:wm:1", "coherd:{main}:mem", "coherd:{main}:rq:r"] {
+    for (round, key) in
+        ["coherd:{main}:wm:0", "coherd:{main}:wm:1", "coherd:{main}:mem", "coherd:{main}:rq:3"]
+            .into_iter()
+            .enumerate()
+    {
         it.stored("1", "a").await;
         it.admin("DEL", &[key]).await;
         it.admin("RPUSH", &[key, "foreign"]).await;
         let mut publication = publication(vec![tag("team:7")]);
-        publication.event.request_id = Some("r".to_owned());
+        publication.event.request_id = Some(round.to_string());
         assert!(!it.backend.publish(S0, publication).await.unwrap().repeated, "{key}");
         it.beat("i", 0, 1).await;
         it.lease("1", "b").await;

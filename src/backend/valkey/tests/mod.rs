@@ -2,6 +2,7 @@
 //!
 //! `COHERD_TEST_SERVER` names the server's binary; without it `valkey-server` or `redis-server` is looked for.
 
+mod cluster;
 mod entries;
 mod function;
 mod inbox;
@@ -161,6 +162,11 @@ async fn refused(backend: &Valkey) -> String {
     }
 }
 
+/// Asks again until the answer is no error.
+async fn succeeds<T, E, F: Future<Output = Result<T, E>>>(what: &str, ask: impl Fn() -> F) {
+    eventually(what, || async { ask().await.is_ok() }, |ok| *ok).await;
+}
+
 /// Asks again until `holds`, for what the server or a task does in its own time.
 async fn eventually<T, F: Future<Output = T>>(
     what: &str,
@@ -220,13 +226,20 @@ fn put() -> Put {
     Put {
         names: vec![Name::tag(&Tag::new("team:7").unwrap())],
         envelope: Bytes::from_static(b"\x00value\xFF"),
-        fresh: Duration::from_secs(60),
-        kept: Duration::from_secs(120),
+        fresh: Duration::from_mins(1),
+        kept: Duration::from_mins(2),
     }
 }
 
 fn fill(text: &str, by: &str, token: Token) -> Fill {
-    Fill { entry: entry(text), load: load(by), token, covering: covering(&ns(), &key(text)), put: put() }
+    Fill {
+        entry: entry(text),
+        load: load(by),
+        token,
+        covering: covering(&ns(), &key(text)),
+        put: put(),
+        leased: true,
+    }
 }
 
 fn publication(targets: Vec<Target>) -> Publication {
@@ -239,7 +252,14 @@ fn publication(targets: Vec<Target>) -> Publication {
             _ => None,
         })
         .collect();
-    Publication { event: Event::hard(targets), entries, confirm: false, value: None, known: 0 }
+    Publication {
+        event: Event::hard(targets),
+        entries,
+        confirm: false,
+        value: None,
+        known: 0,
+        repeat_after: 0,
+    }
 }
 
 fn soft(targets: Vec<Target>) -> Publication {

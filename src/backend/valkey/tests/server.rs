@@ -32,7 +32,7 @@ impl Server {
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
         // a port that was free a moment ago can be taken by now
         for _ in 0..10 {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let port = free_port();
             let mut child = spawn(port, folder.path().into(), &args);
             if answers(port, &mut child).await {
                 return Self { child, port, folder, args };
@@ -134,6 +134,11 @@ fn spawn(port: u16, folder: PathBuf, args: &[String]) -> Child {
         .stderr(Stdio::null())
         .spawn()
         .expect("the server's binary starts")
+}
+
+/// A port that is free at this moment.
+pub(super) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 async fn answers(port: u16, child: &mut Child) -> bool {

@@ -1,0 +1,86 @@
+//! One keep-alive connection of the load generator: a request out, its answer in.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Instant;
+
+/// Most bytes of an answer.
+const ANSWER_BYTES_MAX: usize = 16 * 1024;
+/// Most headers of an answer.
+const HEADERS_MAX: usize = 32;
+
+/// One connection, with at most one request under way.
+pub(super) struct Connection {
+    stream: TcpStream,
+    answer: Box<[u8]>,
+    filled: usize,
+    /// Since when the request under way has been due.
+    since: Option<Instant>,
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+impl Connection {
+    pub(super) fn open(addr: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(addr)?;
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        Ok(Self { stream, answer: vec![0; ANSWER_BYTES_MAX].into(), filled: 0, since: None })
+    }
+
+    /// Sends a request that has been due since then. Requests are small and the connection is idle: the kernel takes
+    /// them whole.
+    pub(super) fn send(&mut self, request: &[u8], since: Instant) -> io::Result<()> {
+        self.since = Some(since);
+        self.filled = 0;
+        self.stream.write_all(request)
+    }
+
+    /// Reads on. With the whole answer: since when the request was due, and whether its `Cache-Status` holds `tier`.
+    ///
+    /// # Errors
+    ///
+    /// If the answer is no 200 with a length, or longer than what is expected here.
+    pub(super) fn receive(&mut self, tier: Option<&str>) -> io::Result<Option<(Instant, bool)>> {
+        match self.stream.read(&mut self.answer[self.filled..]) {
+            Ok(0) => return Err(malformed("it ends", &self.answer[..self.filled])),
+            Ok(read) => self.filled += read,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let bytes = &self.answer[..self.filled];
+        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+        let mut head = httparse::Response::new(&mut headers);
+        let Ok(httparse::Status::Complete(body_at)) = head.parse(bytes).map_err(io::Error::other) else {
+            return Ok(None);
+        };
+        if head.code != Some(200) {
+            return Err(malformed("it is no 200", bytes));
+        }
+        let length = header(head.headers, "content-length").and_then(|text| text.parse::<usize>().ok());
+        let length = length.ok_or_else(|| malformed("it has no length", bytes))?;
+        if self.filled < body_at + length {
+            return Ok(None);
+        }
+        let told = tier.is_none_or(|tier| {
+            header(head.headers, "cache-status").is_some_and(|status| status.contains(tier))
+        });
+        let since = self.since.take().ok_or_else(|| malformed("nobody asked for it", bytes))?;
+        Ok(Some((since, told)))
+    }
+}
+
+fn header<'a>(headers: &[httparse::Header<'a>], name: &str) -> Option<&'a str> {
+    let header = headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
+    std::str::from_utf8(header.value).ok()
+}
+
+fn malformed(how: &str, answer: &[u8]) -> io::Error {
+    let answer = String::from_utf8_lossy(&answer[..answer.len().min(600)]);
+    io::Error::new(io::ErrorKind::InvalidData, format!("an answer is not as it should be, {how}: {answer}"))
+}

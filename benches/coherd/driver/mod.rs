@@ -1,0 +1,32 @@
+//! The load generator: one thread on a core of its own, plain sockets, nothing between it and the kernel.
+//!
+//! A client library would cost about as much CPU time per request as the servers that are measured, and the generator
+//! would be what is measured.
+
+mod connection;
+mod load;
+mod marks;
+mod poll;
+
+use std::time::Instant;
+
+pub(crate) use load::{Generator, Pace, Run};
+pub(crate) use marks::{MARK_BYTES, Marks};
+
+/// Latencies in nanoseconds, to three digits.
+pub(crate) type Histogram = hdrhistogram::Histogram<u64>;
+
+/// An empty histogram.
+fn histogram() -> Histogram {
+    Histogram::new(3).expect("three digits are among those a histogram can have")
+}
+
+#[expect(clippy::disallowed_methods, reason = "real time is what is measured")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+/// Counts the nanoseconds since `begin`.
+fn record(latency: &mut Histogram, begin: Instant) {
+    latency.saturating_record(u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX));
+}

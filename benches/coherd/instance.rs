@@ -1,0 +1,80 @@
+//! The coherd under measurement: `coherd serve`, from the same build, with its defaults but for what is written here.
+
+use std::fmt::Write as _;
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::Duration;
+
+use crate::cores::Cores;
+use crate::fault::Fault;
+use crate::process::{Process, free_port, write};
+
+/// How long the admin listener may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Everything of it fits L1.
+pub(crate) const HIT: &str = "hit";
+/// Nothing fits L1.
+pub(crate) const L2: &str = "l2";
+/// Every key of it is asked for once.
+pub(crate) const MISS: &str = "miss";
+
+/// A running instance.
+pub(crate) struct Instance {
+    /// The process.
+    pub(crate) process: Process,
+    /// Its data listener.
+    pub(crate) data: SocketAddr,
+    /// Its admin listener.
+    pub(crate) admin: SocketAddr,
+}
+
+impl Instance {
+    /// Starts one in front of that Valkey and that origin, and waits until it is ready.
+    pub(crate) fn start(
+        id: &str,
+        dir: &Path,
+        valkey: SocketAddr,
+        origin: SocketAddr,
+        cores: &Cores,
+    ) -> Result<Self, Fault> {
+        let (data, admin) = (free_port()?, free_port()?);
+        // Without compression: the counterparts have none, and the cost of zstd is not coherd's.
+        let mut config = format!(
+            "[instance]\nid = \"{id}\"\ncluster = \"bench\"\n\
+             [server]\nlisten = \"{data}\"\nadmin_listen = \"{admin}\"\n\
+             [backend]\nurl = \"valkey://{valkey}/0\"\n\
+             [defaults]\nttl = \"1h\"\ncompression = {{ codec = \"none\" }}\n"
+        );
+        for (namespace, capacity) in [(HIT, "64MiB"), (L2, "1B"), (MISS, "64MiB")] {
+            write!(
+                config,
+                "[namespaces.{namespace}]\nl1_capacity = \"{capacity}\"\n\
+                 [namespaces.{namespace}.origin]\nkind = \"http\"\nurl = \"http://{origin}/{namespace}/{{key}}\"\n"
+            )?;
+        }
+        let file = write(dir, &format!("{id}.toml"), &config)?;
+        let args = ["serve", "-c", &file.display().to_string()];
+        let process = Process::start(id, Path::new(env!("CARGO_BIN_EXE_coherd")), &args, dir, cores)?;
+        let instance = Self { process, data, admin };
+        instance.process.until("ready", || instance.is_ready())?;
+        Ok(instance)
+    }
+
+    fn is_ready(&self) -> bool {
+        self.admin("/readyz").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    }
+
+    /// A page of the admin listener, header and all.
+    fn admin(&self, path: &str) -> io::Result<String> {
+        let mut stream = TcpStream::connect(self.admin)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(
+            format!("GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n").as_bytes(),
+        )?;
+        let mut page = String::new();
+        stream.read_to_string(&mut page)?;
+        Ok(page)
+    }
+}

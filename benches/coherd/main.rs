@@ -1,0 +1,64 @@
+//! coherd beside its bare counterparts, measured in turn in one run: `make bench`.
+//!
+//! What is measured runs in processes of its own, on cores of its own; this process generates the load and looks on.
+//! The counterparts are this very program under other arguments, so that their CPU time is theirs alone.
+
+mod cores;
+mod driver;
+mod fault;
+mod instance;
+mod machine;
+mod measure;
+mod plan;
+mod process;
+mod reference;
+mod report;
+mod scenario;
+mod valkey;
+
+use std::env;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use fault::Fault;
+
+fn main() -> ExitCode {
+    let mut args = env::args().skip(1);
+    let done = match args.next().as_deref() {
+        Some("hold") => process::hold(args),
+        Some("reference") => reference::run(args),
+        Some("inside") => scenario::inside::run(args),
+        // What cargo says to a benchmark, as opposed to a test.
+        Some("--bench") => suite(),
+        _ => Err("started by `make bench`".into()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            let mut cause: Option<&dyn std::error::Error> = Some(&*fault);
+            while let Some(error) = cause {
+                // Nobody is left to hear that even this failed.
+                drop(writeln!(std::io::stderr(), "bench: {error}"));
+                cause = error.source();
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn suite() -> Result<(), Fault> {
+    let plan = plan::Plan::from_env()?;
+    let stage = scenario::Stage::set(plan)?;
+    let mut report = report::Report::new(machine::describe(&stage)?, &stage.plan);
+    for scenario in scenario::ALL {
+        let table = scenario(&stage)?;
+        progress(&format!("{}: done", table.title));
+        report.tables.push(table);
+    }
+    report.publish()
+}
+
+/// A word to whoever waits, beside the report.
+fn progress(text: &str) {
+    drop(writeln!(std::io::stderr(), "bench: {text}"));
+}

@@ -1,0 +1,39 @@
+//! An L2 hit over HTTP, beside hyper that does one GET by fred.
+
+use super::{Stage, around, connect};
+use crate::fault::Fault;
+use crate::instance::L2;
+use crate::measure::{FIGURES, Side, compare, fill};
+use crate::reference::Kind;
+use crate::report::Table;
+
+/// Keys asked for: between two requests for one of them moka has long thrown out what did not fit.
+const KEYS: u64 = 10_000;
+
+/// Measures it.
+pub(super) fn measure(stage: &Stage) -> Result<Table, Fault> {
+    let aside = stage.reference("aside-l2", Kind::Aside)?;
+    let mut sides = [
+        Side {
+            name: "coherd",
+            generator: connect(stage.instance.data, Some("detail=l2"))?,
+            next: around(L2, KEYS),
+            front: &stage.instance.process,
+            valkey: Some(&stage.valkey.process),
+            behind: None,
+        },
+        Side {
+            name: "hyper + fred GET",
+            generator: connect(aside.addr, None)?,
+            next: around(L2, KEYS),
+            front: &aside.process,
+            valkey: Some(&stage.valkey.process),
+            behind: None,
+        },
+    ];
+    fill(&mut sides[0], stage.instance.data, KEYS)?;
+    fill(&mut sides[1], aside.addr, KEYS)?;
+    let compared = compare(&mut sides, &stage.plan, stage.cores.servers())?;
+    let note = format!("{KEYS} keys, none of which fit L1; latency at {} req/s", compared.rate);
+    Ok(Table::new("L2 hit over HTTP", note, &FIGURES, compared.rows))
+}

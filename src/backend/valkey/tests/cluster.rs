@@ -1,0 +1,93 @@
+//! Valkey Cluster: shards on servers of their own, and slots that move.
+
+use super::server::free_port;
+use super::*;
+use crate::backend::FillRefusal;
+
+const SLOTS: [(&str, &str); 3] = [("0", "5460"), ("5461", "10922"), ("10923", "16383")];
+
+/// Three primaries that know each other.
+async fn cluster() -> Vec<Server> {
+    let mut servers = Vec::new();
+    for (first, last) in SLOTS {
+        let bus = free_port().to_string();
+        let server = Server::start_with(&["--cluster-enabled", "yes", "--cluster-port", &bus]).await;
+        server.admin("CLUSTER", &["ADDSLOTSRANGE", first, last]).await;
+        servers.push((server, bus));
+    }
+    for (met, bus) in &servers[1..] {
+        let port = met.port().to_string();
+        servers[0].0.admin("CLUSTER", &["MEET", "127.0.0.1", &port, bus]).await;
+    }
+    for (server, _) in &servers {
+        let info = || async { server.admin("CLUSTER", &["INFO"]).await.into_string().unwrap() };
+        let whole =
+            |info: &String| info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3");
+        eventually("the cluster is whole", info, whole).await;
+    }
+    servers.into_iter().map(|(server, _)| server).collect()
+}
+
+fn cluster_settings(servers: &[Server]) -> Settings {
+    let hosts: Vec<String> = servers.iter().map(|server| format!("127.0.0.1:{}", server.port())).collect();
+    Settings {
+        url: format!("valkey-cluster://{}", hosts.join(",")),
+        shards: ShardCount::new(16),
+        ..settings(&servers[0])
+    }
+}
+
+#[tokio::test]
+async fn shards_live_on_all_servers() {
+    let servers = cluster().await;
+    let (backend, _task) = connected(cluster_settings(&servers)).await;
+    let mut subscription = backend.subscribe().await.unwrap();
+    for shard in backend.shards().all() {
+        let published = backend.publish(shard, publication(vec![tag("t")])).await.unwrap();
+        let seen = timeout(LONG, subscription.next()).await.unwrap();
+        let Some(crate::backend::Signal::Event { shard: of, logged, .. }) = seen else { panic!("{seen:?}") };
+        assert_eq!((of, logged.seq), (shard, published.token.seq));
+    }
+    let entries: Vec<EntryId> = (0..50).map(|n| entry(&n.to_string())).collect();
+    for n in 0..50 {
+        let n = n.to_string();
+        let Found::Leased { token, .. } = backend.lookup(lookup(&n, Some("a"))).await.unwrap() else {
+            panic!("no lease")
+        };
+        assert_eq!(backend.fill(fill(&n, "a", token)).await.unwrap(), Filled::Stored);
+    }
+    assert!(backend.peek(&entries).await.unwrap().iter().all(Option::is_some));
+    for server in &servers {
+        assert!(0 < server.admin("DBSIZE", &[]).await.as_u64().unwrap());
+    }
+    assert_eq!(backend.inbox("i", 10, Duration::ZERO).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_shard_on_a_server_that_no_handshake_has_seen_is_not_believed() {
+    let servers = cluster().await;
+    let (backend, _task) = connected(cluster_settings(&servers)).await;
+    let before = backend.lookup(lookup("1", Some("a"))).await.unwrap();
+    let Found::Leased { token: before, .. } = before else { panic!("no lease: {before:?}") };
+    // what a slot leaves behind that moves to another server
+    let (_, keys) = backend.context.keys.of(&entry("1"));
+    let generation = backend.primary.generation().unwrap();
+    let command = Command::new("HSET", keys.slot).arg(keys.ctl()).args(["rid", "0123456789"]);
+    generation.data().call(command).await.unwrap();
+    let refused = backend.fill(fill("1", "a", before.clone())).await.unwrap();
+    assert_eq!(refused, Filled::Refused(FillRefusal::Lineage));
+    let after = backend.lookup(lookup("1", Some("a"))).await.unwrap();
+    let Found::Leased { token: after, .. } = after else { panic!("no lease: {after:?}") };
+    assert!(before.lineage != after.lineage && before.seq < after.seq);
+}
+
+#[tokio::test]
+async fn a_lost_server_ends_the_generation() {
+    let mut servers = cluster().await;
+    let (backend, _task) = connected(cluster_settings(&servers)).await;
+    servers[1].stop();
+    let mut link = backend.link();
+    timeout(LONG, link.wait_for(|state| matches!(state, LinkState::Down(_)))).await.expect("down").unwrap();
+    servers[1].revive().await;
+    timeout(LONG, link.wait_for(|state| matches!(state, LinkState::Up { .. }))).await.expect("up").unwrap();
+}

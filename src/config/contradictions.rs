@@ -1,0 +1,131 @@
+//! What each key may say by itself, but not together with another.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::reader::Reader;
+use super::{BackendKind, Config, Namespace, Origin, WriteMode};
+
+/// Adds a fault for each.
+pub(super) fn find(config: &Config, reader: &mut Reader) {
+    listeners(config, reader);
+    tokens(config, reader);
+    backend(config, reader);
+    if config.write_behind.retry.max < config.write_behind.retry.initial {
+        reader.clash(
+            &["write_behind.retry.initial", "write_behind.retry.max"],
+            "`initial` is longer than `max`",
+            "an `initial` up to `max`",
+        );
+    }
+    for (name, namespace) in &config.namespaces {
+        self::namespace(&format!("namespaces.{name}"), namespace, reader);
+    }
+}
+
+fn listeners(config: &Config, reader: &mut Reader) {
+    let (data, admin) = (config.server.listen, config.server.admin_listen);
+    if collide(data, admin) {
+        reader.clash(
+            &["server.admin_listen", "server.listen"],
+            format!("`listen` ({data}) and `admin_listen` ({admin}) are the same address"),
+            "two addresses, or two ports",
+        );
+    }
+    for (key, address) in [("server.listen", data), ("server.admin_listen", admin)] {
+        if config.auth.tokens.is_empty() && !address.ip().to_canonical().is_loopback() {
+            reader.clash(
+                &[key, "auth.tokens"],
+                format!("{address} can be reached from other machines, and there are no tokens"),
+                "a loopback address such as 127.0.0.1, or [[auth.tokens]]",
+            );
+        }
+    }
+}
+
+/// Whether only one of them can be listened on. Port 0 is a different one each time.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let (a, b) = (one.ip().to_canonical(), other.ip().to_canonical());
+    one.port() != 0 && one.port() == other.port() && (a == b || a.is_unspecified() || b.is_unspecified())
+}
+
+fn tokens(config: &Config, reader: &mut Reader) {
+    let (mut names, mut secrets) = (BTreeSet::new(), BTreeSet::new());
+    for (index, token) in config.auth.tokens.iter().enumerate() {
+        let (name, variable) =
+            (format!("auth.tokens[{index}].name"), format!("auth.tokens[{index}].token_env"));
+        if !names.insert(&token.name) {
+            let message = format!("another token is named `{}` too", token.name);
+            reader.clash(&[&name], message, "a name of its own for each token");
+        }
+        if !token.secret.expose().is_empty() && !secrets.insert(token.secret.expose()) {
+            reader.clash(&[&variable], "another token has the same text", "a text of its own for each token");
+        }
+    }
+}
+
+fn backend(config: &Config, reader: &mut Reader) {
+    if config.backend.kind != BackendKind::Memory {
+        return;
+    }
+    if reader.is_set("backend.url") {
+        reader.clash(
+            &["backend.url", "backend.kind"],
+            "`kind = \"memory\"` has no server to reach",
+            "`url` only with `kind = \"valkey\"`",
+        );
+    }
+    if 1 < config.backend.shards {
+        reader.clash(
+            &["backend.shards", "backend.kind"],
+            "`kind = \"memory\"` has one shard",
+            "0 or 1 with `kind = \"memory\"`",
+        );
+    }
+}
+
+fn namespace(path: &str, namespace: &Namespace, reader: &mut Reader) {
+    let key = |name: &str| format!("{path}.{name}");
+    if let Some(limits) = namespace.origin.limits()
+        && !limits.soft_timeout.is_zero()
+        && limits.timeout <= limits.soft_timeout
+    {
+        reader.clash(
+            &[&key("origin.soft_timeout"), &key("origin.timeout")],
+            "`soft_timeout` is not below `timeout`",
+            "less than `timeout`, or \"0s\"",
+        );
+    }
+    if let Origin::Sql(sql) = &namespace.origin
+        && sql.upsert.is_none()
+        && namespace.write != WriteMode::Off
+    {
+        reader.clash(
+            &[&key("write"), &key("origin.upsert")],
+            "the origin cannot be written: it has no `upsert`",
+            "\"off\", or an `origin.upsert`",
+        );
+    }
+    if 0.0 < namespace.refresh_ahead && namespace.ttl.is_zero() {
+        reader.clash(
+            &[&key("refresh_ahead"), &key("ttl")],
+            "nothing can be refreshed ahead without a `ttl`",
+            "a `ttl` above \"0s\", or `refresh_ahead = 0`",
+        );
+    }
+    if let Some(file) = &namespace.warm.keys_file
+        && let Err(error) = readable(file)
+    {
+        let message = format!("`{}` cannot be read: {error}", file.display());
+        reader.clash(&[&key("warm.keys_file")], message, "a file with one key a line, or \"\"");
+    }
+}
+
+fn readable(path: &Path) -> std::io::Result<()> {
+    if File::open(path)?.metadata()?.is_dir() {
+        return Err(std::io::ErrorKind::IsADirectory.into());
+    }
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! Keys that are understood and that nothing obeys. A line goes when its feature comes.
+
+use super::reader::Reader;
+use super::{
+    Breaker, Config, Limits, Monitor, Namespace, OnFailover, Origin, Topology, WriteBehind, WriteMode,
+};
+
+/// Adds a fault for each of them that says something else than its default.
+pub(super) fn find(config: &Config, reader: &mut Reader) {
+    let mut refuse = |key: &str, used: bool| {
+        if used {
+            reader.clash(&[key], "not supported by this version", "its default, or to leave it out");
+        }
+    };
+    let Config { server, backend, coherence, write_behind, monitor, .. } = config;
+    refuse("server.tls", server.tls.is_some());
+    refuse("backend.url", !matches!(backend.url.topology, Topology::Single(_)));
+    let reader_url = backend.reader_url.as_ref();
+    refuse("backend.reader_url", reader_url.is_some_and(|url| !matches!(url.topology, Topology::Single(_))));
+    refuse("backend.shards", 1 < backend.shards);
+    refuse("backend.breaker", backend.breaker != Breaker::default());
+    refuse("coherence.on_failover", coherence.on_failover == OnFailover::Verify);
+    refuse("coherence.tracking", coherence.tracking);
+    refuse("write_behind", *write_behind != WriteBehind::default());
+    refuse("monitor.sample", *monitor != Monitor::default());
+    for (name, namespace) in &config.namespaces {
+        in_namespace(namespace, |key, used| refuse(&format!("namespaces.{name}.{key}"), used));
+    }
+}
+
+fn in_namespace(namespace: &Namespace, mut refuse: impl FnMut(&str, bool)) {
+    refuse("refresh_ahead", 0.0 < namespace.refresh_ahead);
+    refuse("origin_lag", !namespace.origin_lag.is_zero());
+    refuse("rate_limit", namespace.rate_limit.is_some());
+    refuse("warm.keys", !namespace.warm.keys.is_empty());
+    refuse("warm.keys_file", namespace.warm.keys_file.is_some());
+    refuse("write", namespace.origin != Origin::None && namespace.write != WriteMode::Off);
+    if let Some(limits) = namespace.origin.limits() {
+        refuse("origin.soft_timeout", !limits.soft_timeout.is_zero());
+        refuse("origin.breaker", limits.breaker != Breaker::default());
+    }
+    if let Origin::Sql(sql) = &namespace.origin {
+        refuse("origin.url", sql.url.expose().starts_with("postgres"));
+        refuse("origin.retries", sql.limits.retries != Limits::default().retries);
+    }
+}
