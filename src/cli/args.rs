@@ -66,7 +66,7 @@ impl Token {
 /// The way past the instances.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Direct {
-    /// Straight to Valkey, past the instances, such as valkey://127.0.0.1:6379/0
+    /// Straight to Valkey, past the instances: valkey:// and a host, as in backend.url
     #[arg(long, value_name = "URL")]
     pub(super) backend: Option<Secret>,
     /// The cluster's name, with --backend

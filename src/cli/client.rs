@@ -119,8 +119,9 @@ impl Client {
     /// Connects when it is first asked.
     pub(super) fn new(base: &Base, token: Option<&str>) -> Result<Self, Fault> {
         let authorization = token.map(|token| {
-            let mut value = HeaderValue::try_from(format!("Bearer {token}"))
-                .map_err(|_| Fault::usage("the token holds what a header cannot: only visible ASCII is sent"))?;
+            let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| {
+                Fault::usage("the token holds what a header cannot: only visible ASCII is sent")
+            })?;
             value.set_sensitive(true);
             Ok(value)
         });
@@ -131,8 +132,11 @@ impl Client {
         tcp.set_keepalive(Some(SILENCE_MAX));
         tcp.set_keepalive_interval(Some(PROBE_EVERY));
         tcp.set_keepalive_retries(Some(PROBES_MAX));
-        let connector =
-            HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().wrap_connector(tcp);
+        let connector = HttpsConnectorBuilder::new()
+            .with_webpki_roots()
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
         let http = legacy::Client::builder(TokioExecutor::new()).timer(TokioTimer::new()).build(connector);
         Ok(Self { base: base.clone(), authorization: authorization.transpose()?, http })
     }
@@ -147,7 +151,9 @@ impl Client {
             url.parse().map_err(|error| Fault::usage(format!("{url} is no URL: {}", told(&error))))?;
         let fields = request.headers_mut();
         fields.insert(USER_AGENT, HeaderValue::from_static(concat!("coherd/", env!("CARGO_PKG_VERSION"))));
-        fields.extend(headers.into_iter().map(|(name, value)| (Some(name), value)));
+        for (name, value) in headers {
+            fields.append(name, value);
+        }
         if let Some(authorization) = &self.authorization {
             fields.insert(AUTHORIZATION, authorization.clone());
         }
@@ -177,8 +183,9 @@ impl Answer {
     /// The next piece of the body, waiting for it as long as it takes: for streams. `None` at its end.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
         while let Some(frame) = self.body.frame().await {
-            let frame = frame
-                .map_err(|error| Fault::failed(format!("the answer of {} broke off: {}", self.url, told(&error))))?;
+            let frame = frame.map_err(|error| {
+                Fault::failed(format!("the answer of {} broke off: {}", self.url, told(&error)))
+            })?;
             if let Ok(piece) = frame.into_data() {
                 return Ok(Some(piece));
             }

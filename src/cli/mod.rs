@@ -114,7 +114,10 @@ mod tests {
             let help = command.render_long_help().to_string();
             assert!(help.contains(&format!("Example:\n  coherd {}", command.get_name())), "{help}");
             let about = command.get_about().unwrap().to_string();
-            assert!(!about.contains("listener is") && !about.contains("Who asks"), "of a shared group: {about}");
+            assert!(
+                !about.contains("listener is") && !about.contains("Who asks"),
+                "of a shared group: {about}"
+            );
         }
     }
 

@@ -83,12 +83,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_stream_that_ends_is_told_and_a_refusal_too() {
-        let server = Server::start(|_| pieces(&[": 3 events were lost on the way, read the log\n\n"], true)).await;
+        let server =
+            Server::start(|_| pieces(&[": 3 events were lost on the way, read the log\n\n"], true)).await;
         let captured = Captured::default();
         assert_eq!(run(&["tail", "--json", "--admin-url", server.url()], &captured).await, Exit::Failed);
         assert!(captured.err().contains("3 events were lost"), "{}", captured.err());
         assert!(captured.err().contains("ended the stream"), "{}", captured.err());
-        let server = Server::start(|_| text(401, r#"{"code":"unauthorized","detail":"a token is needed"}"#)).await;
+        let server =
+            Server::start(|_| text(401, r#"{"code":"unauthorized","detail":"a token is needed"}"#)).await;
         let captured = Captured::default();
         assert_eq!(run(&["tail", "--admin-url", server.url()], &captured).await, Exit::Failed);
         assert!(captured.err().contains("unauthorized: a token is needed"), "{}", captured.err());

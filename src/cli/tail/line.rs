@@ -62,7 +62,9 @@ impl Event {
             word("ns", namespace);
         }
         for (name, values) in [("key", &self.keys), ("prefix", &self.prefixes), ("tag", &self.tags)] {
-            values.iter().for_each(|value| word(name, value));
+            for value in values {
+                word(name, value);
+            }
         }
         if self.all {
             word("all", self.namespace.as_deref().unwrap_or("cluster"));
