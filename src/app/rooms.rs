@@ -19,9 +19,9 @@ use crate::config::{
 };
 use crate::http::{self, Tokens};
 use crate::model::{self, Lifetime, ShardCount};
+use crate::origin;
 use crate::origin::http::{HttpOrigin as HttpClient, HttpSettings};
 use crate::origin::sql::{SqlOrigin as SqlClient, SqlSettings};
-use crate::origin;
 use crate::supervisor::{Stage, Supervisor};
 use crate::telemetry::Metrics;
 

@@ -27,7 +27,8 @@ pub(super) fn start(
     let watched = supervisor.clone();
     let deadline = Instant::now() + start_detached_after;
     supervisor.task(Stage::Coherence, "app.watch", move |stop| {
-        let (readiness, coherence, backend) = (readiness.clone(), Arc::clone(&coherence), Arc::clone(&backend));
+        let (readiness, coherence, backend) =
+            (readiness.clone(), Arc::clone(&coherence), Arc::clone(&backend));
         let supervisor = watched.clone();
         async move {
             tokio::select! {
@@ -41,7 +42,12 @@ pub(super) fn start(
 }
 
 /// Ready once attached, or detached after a while; degraded whenever detached.
-async fn attachment(readiness: &Readiness, coherence: &Coherence, deadline: Instant, stop: &CancellationToken) {
+async fn attachment(
+    readiness: &Readiness,
+    coherence: &Coherence,
+    deadline: Instant,
+    stop: &CancellationToken,
+) {
     let mut starting = true;
     let mut before = None;
     while stop.run_until_cancelled(sleep(PAUSE)).await.is_some() {
@@ -95,5 +101,5 @@ async fn link(readiness: &Readiness, backend: &Arc<dyn Backend>, stop: &Cancella
 
 async fn tasks(readiness: &Readiness, supervisor: &Supervisor) {
     readiness.hold(Reason::TaskGivenUp(supervisor.given_up().await));
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }

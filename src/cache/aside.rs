@@ -99,22 +99,14 @@ impl Reader {
         let names = space.names(key, &write.tags);
         let entry = Arc::new(Entry { content: Content::Present(write.value), lifetime });
         let put = self.envelope(space, &entry, &names, now);
-        let (load, token, written) = match write.lease {
-            Some(lease) => {
-                let (load, token) = granted(&lease).ok_or(PutError::LeaseLost)?;
-                self.put_leased(space, key, &load, &token, put).await?;
-                (load, token, Written::Leased)
-            }
-            None => {
-                let load = self.load_id();
-                let along = Along { entry: space.entry(key), load: load.clone(), put };
-                let event = Event::hard(vec![Target::Key(space.name().clone(), key.clone())]);
-                let receipt = self.coherence.publish_value(event, along, &Terms::of(Door::Write)).await;
-                let receipt = receipt.map_err(backend_error)?;
-                let token = receipt.token(self.coherence.shard_of(space.name(), key));
-                let token = token.ok_or(PutError::LeaseLost)?;
-                (load, token, Written::Changed(receipt))
-            }
+        let (load, token, written) = if let Some(lease) = write.lease {
+            let (load, token) = granted(&lease).ok_or(PutError::LeaseLost)?;
+            self.put_leased(space, key, &load, &token, put).await?;
+            (load, token, Written::Leased)
+        } else {
+            let load = self.load_id();
+            let (token, receipt) = self.put_changed(space, key, &load, put).await?;
+            (load, token, Written::Changed(receipt))
         };
         let shard = self.coherence.shard_of(space.name(), key);
         let own = covering(space.name(), key);
@@ -148,6 +140,22 @@ impl Reader {
                 Err(PutError::LeaseLost)
             }
         }
+    }
+
+    /// The value with the event that announces it, in one step.
+    async fn put_changed(
+        &self,
+        space: &Space,
+        key: &Key,
+        load: &LoadId,
+        put: Put,
+    ) -> Result<(Token, Receipt), PutError> {
+        let along = Along { entry: space.entry(key), load: load.clone(), put };
+        let event = Event::hard(vec![Target::Key(space.name().clone(), key.clone())]);
+        let receipt = self.coherence.publish_value(event, along, &Terms::of(Door::Write)).await;
+        let receipt = receipt.map_err(backend_error)?;
+        let token = receipt.token(self.coherence.shard_of(space.name(), key)).ok_or(PutError::LeaseLost)?;
+        Ok((token, receipt))
     }
 
     /// Removes: an event.

@@ -252,7 +252,7 @@ impl Reader {
         held: Option<Arc<Copy>>,
     ) -> Load {
         let (reader, space, key) = (Arc::clone(self), Arc::clone(space), key.clone());
-        Load { reader, space, key, purpose, held, load: self.load_id() }
+        Load { reader, space, key, purpose, held, id: self.load_id() }
     }
 
     pub(super) fn load_id(&self) -> LoadId {

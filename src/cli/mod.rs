@@ -104,7 +104,7 @@ fn runtime(threads: usize) -> Result<Runtime, Fault> {
 mod tests {
     use clap::CommandFactory as _;
 
-    use super::testing::Cli;
+    use super::Cli;
 
     #[test]
     fn every_command_says_what_it_does_and_gives_an_example() {

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::print::Print;
-use super::{ClientCommand, Exit};
+use super::{Cli, Exit};
 use crate::backend::memory::{Limits, Memory, Store};
 use crate::clock::Clock;
 use crate::model::ShardCount;
@@ -174,17 +174,14 @@ pub(super) fn memory(shards: ShardCount) -> Memory {
     Memory::join(&store(shards))
 }
 
-/// A command line of nothing but the commands here.
-#[derive(Debug, clap::Parser)]
-pub(super) struct Cli {
-    #[command(subcommand)]
-    command: ClientCommand,
-}
-
 /// Runs a command line as the binary does.
 pub(super) async fn run(line: &[&str], captured: &Captured) -> Exit {
     match Cli::try_parse_from(["coherd"].iter().chain(line)) {
-        Ok(cli) => cli.command.run_on(&mut captured.print()).await,
+        Ok(cli) => {
+            let mut print = captured.print();
+            let ended = cli.command.run_on(&mut print).await;
+            print.end(ended)
+        }
         Err(error) => {
             captured.half_err().write_all(error.to_string().as_bytes()).unwrap();
             Exit::Usage

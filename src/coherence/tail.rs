@@ -103,7 +103,7 @@ impl Tail {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                Some(answered) = self.heads.recv() => self.head(answered).await,
+                Some(answered) = self.heads.recv() => self.head(&answered),
                 made = ready(&mut subscribing) => match made {
                     Ok(made) => {
                         (subscription, subscribing) = (Some(made), None);
@@ -176,16 +176,16 @@ impl Tail {
         }
     }
 
-    async fn head(&mut self, Answered { shard, sent, head }: Answered) {
+    fn head(&mut self, &Answered { shard, sent, ref head }: &Answered) {
         let following = &mut self.following[usize::from(shard.0)];
         if let Some((since, wanted)) = following.wanted {
             if since <= sent {
                 following.wanted = None;
-                following.leap(&self.shared, wanted, sent, &head);
+                following.leap(&self.shared, wanted, sent, head);
             }
             return;
         }
-        match following.follower.head(&head) {
+        match following.follower.head(head) {
             Progress::Level => self.shared.shard(shard).view.prove(sent),
             Progress::Behind(seq) => {
                 if following.unproven.len() == UNPROVEN_MAX {
@@ -194,7 +194,7 @@ impl Tail {
                 following.unproven.push_back((seq, sent));
                 following.read_at.get_or_insert_with(|| Instant::now() + ON_ITS_WAY);
             }
-            Progress::Other(leap) => following.leap(&self.shared, Wanted::Begin(leap), sent, &head),
+            Progress::Other(leap) => following.leap(&self.shared, Wanted::Begin(leap), sent, head),
         }
     }
 

@@ -1,0 +1,120 @@
+//! Looking in L2: plainly, or with the wish to load.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::debug;
+
+use super::{Load, Purpose};
+use crate::backend::wire::{self, Envelope};
+use crate::backend::{BackendError, Claim, Found, Lookup, Stored, Token};
+use crate::cache::answer::{Demand, Entry, Via};
+use crate::cache::copy::Copy;
+use crate::cache::flight::Landed;
+use crate::cache::freshness::{Use, decide};
+use crate::clock::Boot;
+use crate::coherence::core::Standing;
+use crate::model::covering;
+
+impl Load {
+    /// The plain read: valid by this instance's own knowledge, at a third of the script's cost. A replica may answer,
+    /// for an entry that lags carries an old token.
+    pub(super) async fn peek(&self) -> Option<Landed> {
+        let read_began = self.now();
+        match self.reader.backend.peek(&[self.space.entry(&self.key)]).await {
+            Ok(found) => self.peeked(found.into_iter().next().flatten().as_ref()?, read_began),
+            Err(error) => {
+                debug!(error = %error, "L2 was not read");
+                None
+            }
+        }
+    }
+
+    /// A plainly read entry, if this instance knows by itself that it may be answered.
+    pub(in crate::cache) fn peeked(&self, stored: &Stored, read_began: Boot) -> Option<Landed> {
+        let copy = self.copy(stored, read_began)?;
+        let used = self.usable(&copy)?;
+        (used == Use::Fresh).then(|| self.land(copy, Via::L2, read_began))
+    }
+
+    /// An entry that the backend has just proven valid.
+    pub(in crate::cache) fn found(&self, stored: &Stored, read_began: Boot) -> Option<Landed> {
+        Some(self.land(self.copy(stored, read_began)?, Via::L2, read_began))
+    }
+
+    /// The copy at hand, which the backend has just proven valid: the watermark table had suspected it for nothing.
+    pub(in crate::cache) fn unchanged(&self, token: &Token, read_began: Boot) -> Option<Landed> {
+        let held = self.held.as_deref()?;
+        self.reader.count_false_stale();
+        let copy = Arc::new(Copy { stamp: self.stamp(token), ..held.clone() });
+        Some(self.land(copy, Via::L2, read_began))
+    }
+
+    /// L2 alone: no claim, no origin. With what is known against the entry.
+    pub(in crate::cache) async fn look(&self) -> Option<(Landed, Standing)> {
+        let read_began = self.now();
+        match self.lookup(None).await.ok()? {
+            Found::Fresh(stored) => Some((self.found(&stored, read_began)?, Standing::Valid)),
+            Found::NotModified(token) => Some((self.unchanged(&token, read_began)?, Standing::Valid)),
+            Found::Leased { stale, .. } | Found::Busy { stale, .. } | Found::Nothing { stale } => {
+                let copy = self.copy(&stale?, read_began)?;
+                Some((Landed { copy, via: Via::Stale, read_began }, Standing::Soft))
+            }
+        }
+    }
+
+    pub(super) async fn lookup(&self, claim: Option<bool>) -> Result<Found, BackendError> {
+        let claim = claim.map(|even_if_fresh| Claim {
+            load: self.id.clone(),
+            lease: self.space.settings.lease,
+            even_if_fresh,
+        });
+        let lookup = Lookup {
+            entry: self.space.entry(&self.key),
+            covering: covering(self.space.name(), &self.key),
+            claim,
+            have: self.held.as_ref().map(|held| held.load.clone()),
+        };
+        self.reader.backend.lookup(lookup).await
+    }
+
+    /// A copy of an L2 entry; `None` if its envelope cannot be read or its time is over.
+    pub(super) fn copy(&self, stored: &Stored, now: Boot) -> Option<Arc<Copy>> {
+        let envelope = match wire::decode(&stored.envelope, self.space.settings.max_value) {
+            Ok(envelope) => envelope,
+            Err(error) => {
+                debug!(entry.key = %self.key, error = %error, "an L2 entry cannot be read, loading it again");
+                return None;
+            }
+        };
+        let Envelope { content, lifetime, loaded_at_ms, age, .. } = envelope;
+        let since = self.reader.coherence.server_ms(now).saturating_sub(loaded_at_ms);
+        Some(Arc::new(Copy {
+            entry: Arc::new(Entry { content, lifetime }),
+            stamp: self.stamp(&stored.token),
+            slots: self.slots(&stored.names),
+            names: stored.names.clone().into(),
+            load: stored.load.clone(),
+            born: now - Duration::from_millis(since).saturating_add(age),
+            dirty: stored.dirty.is_some(),
+        }))
+    }
+
+    /// The stale entry beside the lease, if it may be answered for this use.
+    pub(super) fn stale(&self, stored: Option<&Stored>, wanted: Use, read_began: Boot) -> Option<Landed> {
+        if self.purpose != Purpose::Miss {
+            return None;
+        }
+        let copy = self.copy(stored?, read_began)?;
+        let used = self.usable(&copy)?;
+        let allowed = used == wanted || (wanted == Use::OnError && used == Use::Stale);
+        allowed.then_some(Landed { copy, via: Via::Stale, read_began })
+    }
+
+    pub(super) fn usable(&self, copy: &Copy) -> Option<Use> {
+        let judgement = self.reader.judge(&self.space, self.shard(), copy)?;
+        let demand = Demand::default();
+        let lifetime = &copy.entry.lifetime;
+        Some(decide(judgement, copy.age(self.now()), lifetime, &demand, self.space.settings.available))
+    }
+}

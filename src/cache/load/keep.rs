@@ -1,0 +1,104 @@
+//! Keeping what a load brought: as a copy, in L2, in L1.
+
+use std::sync::Arc;
+
+use tracing::debug;
+
+use super::Load;
+use super::origin::Brought;
+use crate::backend::wire::{self, Envelope};
+use crate::backend::{Fill, Filled, Put, Token};
+use crate::cache::answer::{Entry, Via};
+use crate::cache::copy::Copy;
+use crate::cache::flight::Landed;
+use crate::cache::outcome;
+use crate::clock::Boot;
+use crate::coherence::core::{Slots, Stamp};
+use crate::model::{Content, Keep, Lifetime, Name, covering};
+
+impl Load {
+    /// Whether L2 took it.
+    pub(super) async fn fill(&self, copy: &Copy, brought: &Brought, token: Token, leased: bool) -> bool {
+        let now = self.now();
+        let began = copy.born + brought.age;
+        let envelope = Envelope {
+            content: copy.entry.content.clone(),
+            lifetime: copy.entry.lifetime,
+            loaded_at_ms: self.reader.coherence.server_ms(began),
+            age: brought.age,
+            loader: self.reader.instance.clone(),
+            load_time: now.since(began),
+        };
+        let put = Put {
+            names: brought.names.clone(),
+            envelope: wire::encode(&envelope, &self.space.settings.compression),
+            fresh: copy.entry.lifetime.fresh.saturating_sub(copy.age(now)),
+            kept: copy.left(now),
+        };
+        let entry = self.space.entry(&self.key);
+        let covering = covering(self.space.name(), &self.key);
+        match self
+            .reader
+            .backend
+            .fill(Fill { entry, load: self.id.clone(), token, covering, put, leased })
+            .await
+        {
+            Ok(Filled::Stored) => true,
+            Ok(Filled::Refused(refusal)) => {
+                debug!(entry.key = %self.key, cause = ?refusal, "a fill was refused");
+                self.space.metrics.fills_rejected.of(outcome::fill_cause(refusal)).inc();
+                false
+            }
+            Err(error) => {
+                debug!(error = %error, "a loaded value was not stored in L2");
+                false
+            }
+        }
+    }
+
+    /// Others may load. If this fails they wait until the lease runs out.
+    pub(super) async fn release(&self) {
+        if let Err(error) = self.reader.backend.release(&self.space.entry(&self.key), &self.id).await {
+            debug!(error = %error, "a lease was not given up, it runs out by itself");
+        }
+    }
+
+    /// Into L1, and to whoever waits.
+    pub(super) fn land(&self, copy: Arc<Copy>, via: Via, read_began: Boot) -> Landed {
+        let via = if copy.dirty { Via::PendingWrite } else { via };
+        let kept = matches!(via, Via::L2 | Via::PendingWrite | Via::Origin { .. });
+        if kept && !copy.left(self.now()).is_zero() {
+            self.space.l1.put(self.key.shared(), Arc::clone(&copy));
+        }
+        Landed { copy, via, read_began }
+    }
+
+    /// A copy of what the origin brought.
+    pub(super) fn loaded(&self, brought: &Brought, token: Option<&Token>, read_began: Boot) -> Arc<Copy> {
+        let settings = &self.space.settings;
+        let lifetime = match brought.content {
+            // What may not be stored is not to be stored downstream either.
+            _ if brought.keep == Keep::NoStore => Lifetime::default(),
+            Content::Present(_) => brought.stated.or(self.space.jittered(settings.lifetime)),
+            Content::Absent => Lifetime { fresh: settings.negative_ttl, ..Lifetime::default() },
+        };
+        Arc::new(Copy {
+            entry: Arc::new(Entry { content: brought.content.clone(), lifetime }),
+            stamp: token.and_then(|token| self.stamp(token)),
+            slots: self.slots(&brought.names),
+            names: brought.names.clone().into(),
+            load: self.id.clone(),
+            born: read_began - brought.age,
+            dirty: false,
+        })
+    }
+
+    pub(super) fn slots(&self, names: &[Name]) -> Slots {
+        let own = covering(self.space.name(), &self.key);
+        Slots::of(own.iter().chain(names))
+    }
+
+    pub(super) fn stamp(&self, token: &Token) -> Option<Stamp> {
+        self.reader.coherence.stamp(self.shard(), token)
+    }
+}

@@ -1,0 +1,213 @@
+//! What a flight does: L2, the lease, the origin, and what may be kept of what it brought.
+//!
+//! The token comes with the lease, before the origin is asked. What the load brings goes to whoever started it in any
+//! case, for nothing of it was read before their request; into L2 if the fill is accepted; into L1 with its token,
+//! which is checked at every read.
+
+mod copies;
+mod keep;
+mod origin;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tracing::debug;
+
+use self::origin::Brought;
+use super::answer::{GetError, Via};
+use super::copy::Copy;
+use super::flight::{Landed, Outcome};
+use super::freshness::Use;
+use super::reader::Reader;
+use super::space::Space;
+use crate::backend::{BackendError, Found, LoadId, Stored, Token};
+use crate::clock::Boot;
+use crate::coherence::Ended;
+use crate::model::{Keep, Key, Shard};
+use crate::origin::OriginError;
+use crate::telemetry::labels::{LeaseWait, RefreshOutcome};
+
+/// The longest wait for news of another load before looking again.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// Beyond what is left of a lease: the server's and this machine's timers.
+const LEASE_SLACK: Duration = Duration::from_millis(5);
+
+/// Why a load is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cache) enum Purpose {
+    /// A reader has no copy.
+    Miss,
+    /// A reader wants it afresh, whatever the tiers hold.
+    Afresh,
+    /// A stale copy was answered; nobody waits.
+    Refresh,
+}
+
+/// One load of one key.
+pub(in crate::cache) struct Load {
+    pub(in crate::cache) reader: Arc<Reader>,
+    pub(in crate::cache) space: Arc<Space>,
+    pub(in crate::cache) key: Key,
+    pub(in crate::cache) purpose: Purpose,
+    /// The copy at hand that could not be answered: it may still be what L2 or the origin has.
+    pub(in crate::cache) held: Option<Arc<Copy>>,
+    pub(in crate::cache) id: LoadId,
+}
+
+impl Load {
+    /// Brings an outcome: within the lease and the origin's time, whatever fails.
+    pub(in crate::cache) async fn run(self) -> Outcome {
+        let outcome = self.fly().await;
+        if self.purpose == Purpose::Refresh {
+            self.count_refresh(&outcome);
+        }
+        outcome
+    }
+
+    async fn fly(&self) -> Outcome {
+        if !self.leased() {
+            return self.past_the_copies().await;
+        }
+        if self.purpose == Purpose::Miss
+            && let Some(landed) = self.peek().await
+        {
+            return Ok(landed);
+        }
+        if self.space.settings.lease.is_zero() {
+            return self.without_lease().await;
+        }
+        let began = self.now();
+        let patience = self.space.settings.lease + self.space.settings.load_max;
+        let mut even_if_fresh = self.purpose != Purpose::Miss;
+        loop {
+            // Registered before asking: the end of another's lease in between is not missed.
+            let mut waker = self.reader.coherence.waker(self.space.name(), &self.key);
+            let read_began = self.now();
+            let found = match self.lookup(Some(even_if_fresh)).await {
+                Ok(found) => found,
+                Err(error) => return self.without_backend(&error).await,
+            };
+            let (left, stale) = match found {
+                Found::Fresh(stored) => match self.found(&stored, read_began) {
+                    Some(landed) => return Ok(landed),
+                    // Not readable: load it again over what is there.
+                    None if !even_if_fresh => {
+                        even_if_fresh = true;
+                        continue;
+                    }
+                    None => return self.past_the_copies().await,
+                },
+                Found::NotModified(token) => match self.unchanged(&token, read_began) {
+                    Some(landed) => return Ok(landed),
+                    None => return self.past_the_copies().await,
+                },
+                Found::Leased { token, stale } => return self.under_lease(token, stale).await,
+                Found::Busy { left, stale } => (left, stale),
+                Found::Nothing { .. } => return self.past_the_copies().await,
+            };
+            if let Some(landed) = self.stale(stale.as_ref(), Use::Stale, read_began) {
+                return Ok(landed);
+            }
+            if self.purpose == Purpose::Refresh {
+                return Err(GetError::Unavailable("another instance refreshes it".to_owned()));
+            }
+            let ended = timeout((left + LEASE_SLACK).min(LOOK_AGAIN), waker.ended()).await;
+            let waited = self.now().since(began);
+            self.reader.count_wait(match ended {
+                Ok(_) => LeaseWait::Woken,
+                Err(_) => LeaseWait::Expired,
+            });
+            if ended == Ok(Ended::Empty) && self.space.settings.load_max <= waited + LOOK_AGAIN / 10 {
+                // The other load had all the time that this one would have had.
+                return Err(OriginError::TimedOut.into());
+            }
+            if patience <= waited {
+                self.reader.count_wait(LeaseWait::TimedOut);
+                return self.past_the_copies().await;
+            }
+        }
+    }
+
+    /// The lease is ours: ask the origin, store, and give the lease back in any case.
+    async fn under_lease(&self, token: Token, stale: Option<Stored>) -> Outcome {
+        let read_began = self.now();
+        let kept =
+            stale.as_ref().and_then(|stored| self.copy(stored, read_began)).or_else(|| self.held.clone());
+        match self.ask(kept.as_deref()).await {
+            Ok(loaded) => {
+                let copy = self.loaded(&loaded, Some(&token), read_began);
+                if !self.keeps(&loaded) {
+                    self.release().await;
+                    return Ok(Landed { copy, via: via(&loaded, false), read_began });
+                }
+                let stored = self.fill(&copy, &loaded, token, true).await;
+                Ok(self.land(copy, via(&loaded, stored), read_began))
+            }
+            Err(error) => {
+                self.release().await;
+                let stale = self.stale(stale.as_ref(), Use::OnError, read_began);
+                stale.map_or_else(|| Err(error.into()), Ok)
+            }
+        }
+    }
+
+    /// One load per instance: the token is the head, asked for before the origin.
+    async fn without_lease(&self) -> Outcome {
+        let token = match self.reader.backend.head(self.shard()).await {
+            Ok(token) => token,
+            Err(error) => return self.without_backend(&error).await,
+        };
+        let read_began = self.now();
+        let loaded = self.ask(self.held.as_deref()).await?;
+        let copy = self.loaded(&loaded, Some(&token), read_began);
+        if !self.keeps(&loaded) {
+            return Ok(Landed { copy, via: via(&loaded, false), read_began });
+        }
+        let stored = self.fill(&copy, &loaded, token, false).await;
+        Ok(self.land(copy, via(&loaded, stored), read_began))
+    }
+
+    async fn without_backend(&self, error: &BackendError) -> Outcome {
+        debug!(error = %error, "L2 was not asked, going to the origin");
+        self.past_the_copies().await
+    }
+
+    /// To the origin, keeping nothing: there is no token to keep it under.
+    async fn past_the_copies(&self) -> Outcome {
+        let read_began = self.now();
+        let loaded = self.ask(None).await?;
+        let copy = self.loaded(&loaded, None, read_began);
+        let via = if loaded.keep == Keep::TooLarge { Via::TooLarge } else { Via::Bypass };
+        Ok(Landed { copy, via, read_began })
+    }
+
+    fn count_refresh(&self, outcome: &Outcome) {
+        let outcome = match outcome {
+            Ok(Landed { via: Via::Origin { stored: true }, .. }) => RefreshOutcome::Stored,
+            Ok(Landed { via: Via::Origin { stored: false } | Via::TooLarge | Via::Bypass, .. }) => {
+                RefreshOutcome::Rejected
+            }
+            Ok(_) => RefreshOutcome::NotModified,
+            Err(GetError::Unavailable(_)) => RefreshOutcome::Busy,
+            Err(_) => RefreshOutcome::Failed,
+        };
+        self.space.metrics.refreshes.of(outcome).inc();
+    }
+
+    fn shard(&self) -> Shard {
+        self.reader.coherence.shard_of(self.space.name(), &self.key)
+    }
+
+    fn leased(&self) -> bool {
+        self.reader.coherence.leased(self.shard(), self.space.settings.max_staleness)
+    }
+
+    fn now(&self) -> Boot {
+        self.reader.coherence.clock().now()
+    }
+}
+
+fn via(loaded: &Brought, stored: bool) -> Via {
+    if loaded.keep == Keep::TooLarge { Via::TooLarge } else { Via::Origin { stored } }
+}
