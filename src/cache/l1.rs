@@ -79,12 +79,13 @@ impl L1 {
         self.copies.get(key)
     }
 
-    /// Keeps a copy. One that is newer by its stamp stays: a slow load never replaces what a faster one brought.
+    /// Keeps a copy, unless the one held is newer by its stamp and no older by its load: a slow load never replaces
+    /// what a faster one brought.
     pub(super) fn put(&self, key: Arc<str>, copy: Arc<Copy>) {
         let Some(stamp) = copy.stamp else { return };
         if let Some(held) = self.copies.get(&*key) {
-            let newer = held.stamp.is_some_and(|held| stamp.same_history(held) && stamp.seq() < held.seq());
-            if newer {
+            let ahead = held.stamp.is_some_and(|held| stamp.same_history(held) && stamp.seq() < held.seq());
+            if ahead && copy.born <= held.born {
                 return;
             }
         }

@@ -158,24 +158,39 @@ impl Reader {
         if read.space.settings.origin.is_none() {
             return self.aside(read, held).await;
         }
-        let afresh = reached == Reached::No || read.demand.no_cache || read.demand.max_age.is_some();
-        let purpose = if afresh { Purpose::Afresh } else { Purpose::Miss };
+        let afresh = reached == Reached::No || read.demand.no_cache;
+        let mut purpose = if afresh { Purpose::Afresh } else { Purpose::Miss };
         for _ in 0..JOINS_MAX {
             let load = || self.load(read.space, read.key, purpose, held.clone()).run();
             let seat = read.space.flights.board(&self.supervisor, read.key.shared(), load);
             let mine = seat.mine;
-            let landed = seat.landed().await?;
-            if mine {
-                return Ok(self.landed(read, &landed, landed.via));
+            let landed = match seat.landed().await {
+                Ok(landed) => landed,
+                // A refresh that gave way to another instance's says nothing to those who joined it.
+                Err(GetError::Unavailable(_)) if !mine => continue,
+                Err(error) => return Err(error),
+            };
+            if !mine && !self.joiner_may_use(read, purpose, &landed) {
+                self.coherence.count_joiner_retry();
+            } else if self.satisfies(read.demand, &landed) {
+                let collapsed = !mine && matches!(landed.via, Via::Origin { .. });
+                return Ok(self.landed(read, &landed, if collapsed { Via::Collapsed } else { landed.via }));
+            } else {
+                purpose = Purpose::Afresh;
             }
-            if self.joiner_may_use(read, purpose, &landed) {
-                let via = if matches!(landed.via, Via::Origin { .. }) { Via::Collapsed } else { landed.via };
-                return Ok(self.landed(read, &landed, via));
-            }
-            self.coherence.count_joiner_retry();
         }
-        let landed = self.load(read.space, read.key, purpose, held).run().await?;
+        let landed = self.load(read.space, read.key, Purpose::Afresh, held).run().await?;
         Ok(self.landed(read, &landed, landed.via))
+    }
+
+    /// Whether a copy that may be answered is what this reader asked for. What the origin has just said always is.
+    fn satisfies(&self, demand: &Demand, landed: &Landed) -> bool {
+        let young = || demand.max_age.is_none_or(|max| landed.copy.age(self.now()) <= max);
+        match landed.via {
+            Via::L1 | Via::L2 | Via::PendingWrite => young(),
+            Via::Stale => young() && !demand.proof(),
+            Via::Origin { .. } | Via::TooLarge | Via::Collapsed | Via::Bypass => true,
+        }
     }
 
     fn joiner_may_use(&self, read: &Read<'_>, purpose: Purpose, landed: &Landed) -> bool {
@@ -310,7 +325,7 @@ impl Reader {
         demand: &Demand,
         answers: &mut [Option<Result<Answer, GetError>>],
     ) {
-        if asked.is_empty() || demand.no_cache || demand.max_age.is_some() {
+        if asked.is_empty() || demand.no_cache {
             return;
         }
         let read_began = self.now();
@@ -320,7 +335,8 @@ impl Reader {
         for (place, stored) in asked.iter().zip(found) {
             let read = &reads[*place];
             let load = self.load(read.space, read.key, Purpose::Miss, None);
-            if let Some(landed) = stored.and_then(|stored| load.peeked(&stored, read_began)) {
+            let landed = stored.and_then(|stored| load.peeked(&stored, read_began));
+            if let Some(landed) = landed.filter(|landed| self.satisfies(demand, landed)) {
                 answers[*place] = Some(Ok(self.landed(read, &landed, landed.via)));
             }
         }

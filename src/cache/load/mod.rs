@@ -137,7 +137,7 @@ impl Load {
         match self.ask(kept.as_deref()).await {
             Ok(loaded) => {
                 let copy = self.loaded(&loaded, Some(&token), read_began);
-                if !self.keeps(&loaded) {
+                if !self.keeps(&loaded) || copy.left(self.now()).is_zero() {
                     self.release().await;
                     return Ok(Landed { copy, via: via(&loaded, false), read_began });
                 }
@@ -161,7 +161,7 @@ impl Load {
         let read_began = self.now();
         let loaded = self.ask(self.held.as_deref()).await?;
         let copy = self.loaded(&loaded, Some(&token), read_began);
-        if !self.keeps(&loaded) {
+        if !self.keeps(&loaded) || copy.left(self.now()).is_zero() {
             return Ok(Landed { copy, via: via(&loaded, false), read_began });
         }
         let stored = self.fill(&copy, &loaded, token, false).await;

@@ -170,3 +170,14 @@ async fn many_keys_are_read_together() {
         assert_eq!((version(answer), answer.via), expected, "{n}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_of_max_age_takes_a_young_copy_from_l2_and_no_older_one() {
+    let cluster = Cluster::of(2).await;
+    assert_eq!(cluster.node(0).get("1").await, 0);
+    let young = || Demand { max_age: Some(Duration::from_secs(10)), ..Demand::default() };
+    assert_eq!(cluster.node(1).ask("1", young()).await.unwrap().via, Via::L2);
+    sleep(Duration::from_secs(11)).await;
+    assert_eq!(cluster.node(1).ask("1", young()).await.unwrap().via, Via::Origin { stored: true });
+    assert_eq!(cluster.origin.loads(), 2);
+}
