@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::args::Secret;
 use super::exit::{Exit, Fault};
 use super::print::Print;
 use crate::config::{self, Sources};
@@ -22,14 +23,15 @@ pub(super) struct Layers {
     files: Vec<PathBuf>,
     /// One key's value, over files and environment
     #[arg(long = "set", value_name = "KEY=VALUE")]
-    sets: Vec<String>,
+    sets: Vec<Secret>,
 }
 
 impl Layers {
     /// The configuration, or every fault, one a line.
     pub(super) fn load(&self) -> Result<config::Loaded, Fault> {
-        let sources = Sources::with_env(self.files.clone(), self.sets.clone());
-        config::load(&sources).map_err(|faults| Fault::usage(faults.to_string()))
+        let sets = self.sets.iter().map(|set| set.reveal().to_owned()).collect();
+        let sources = Sources::with_env(self.files.clone(), sets);
+        config::load(&sources).map_err(Fault::Misconfigured)
     }
 }
 

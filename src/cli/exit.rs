@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::process::ExitCode;
 
+use crate::config::Faults;
+
 /// The exit codes of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -41,6 +43,8 @@ pub(super) enum Fault {
     ReaderGone,
     /// The code, and what goes to stderr: without secrets.
     Told(Exit, String),
+    /// The configuration has faults, each a line of its own.
+    Misconfigured(Faults),
 }
 
 impl Fault {

@@ -53,6 +53,12 @@ impl Print {
                 self.note(&format!("coherd: {message}"));
                 exit
             }
+            Err(Fault::Misconfigured(faults)) => {
+                for fault in &faults {
+                    self.note(&fault.to_string());
+                }
+                Exit::Usage
+            }
         }
     }
 }
