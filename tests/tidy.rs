@@ -38,8 +38,9 @@ const ALL: &[&str] = &["*"];
 const HOMES: [(&str, &[&str]); 10] = [
     ("fred", &["backend/valkey"]),
     ("moka", &["cache/l1"]),
-    ("hyper::server", &["http/"]),
-    ("hyper_util::server", &["http/"]),
+    // Tests of clients stand on real servers.
+    ("hyper::server", &["http/", "origin/http/tests", "cli/testing"]),
+    ("hyper_util::server", &["http/", "origin/http/tests", "cli/testing"]),
     ("hyper::client", &["origin/http", "cli/", "http/socket_tests"]),
     ("hyper_util::client", &["origin/http", "cli/", "http/socket_tests"]),
     ("sqlx", &["origin/sql"]),

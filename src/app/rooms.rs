@@ -55,7 +55,8 @@ fn epoch_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn valkey(config: &Config) -> valkey::Settings {
+/// What the Valkey backend is built from.
+pub fn valkey(config: &Config) -> valkey::Settings {
     let backend = &config.backend;
     valkey::Settings {
         url: backend.url.without_credentials().to_string(),

@@ -42,7 +42,7 @@ pub(super) struct Data {
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Admin {
     /// The instance's admin listener
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9080")]
+    #[arg(long, visible_alias = "url", value_name = "URL", default_value = "http://127.0.0.1:9080")]
     pub(super) admin_url: Base,
     #[command(flatten)]
     pub(super) token: Token,

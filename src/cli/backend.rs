@@ -1,6 +1,5 @@
 //! The way to Valkey past the instances.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,17 +8,17 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::args::Direct;
+use super::check::Layers;
 use super::exit::Fault;
+use crate::app;
 use crate::backend::valkey::{Settings, Valkey};
 use crate::backend::{Backend, BackendError, LinkState};
+use crate::config::BackendKind;
 use crate::model::ShardCount;
 
 /// How long connecting may take, with every attempt at it.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 
-/// Where Valkey is and what the cluster is called, where nothing else is said.
-const URL: &str = "valkey://127.0.0.1:6379/0";
-const CLUSTER: &str = "main";
 /// How many shards a Cluster's keys are spread over, where nothing else is said.
 const SHARDS_ON_CLUSTER: u16 = 16;
 
@@ -45,11 +44,14 @@ pub(super) fn connect(direct: &Direct) -> Result<Option<Arc<Valkey>>, Fault> {
 }
 
 /// The Valkey that the configuration names, not yet connected.
-pub(super) fn configured(files: &[PathBuf]) -> Result<Arc<Valkey>, Fault> {
-    if !files.is_empty() {
-        return Err(Fault::usage("configuration files are not read here: name the server by --backend"));
+pub(super) fn configured(layers: &Layers) -> Result<Arc<Valkey>, Fault> {
+    let config = layers.load()?.config;
+    if config.backend.kind == BackendKind::Memory {
+        return Err(Fault::usage(
+            "backend.kind = \"memory\" is within each process: there is no server to ask",
+        ));
     }
-    Valkey::new(settings(URL, CLUSTER, 0)).map_err(|error| Fault::usage(error.to_string()))
+    Valkey::new(app::valkey(&config)).map_err(|error| Fault::usage(error.to_string()))
 }
 
 /// What an instance would use for this URL without a configuration.

@@ -1,10 +1,10 @@
 //! `coherd ping`: is Valkey there, which version, and how far away.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::args::Direct;
 use super::backend::{self, Server};
+use super::check::Layers;
 use super::exit::{Exit, Fault};
 use super::print::Print;
 use crate::backend::LinkState;
@@ -16,9 +16,8 @@ const PINGS: usize = 100;
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Example:\n  coherd ping --backend valkey://127.0.0.1:6379/0")]
 pub struct Args {
-    /// A configuration file, read before the environment; may be repeated
-    #[arg(short, long = "config", value_name = "FILE", conflicts_with = "backend")]
-    config: Vec<PathBuf>,
+    #[command(flatten)]
+    layers: Layers,
     #[command(flatten)]
     direct: Direct,
 }
@@ -27,7 +26,7 @@ pub struct Args {
 pub(super) async fn run(args: Args, print: &mut Print) -> Result<Exit, Fault> {
     let valkey = match backend::connect(&args.direct)? {
         Some(valkey) => valkey,
-        None => backend::configured(&args.config)?,
+        None => backend::configured(&args.layers)?,
     };
     backend::with(&*valkey, ping(&*valkey, print)).await
 }
