@@ -1,5 +1,6 @@
 //! coherd: a cache-coherence daemon.
 
+pub mod app;
 pub mod backend;
 pub mod cache;
 pub mod cli;

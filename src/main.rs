@@ -1,3 +1,10 @@
-//! The binary.
+//! The binary: the command line and the exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use coherd::cli::Cli;
+
+fn main() -> ExitCode {
+    Cli::parse().command.run().into()
+}

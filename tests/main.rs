@@ -1,5 +1,6 @@
 //! Every test that needs more than one room: one binary, a file per promise.
 
+mod check;
 mod conformance;
 mod door;
 mod harness;

@@ -129,21 +129,6 @@ fn make_help_names_every_target() {
 }
 
 #[test]
-fn the_sample_configuration_names_every_key() {
-    let Ok(sample) = fs::read_to_string(root().join("config/coherd.toml")) else { return };
-    let words: Vec<&str> = sample.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
-    let mut missing = Vec::new();
-    for file in files("src/config") {
-        for key in settings(&file.text) {
-            if !words.contains(&key.as_str()) {
-                missing.push(format!("{}: {key}", file.name));
-            }
-        }
-    }
-    assert_eq!(missing, Vec::<String>::new());
-}
-
-#[test]
 fn paths_are_found_in_code_and_nowhere_else() {
     let source = r##"
         //! [`crate::comment`]
@@ -166,14 +151,6 @@ fn paths_are_found_in_code_and_nowhere_else() {
         "crate::clock::now",
     ];
     assert_eq!(found, expected);
-}
-
-#[test]
-fn settings_are_the_fields_of_what_is_deserialized() {
-    let source = "#[derive(Debug, Deserialize)]\n#[serde(default)]\npub struct A {\n    /// Text.\n    pub first: u8,\n    \
-                  #[serde(rename = \"other\")]\n    pub second: B<u8>,\n    #[serde(skip)]\n    pub third: u8,\n}\n\
-                  pub struct C {\n    pub no: u8,\n}\n";
-    assert_eq!(settings(source), ["first", "other"]);
 }
 
 /// A source file of ours.
@@ -242,35 +219,6 @@ fn files(dir: &str) -> Vec<Source> {
 
 fn starts_with(path: &str, part: &str) -> bool {
     path.strip_prefix(part).is_some_and(|rest| rest.starts_with("::"))
-}
-
-/// The keys that structs read from a configuration file: the fields of those that derive `Deserialize`.
-fn settings(source: &str) -> Vec<String> {
-    let mut keys = Vec::new();
-    let (mut derived, mut inside, mut renamed, mut skipped) = (false, false, None, false);
-    for line in source.lines().map(str::trim) {
-        if line.starts_with("#[derive(") {
-            derived = line.contains("Deserialize");
-        } else if line.contains("struct ") || line.contains("enum ") {
-            inside = derived && line.contains("struct ") && line.ends_with('{');
-            derived = false;
-        } else if line == "}" {
-            inside = false;
-        } else if inside && line.starts_with("#[serde(") {
-            renamed =
-                line.split_once("rename = \"").and_then(|(_, rest)| Some(rest.split_once('"')?.0.to_owned()));
-            skipped = line.contains("skip") || line.contains("flatten");
-        } else if inside && let Some((name, _)) = line.split_once(": ") {
-            let name = name.rsplit(' ').next().unwrap_or(name);
-            if !line.starts_with("//") && !line.starts_with('#') {
-                let key = renamed.take().unwrap_or_else(|| name.to_owned());
-                if !std::mem::take(&mut skipped) {
-                    keys.push(key);
-                }
-            }
-        }
-    }
-    keys
 }
 
 /// All paths in the code of a source, those of grouped imports one by one.

@@ -4,7 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::backend::BackendError;
-use crate::origin::{HttpSettingsError, SqlSettingsError};
+use crate::origin::http::HttpSettingsError;
+use crate::origin::sql::SqlSettingsError;
 
 /// Why an instance did not start.
 #[derive(Debug, thiserror::Error)]

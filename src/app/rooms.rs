@@ -19,7 +19,9 @@ use crate::config::{
 };
 use crate::http::{self, Tokens};
 use crate::model::{self, Lifetime, ShardCount};
-use crate::origin::{self, HttpSettings, SqlSettings};
+use crate::origin::http::{HttpOrigin as HttpClient, HttpSettings};
+use crate::origin::sql::{SqlOrigin as SqlClient, SqlSettings};
+use crate::origin;
 use crate::supervisor::{Stage, Supervisor};
 use crate::telemetry::Metrics;
 
@@ -56,8 +58,8 @@ fn epoch_ms() -> u64 {
 fn valkey(config: &Config) -> valkey::Settings {
     let backend = &config.backend;
     valkey::Settings {
-        url: backend.url.clone(),
-        reader_url: backend.reader_url.clone(),
+        url: backend.url.without_credentials().to_string(),
+        reader_url: backend.reader_url.as_ref().map(|url| url.without_credentials().to_string()),
         username: backend.username.clone(),
         password: backend.password.as_ref().map(|it| it.expose().to_owned()),
         ca_file: backend.ca_file.clone(),
@@ -157,11 +159,11 @@ async fn origin(
         Origin::None => None,
         Origin::Http(http) => {
             let refused = |source| StartError::Http { namespace: name.to_owned(), source };
-            Some(Arc::new(origin::HttpOrigin::new(&http_origin(config, name, of, http)?).map_err(refused)?))
+            Some(Arc::new(HttpClient::new(&http_origin(config, name, of, http)?).map_err(refused)?))
         }
         Origin::Sql(sql) => {
             let refused = |source| StartError::Sql { namespace: name.to_owned(), source };
-            Some(Arc::new(origin::SqlOrigin::new(&sql_origin(of, sql)).await.map_err(refused)?))
+            Some(Arc::new(SqlClient::connect(&sql_origin(of, sql)).await.map_err(refused)?))
         }
     })
 }

@@ -300,6 +300,8 @@ impl Load {
     fn loaded(&self, brought: &Brought, token: Option<&Token>, read_began: Boot) -> Arc<Copy> {
         let settings = &self.space.settings;
         let lifetime = match brought.content {
+            // What may not be stored is not to be stored downstream either.
+            _ if brought.keep == Keep::NoStore => Lifetime::default(),
             Content::Present(_) => brought.stated.or(self.space.jittered(settings.lifetime)),
             Content::Absent => Lifetime { fresh: settings.negative_ttl, ..Lifetime::default() },
         };

@@ -7,7 +7,7 @@ use super::client::Base;
 
 /// A text that is never shown: a token, a URL that may hold a password.
 #[derive(Clone)]
-pub struct Secret(String);
+pub(super) struct Secret(String);
 
 impl Secret {
     /// The text.
@@ -30,7 +30,7 @@ impl fmt::Debug for Secret {
 
 /// Where an instance's data listener is, and who asks.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Data {
+pub(super) struct Data {
     /// The instance's data listener
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     pub(super) url: Base,
@@ -40,7 +40,7 @@ pub struct Data {
 
 /// Where an instance's admin listener is, and who asks.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Admin {
+pub(super) struct Admin {
     /// The instance's admin listener
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9080")]
     pub(super) admin_url: Base,
@@ -50,7 +50,7 @@ pub struct Admin {
 
 /// Who asks.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Token {
+pub(super) struct Token {
     /// The bearer token; better kept in the variable than on the command line
     #[arg(long, value_name = "TOKEN", env = "COHERD_TOKEN", hide_env_values = true)]
     token: Option<Secret>,
@@ -65,8 +65,8 @@ impl Token {
 
 /// The way past the instances.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Direct {
-    /// Straight to Valkey, past the instances, such as valkey://127.0.0.1:6379/0
+pub(super) struct Direct {
+    /// Straight to Valkey, past the instances: valkey:// and a host, as in backend.url
     #[arg(long, value_name = "URL")]
     pub(super) backend: Option<Secret>,
     /// The cluster's name, with --backend

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use super::exit::{Fault, told};
 
 /// How long an answer, and each further piece of it, may take.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How long connecting may take.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// A peer that is gone without a word is found after the silence and these probes.
@@ -31,11 +31,11 @@ const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 
 /// A listener's address: scheme, host, and perhaps a path in front.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Base(String);
+pub(super) struct Base(String);
 
 /// A text that is no [`Base`]. It does not repeat the text, which may hold a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BaseError {
+pub(super) enum BaseError {
     /// Not a URL with scheme and host.
     #[error("it is not a URL such as http://127.0.0.1:8080")]
     Malformed,
@@ -119,8 +119,9 @@ impl Client {
     /// Connects when it is first asked.
     pub(super) fn new(base: &Base, token: Option<&str>) -> Result<Self, Fault> {
         let authorization = token.map(|token| {
-            let mut value = HeaderValue::try_from(format!("Bearer {token}"))
-                .map_err(|_| Fault::usage("the token holds what a header cannot: only visible ASCII is sent"))?;
+            let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| {
+                Fault::usage("the token holds what a header cannot: only visible ASCII is sent")
+            })?;
             value.set_sensitive(true);
             Ok(value)
         });
@@ -131,8 +132,11 @@ impl Client {
         tcp.set_keepalive(Some(SILENCE_MAX));
         tcp.set_keepalive_interval(Some(PROBE_EVERY));
         tcp.set_keepalive_retries(Some(PROBES_MAX));
-        let connector =
-            HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().wrap_connector(tcp);
+        let connector = HttpsConnectorBuilder::new()
+            .with_webpki_roots()
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
         let http = legacy::Client::builder(TokioExecutor::new()).timer(TokioTimer::new()).build(connector);
         Ok(Self { base: base.clone(), authorization: authorization.transpose()?, http })
     }
@@ -147,7 +151,9 @@ impl Client {
             url.parse().map_err(|error| Fault::usage(format!("{url} is no URL: {}", told(&error))))?;
         let fields = request.headers_mut();
         fields.insert(USER_AGENT, HeaderValue::from_static(concat!("coherd/", env!("CARGO_PKG_VERSION"))));
-        fields.extend(headers.into_iter().map(|(name, value)| (Some(name), value)));
+        for (name, value) in headers {
+            fields.append(name, value);
+        }
         if let Some(authorization) = &self.authorization {
             fields.insert(AUTHORIZATION, authorization.clone());
         }
@@ -177,8 +183,9 @@ impl Answer {
     /// The next piece of the body, waiting for it as long as it takes: for streams. `None` at its end.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
         while let Some(frame) = self.body.frame().await {
-            let frame = frame
-                .map_err(|error| Fault::failed(format!("the answer of {} broke off: {}", self.url, told(&error))))?;
+            let frame = frame.map_err(|error| {
+                Fault::failed(format!("the answer of {} broke off: {}", self.url, told(&error)))
+            })?;
             if let Ok(piece) = frame.into_data() {
                 return Ok(Some(piece));
             }

@@ -39,7 +39,9 @@ mod tests {
         let server = Server::start(|request| {
             assert_eq!((request.method(), request.uri().path()), (&Method::GET, "/v1/cache/users/eu/7%20b"));
             let mut reply = pieces(&["{\"a\"", ":1}"], true);
-            reply.headers_mut().insert("cache-status", HeaderValue::from_static("coherd; hit; ttl=41; detail=l1"));
+            reply
+                .headers_mut()
+                .insert("cache-status", HeaderValue::from_static("coherd; hit; ttl=41; detail=l1"));
             reply
         })
         .await;
@@ -52,7 +54,8 @@ mod tests {
     #[tokio::test]
     async fn a_refusal_is_told_by_its_code_and_nothing_goes_to_stdout() {
         let server = Server::start(|_| {
-            let problem = r#"{"type":"about:blank","status":404,"code":"not_found","detail":"the origin has none"}"#;
+            let problem =
+                r#"{"type":"about:blank","status":404,"code":"not_found","detail":"the origin has none"}"#;
             let mut reply = text(404, problem);
             reply.headers_mut().insert("coherd-lease", HeaderValue::from_static("l3ase"));
             reply

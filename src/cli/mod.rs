@@ -4,7 +4,9 @@
 
 mod args;
 mod backend;
+mod check;
 mod client;
+mod completions;
 mod delete;
 mod entry;
 mod exit;
@@ -14,17 +16,35 @@ mod ping;
 mod print;
 mod put;
 mod refusal;
+mod serve;
 mod status;
 mod tail;
 #[cfg(test)]
 mod testing;
 
+use tokio::runtime::Runtime;
+
 pub use exit::Exit;
+
+use exit::Fault;
 use print::Print;
 
-/// The commands that talk to others.
+/// Keeps several instances' caches coherent: two tiers before an origin, invalidated everywhere within a stated bound
+#[derive(Clone, Debug, clap::Parser)]
+#[command(name = "coherd", version, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Every command.
 #[derive(Clone, Debug, clap::Subcommand)]
-pub enum ClientCommand {
+pub enum Command {
+    /// Run one instance
+    Serve(serve::Args),
+    /// Check the configuration and print what is in effect
+    Check(check::Args),
     /// Publish one invalidation, through an instance or straight to Valkey
     Invalidate(invalidate::Args),
     /// Follow the invalidation log, a line per event, until Ctrl-C
@@ -39,16 +59,27 @@ pub enum ClientCommand {
     Delete(delete::Args),
     /// Ask whether Valkey is there, which version, and how long a round trip takes
     Ping(ping::Args),
+    /// Print a shell's completions
+    Completions(completions::Args),
 }
 
-impl ClientCommand {
+impl Command {
     /// Runs it on the process's stdout and stderr.
-    pub async fn run(self) -> Exit {
-        self.run_on(&mut Print::stdio()).await
+    pub fn run(self) -> Exit {
+        let mut print = Print::stdio();
+        let ended = match self {
+            // It says itself how many threads it wants.
+            Self::Serve(args) => serve::run(&args),
+            other => runtime(0).and_then(|runtime| runtime.block_on(other.run_on(&mut print))),
+        };
+        print.end(ended)
     }
 
-    async fn run_on(self, print: &mut Print) -> Exit {
-        let ended = match self {
+    async fn run_on(self, print: &mut Print) -> Result<Exit, Fault> {
+        match self {
+            Self::Serve(args) => serve::run(&args),
+            Self::Check(args) => check::run(&args, print),
+            Self::Completions(args) => completions::run(&args, print),
             Self::Invalidate(args) => invalidate::run(args, print).await,
             Self::Tail(args) => tail::run(args, print).await,
             Self::Status(args) => status::run(args, print).await,
@@ -56,9 +87,17 @@ impl ClientCommand {
             Self::Put(args) => put::run(args, print).await,
             Self::Delete(args) => delete::run(args, print).await,
             Self::Ping(args) => ping::run(args, print).await,
-        };
-        print.end(ended)
+        }
     }
+}
+
+/// A runtime of so many threads; 0: one per core.
+fn runtime(threads: usize) -> Result<Runtime, Fault> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if threads != 0 {
+        builder.worker_threads(threads);
+    }
+    builder.enable_all().build().map_err(|error| Fault::failed(format!("no runtime: {error}")))
 }
 
 #[cfg(test)]
@@ -75,7 +114,10 @@ mod tests {
             let help = command.render_long_help().to_string();
             assert!(help.contains(&format!("Example:\n  coherd {}", command.get_name())), "{help}");
             let about = command.get_about().unwrap().to_string();
-            assert!(!about.contains("listener is") && !about.contains("Who asks"), "of a shared group: {about}");
+            assert!(
+                !about.contains("listener is") && !about.contains("Who asks"),
+                "of a shared group: {about}"
+            );
         }
     }
 

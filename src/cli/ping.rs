@@ -34,7 +34,9 @@ pub(super) async fn run(args: Args, print: &mut Print) -> Result<Exit, Fault> {
 
 async fn ping(backend: &impl Server, print: &mut Print) -> Result<Exit, Fault> {
     if let LinkState::Up { warnings, .. } = &*backend.link().borrow() {
-        warnings.iter().for_each(|warning| print.note(&format!("coherd: {warning}")));
+        for warning in warnings {
+            print.note(&format!("coherd: {warning}"));
+        }
     }
     let mut times = Vec::with_capacity(PINGS);
     let mut server = String::new();

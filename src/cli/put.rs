@@ -19,7 +19,9 @@ const VALUE_BYTES_MAX: u64 = 1 << 30;
 
 /// What to store.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Example:\n  coherd put users 42 --file user.json --content-type application/json --tag team:7")]
+#[command(
+    after_help = "Example:\n  coherd put users 42 --file user.json --content-type application/json --tag team:7"
+)]
 pub struct Args {
     /// The namespace
     #[arg(value_parser = entry::namespace)]
@@ -123,7 +125,11 @@ mod tests {
         let captured = Captured::default();
         let line = ["put", "users", "7", "--file", "/nonexistent/value", "--url", "http://127.0.0.1:1"];
         assert_eq!(run(&line, &captured).await, Exit::Usage);
-        assert!(captured.err().starts_with("coherd: /nonexistent/value cannot be opened: "), "{}", captured.err());
+        assert!(
+            captured.err().starts_with("coherd: /nonexistent/value cannot be opened: "),
+            "{}",
+            captured.err()
+        );
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use clap::Parser as _;
 use futures_util::stream::{self, StreamExt as _};
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt as _, Full, StreamBody};
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -53,7 +53,10 @@ impl Server {
     }
 }
 
-async fn accept(listener: TcpListener, answer: Arc<impl Fn(Request<Bytes>) -> Reply + Send + Sync + 'static>) {
+async fn accept(
+    listener: TcpListener,
+    answer: Arc<impl Fn(Request<Bytes>) -> Reply + Send + Sync + 'static>,
+) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _peer)) = listener.accept().await {
         let answer = Arc::clone(&answer);
@@ -77,7 +80,8 @@ pub(super) fn text(status: u16, body: impl Into<String>) -> Reply {
 
 /// An answer that sends these pieces and then nothing more, without ending; or ends.
 pub(super) fn pieces(pieces: &[&'static str], ends: bool) -> Reply {
-    let frames: Vec<_> = pieces.iter().map(|piece| Ok(Frame::data(Bytes::from_static(piece.as_bytes())))).collect();
+    let frames: Vec<_> =
+        pieces.iter().map(|piece| Ok(Frame::data(Bytes::from_static(piece.as_bytes())))).collect();
     let frames = stream::iter(frames);
     let body = if ends {
         BodyExt::boxed(StreamBody::new(frames))

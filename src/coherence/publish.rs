@@ -108,7 +108,10 @@ fn part(shared: &Shared, shard: Shard, published: Published) -> Part {
 }
 
 /// Prefixes on their boundaries, and what became of those that were not.
-pub(crate) fn widened(mut event: Event, exact: bool) -> Result<(Event, BTreeMap<String, String>), PublishError> {
+pub(crate) fn widened(
+    mut event: Event,
+    exact: bool,
+) -> Result<(Event, BTreeMap<String, String>), PublishError> {
     let mut widened = BTreeMap::new();
     for target in &mut event.targets {
         let Target::Prefix(namespace, prefix) = target else { continue };
@@ -129,7 +132,11 @@ pub(crate) fn widened(mut event: Event, exact: bool) -> Result<(Event, BTreeMap<
 }
 
 /// What each shard is told: its own keys, and every target that has no shard.
-pub(crate) fn split(event: &Event, count: ShardCount, depended_on: &HashSet<Namespace>) -> Vec<(Shard, Event)> {
+pub(crate) fn split(
+    event: &Event,
+    count: ShardCount,
+    depended_on: &HashSet<Namespace>,
+) -> Vec<(Shard, Event)> {
     let home = |target: &Target| match target {
         Target::Key(namespace, key) if !depended_on.contains(namespace) => Some(count.of(namespace, key)),
         _ => None,

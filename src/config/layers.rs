@@ -18,8 +18,8 @@ const FILE_BYTES_MAX: u64 = 4 << 20;
 /// What begins the variables that are configuration, if they also have `__`: `COHERD_TOKEN` is none.
 const PREFIX: &str = "COHERD_";
 
-/// What a configuration is made of.
-#[derive(Clone, Debug, Default)]
+/// What a configuration is made of. No `Debug`: all of it may hold secrets.
+#[derive(Clone, Default)]
 pub struct Sources {
     /// TOML files, later ones over earlier ones. One that is missing is a fault.
     pub files: Vec<PathBuf>,

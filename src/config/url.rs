@@ -149,6 +149,14 @@ fn service(query: &str, wanted: bool) -> Result<Option<String>, String> {
     Ok(service)
 }
 
+impl BackendUrl {
+    /// The same without user and password, which a client is told apart from it.
+    #[must_use]
+    pub fn without_credentials(&self) -> Self {
+        Self { username: None, password: None, ..self.clone() }
+    }
+}
+
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.name.contains(':') {

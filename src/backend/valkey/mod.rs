@@ -58,6 +58,10 @@ pub struct Valkey {
 
 impl Valkey {
     /// Checks the settings; [`Backend::keep_connected`] connects.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "they may hold a password, and nobody needs them afterwards"
+    )]
     pub fn new(settings: Settings) -> Result<Arc<Self>, BackendError> {
         if settings.cluster.is_empty() || settings.cluster.contains(['{', '}']) {
             let cluster = &settings.cluster;

@@ -1,8 +1,8 @@
 //! Several instances over one embedded store, with an origin whose answers can be held back: the races are forced.
 
 mod aside;
-mod promises;
 mod loads;
+mod promises;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -176,7 +176,9 @@ impl Cluster {
             nodes.push(Node::start(&store, clock.clone(), &format!("i{index}"), settings));
         }
         let cluster = Self { store, origin, nodes };
-        cluster.eventually("all instances attach", || cluster.nodes.iter().all(|it| it.coherence.attached())).await;
+        cluster
+            .eventually("all instances attach", || cluster.nodes.iter().all(|it| it.coherence.attached()))
+            .await;
         cluster
     }
 

@@ -176,12 +176,8 @@ async fn a_namespace_that_depends_on_another_falls_with_it() {
 #[tokio::test(start_paused = true)]
 async fn a_member_that_stands_still_is_forgotten_and_wait_all_is_early_again() {
     let cluster = Cluster::of(1).await;
-    let member = crate::backend::Member {
-        instance: "gone~1".to_owned(),
-        cursor: 0,
-        max_staleness: D,
-        beats: 1,
-    };
+    let member =
+        crate::backend::Member { instance: "gone~1".to_owned(), cursor: 0, max_staleness: D, beats: 1 };
     let shard = crate::model::Shard(0);
     cluster.node(0).memory.beat(shard, Beat { member, known: 0 }).await.unwrap();
     cluster.settle().await;

@@ -23,19 +23,20 @@ pub(super) async fn publish(
         publish::widened(event, exact).map_err(|error| Fault::usage(format!("{error} (--exact)")))?;
     // Which namespaces others depend on only instances know; keys of such are names in every shard.
     let depended_on: HashSet<_> = event.targets.iter().filter_map(namespace_of_key).collect();
-    let parts = publish::split(&event, backend.shards(), &depended_on).into_iter().map(async |(shard, event)| {
-        // Entries of L2 are not dropped at once, for their namespace's version is not known: their marks make them
-        // unusable all the same.
-        let publication = Publication {
-            event,
-            entries: Vec::new(),
-            confirm: false,
-            value: None,
-            known: 0,
-            repeat_after: 0,
-        };
-        backend.publish(shard, publication).await.map(|published| (shard, published.token.seq))
-    });
+    let parts =
+        publish::split(&event, backend.shards(), &depended_on).into_iter().map(async |(shard, event)| {
+            // Entries of L2 are not dropped at once, for their namespace's version is not known: their marks make them
+            // unusable all the same.
+            let publication = Publication {
+                event,
+                entries: Vec::new(),
+                confirm: false,
+                value: None,
+                known: 0,
+                repeat_after: 0,
+            };
+            backend.publish(shard, publication).await.map(|published| (shard, published.token.seq))
+        });
     let parts = try_join_all(parts).await.map_err(|error| backend::fault(&error))?;
     print.line(&LogId::new(parts).to_string())?;
     tell_widened(widened.iter().map(|(from, to)| (from.as_str(), to.as_str())), print);

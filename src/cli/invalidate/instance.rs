@@ -7,7 +7,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
 
-use super::super::client::{Ask, Client, PATIENCE};
+use super::super::client::{Ask, Client};
 use super::super::exit::{Exit, Fault};
 use super::super::print::Print;
 use super::super::refusal::{Refusal, succeeded};
@@ -59,7 +59,9 @@ pub(super) async fn publish(args: &Args, body: Vec<u8>, print: &mut Print) -> Re
     if args.wait == Wait::All {
         tell_members(&logged, print)?;
         if logged.mode == "late" && !logged.missing.is_empty() {
-            print.note("those that are missing can no longer answer with anything older: their leases ran out");
+            print.note(
+                "those that are missing can no longer answer with anything older: their leases ran out",
+            );
         }
     }
     Ok(Exit::Done)
@@ -110,8 +112,10 @@ mod tests {
         })
         .await;
         let captured = Captured::default();
-        let line = ["invalidate", "-n", "users", "--key", "1", "--key", "2", "--prefix", "eu/", "--tag", "team:7"];
-        let more = ["--soft", "--exact", "--source", "billing", "--reason", "plan changed", "--request-id", "r1"];
+        let line =
+            ["invalidate", "-n", "users", "--key", "1", "--key", "2", "--prefix", "eu/", "--tag", "team:7"];
+        let more =
+            ["--soft", "--exact", "--source", "billing", "--reason", "plan changed", "--request-id", "r1"];
         let exit = run(&[&line[..], &more, &["--url", server.url()]].concat(), &captured).await;
         assert_eq!((exit, captured.out().as_str(), captured.err().as_str()), (Exit::Done, "7-0\n", ""));
     }
@@ -120,7 +124,8 @@ mod tests {
     async fn who_waits_is_told_who_has_applied_it() {
         let server = Server::start(|request| {
             assert_eq!(request.uri().query(), Some("wait=all&timeout=1500ms"));
-            let answer = r#"{"id":"7-0","applied":["a","b"],"missing":["c"],"mode":"late","widened":{"eu":""}}"#;
+            let answer =
+                r#"{"id":"7-0","applied":["a","b"],"missing":["c"],"mode":"late","widened":{"eu":""}}"#;
             text(200, answer)
         })
         .await;
@@ -146,7 +151,8 @@ mod tests {
     #[tokio::test]
     async fn a_refusal_prints_no_id() {
         let server =
-            Server::start(|_| text(403, r#"{"code":"forbidden","detail":"the token may not invalidate"}"#)).await;
+            Server::start(|_| text(403, r#"{"code":"forbidden","detail":"the token may not invalidate"}"#))
+                .await;
         let captured = Captured::default();
         let line = ["invalidate", "--all", "--token", "t0ken", "--url", server.url()];
         assert_eq!((run(&line, &captured).await, captured.out().as_str()), (Exit::Failed, ""));

@@ -17,7 +17,9 @@ use crate::model::{Event, Namespace};
 
 /// What is no longer true, and how long to wait until nobody says it is.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Example:\n  coherd invalidate -n users --key 42 --tag team:7 --wait all --timeout 3s")]
+#[command(
+    after_help = "Example:\n  coherd invalidate -n users --key 42 --tag team:7 --wait all --timeout 3s"
+)]
 pub struct Args {
     /// The namespace of keys, prefixes and --all; tags are cluster-wide
     #[arg(short, long, value_name = "NS", value_parser = entry::namespace)]
@@ -151,7 +153,10 @@ mod tests {
             (&["--all", "--timeout", "3s"], "--timeout goes with --wait all"),
             (&["--all", "--wait", "all", "--timeout", "3"], "time unit needed"),
             (&["--all", "--cluster", "x"], "--backend"),
-            (&["--all", "--wait", "all", "--backend", "valkey://127.0.0.1:1"], "--wait all needs an instance"),
+            (
+                &["--all", "--wait", "all", "--backend", "valkey://127.0.0.1:1"],
+                "--wait all needs an instance",
+            ),
             (&["--all", "--backend", "http://me:hidden@127.0.0.1:1"], "its scheme"),
         ] {
             let captured = Captured::default();

@@ -117,21 +117,41 @@ impl Stats {
     }
 
     fn members(&self) -> Vec<Vec<String>> {
-        let rows = self.members.iter().map(|it| {
-            vec![it.id.clone(), it.cursor.clone(), millis(it.lag_ms), yes_or(it.alive, "NO")]
-        });
+        let rows = self
+            .members
+            .iter()
+            .map(|it| vec![it.id.clone(), it.cursor.clone(), millis(it.lag_ms), yes_or(it.alive, "NO")]);
         table(&["MEMBER", "CURSOR", "LAG", "ALIVE"], rows)
     }
 
     fn namespaces(&self) -> Vec<Vec<String>> {
         let header = [
-            "NAMESPACE", "HITS", "L1", "L2", "STALE", "NEGATIVE", "MISSES", "COLLAPSED", "LOADS", "REFRESHES",
-            "REJECTED", "ENTRIES", "BYTES",
+            "NAMESPACE",
+            "HITS",
+            "L1",
+            "L2",
+            "STALE",
+            "NEGATIVE",
+            "MISSES",
+            "COLLAPSED",
+            "LOADS",
+            "REFRESHES",
+            "REJECTED",
+            "ENTRIES",
+            "BYTES",
         ];
         let rows = self.namespaces.iter().map(|(name, it)| {
             let numbers = [
-                it.l1_hits, it.l2_hits, it.stale, it.negative, it.misses, it.collapsed, it.loads, it.refreshes,
-                it.fills_rejected, it.l1_entries,
+                it.l1_hits,
+                it.l2_hits,
+                it.stale,
+                it.negative,
+                it.misses,
+                it.collapsed,
+                it.loads,
+                it.refreshes,
+                it.fills_rejected,
+                it.l1_entries,
             ];
             let mut row = vec![name.clone(), it.hit_ratio()];
             row.extend(numbers.iter().map(u64::to_string));
@@ -184,7 +204,8 @@ impl Namespace {
 
 impl Writes {
     fn line(&self) -> String {
-        let oldest = if 0 < self.pending { format!(" (oldest {:.1}s)", self.oldest_s) } else { String::new() };
+        let oldest =
+            if 0 < self.pending { format!(" (oldest {:.1}s)", self.oldest_s) } else { String::new() };
         format!("writes    {} pending{oldest}, {} dead", self.pending, self.dead)
     }
 }

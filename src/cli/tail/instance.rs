@@ -15,7 +15,6 @@ use super::sse::{Item, Parser};
 /// What an instance says of its being attached to the log.
 #[derive(Debug, Deserialize)]
 struct Attachment {
-    shard: u16,
     attached: bool,
 }
 
@@ -40,9 +39,9 @@ fn show(item: Item, form: Form, print: &mut Print) -> Result<(), Fault> {
     match item {
         Item::Event { kind, data } if kind == "invalidation" => return form.show(&data, print),
         Item::Event { kind, data } if kind == "attachment" => {
-            if let Ok(Attachment { shard, attached }) = serde_json::from_str(&data) {
+            if let Ok(Attachment { attached }) = serde_json::from_str(&data) {
                 let now = if attached { "is attached to" } else { "is cut off from" };
-                print.note(&format!("coherd: the instance {now} the log of shard {shard}"));
+                print.note(&format!("coherd: the instance {now} the log"));
             }
         }
         // Tasks of the instance.
@@ -79,17 +78,19 @@ mod tests {
             () = captured.lines(2) => {}
         }
         assert_eq!(captured.out(), "t 7-0 hard tag=a via=pubsub\nt 8-0 hard tag=b via=stream\n");
-        assert_eq!(captured.err(), "coherd: the instance is cut off from the log of shard 0\n");
+        assert_eq!(captured.err(), "coherd: the instance is cut off from the log\n");
     }
 
     #[tokio::test]
     async fn a_stream_that_ends_is_told_and_a_refusal_too() {
-        let server = Server::start(|_| pieces(&[": 3 events were lost on the way, read the log\n\n"], true)).await;
+        let server =
+            Server::start(|_| pieces(&[": 3 events were lost on the way, read the log\n\n"], true)).await;
         let captured = Captured::default();
         assert_eq!(run(&["tail", "--json", "--admin-url", server.url()], &captured).await, Exit::Failed);
         assert!(captured.err().contains("3 events were lost"), "{}", captured.err());
         assert!(captured.err().contains("ended the stream"), "{}", captured.err());
-        let server = Server::start(|_| text(401, r#"{"code":"unauthorized","detail":"a token is needed"}"#)).await;
+        let server =
+            Server::start(|_| text(401, r#"{"code":"unauthorized","detail":"a token is needed"}"#)).await;
         let captured = Captured::default();
         assert_eq!(run(&["tail", "--admin-url", server.url()], &captured).await, Exit::Failed);
         assert!(captured.err().contains("unauthorized: a token is needed"), "{}", captured.err());

@@ -56,14 +56,15 @@ impl Event {
         let hardness = if self.soft { "soft" } else { "hard" };
         let mut line = format!("{} {} {hardness}", self.at, self.id);
         let mut word = |name: &str, value: &str| {
-            // Writing to a string does not fail.
-            drop(write!(line, " {name}={}", quoted(value)));
+            write!(line, " {name}={}", quoted(value)).expect("a string takes all that is written");
         };
         if let Some(namespace) = &self.namespace {
             word("ns", namespace);
         }
         for (name, values) in [("key", &self.keys), ("prefix", &self.prefixes), ("tag", &self.tags)] {
-            values.iter().for_each(|value| word(name, value));
+            for value in values {
+                word(name, value);
+            }
         }
         if self.all {
             word("all", self.namespace.as_deref().unwrap_or("cluster"));

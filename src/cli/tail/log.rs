@@ -183,8 +183,14 @@ mod tests {
 
     async fn publish(backend: &Memory, shard: Shard, tag: &str) -> Seq {
         let event = Event::hard(vec![Target::Tag(Tag::new(tag).unwrap())]);
-        let publication =
-            Publication { event, entries: Vec::new(), confirm: false, value: None, known: 0, repeat_after: 0 };
+        let publication = Publication {
+            event,
+            entries: Vec::new(),
+            confirm: false,
+            value: None,
+            known: 0,
+            repeat_after: 0,
+        };
         backend.publish(shard, publication).await.unwrap().token.seq
     }
 

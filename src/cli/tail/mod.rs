@@ -19,7 +19,9 @@ use line::Form;
 
 /// What to follow, and from where.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Example:\n  coherd tail --json --from start --backend valkey://127.0.0.1:6379/0 | jq .tags")]
+#[command(
+    after_help = "Example:\n  coherd tail --json --from start --backend valkey://127.0.0.1:6379/0 | jq .tags"
+)]
 pub struct Args {
     /// One JSON object a line
     #[arg(long)]

@@ -126,7 +126,7 @@ pub(super) fn headers() -> Kind<BTreeMap<String, Secret>> {
     let accepted = "a table of header names and texts: { accept = \"application/json\" }, without those that \
                     coherd sets by itself";
     Kind::new(accepted, Spelling::Toml, |value| {
-        let Value::Dict(_, headers) = value else { return Err(found(value)) };
+        let Value::Dict(_, headers) = value else { return Err("it is no table".to_owned()) };
         headers.iter().map(|(name, value)| header(name, value)).collect()
     })
     .shown(Show::Headers)
@@ -167,13 +167,13 @@ fn header(name: &str, value: &Value) -> Result<(String, Secret), String> {
 /// What stands in place of what is wanted, in words. Not for secrets: short texts and numbers are repeated.
 fn found(value: &Value) -> String {
     match value {
-        Value::String(_, text) => format!("`{}` is not", shortened(text)),
-        Value::Char(_, char) => format!("`{char}` is not"),
-        Value::Bool(_, flag) => format!("`{flag}` is not"),
-        Value::Num(..) => format!("`{}` is not", rendered(value)),
-        Value::Empty(..) => "nothing stands here".to_owned(),
-        Value::Dict(..) => "a table stands here".to_owned(),
-        Value::Array(..) => "a list stands here".to_owned(),
+        Value::String(_, text) => format!("found `{}`", shortened(text)),
+        Value::Char(_, char) => format!("found `{char}`"),
+        Value::Bool(_, flag) => format!("found `{flag}`"),
+        Value::Num(..) => format!("found `{}`", rendered(value)),
+        Value::Empty(..) => "found nothing".to_owned(),
+        Value::Dict(..) => "found a table".to_owned(),
+        Value::Array(..) => "found a list".to_owned(),
     }
 }
 

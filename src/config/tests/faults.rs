@@ -43,7 +43,7 @@ fn all_faults_of_all_layers_come_at_once_each_with_its_place() {
 fn a_fault_reads_as_one_line_with_key_place_message_and_what_is_accepted() {
     let faults = Layers::default().set("server.workers=many\nmore").load().unwrap_err();
     let line =
-        "server.workers (--set server.workers): `many more` is not; accepted: a whole number, 0 to 1024";
+        "server.workers (--set server.workers): found `many more`; accepted: a whole number, 0 to 1024";
     assert_eq!(faults.to_string(), line);
 }
 

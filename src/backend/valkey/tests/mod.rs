@@ -1,6 +1,6 @@
 //! The backend against real servers: each test starts its own, on a free port, in a folder of its own.
 //!
-//! `COHERD_TEST_SERVER` names the server's binary; without it `valkey-server` or `redis-server` is looked for.
+//! `VALKEY_SERVER` names the server's binary; without it `valkey-server` or `redis-server` is looked for.
 
 mod cluster;
 mod entries;

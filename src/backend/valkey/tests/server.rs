@@ -114,14 +114,14 @@ fn kill(child: &mut Child) {
 }
 
 fn binary() -> PathBuf {
-    if let Some(named) = std::env::var_os("COHERD_TEST_SERVER") {
+    if let Some(named) = std::env::var_os("VALKEY_SERVER") {
         return named.into();
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = ["valkey-server", "redis-server"].iter().find_map(|name| {
         std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
     });
-    found.expect("valkey-server or redis-server on the PATH, or COHERD_TEST_SERVER")
+    found.expect("valkey-server or redis-server on the PATH, or VALKEY_SERVER")
 }
 
 fn spawn(port: u16, folder: PathBuf, args: &[String]) -> Child {

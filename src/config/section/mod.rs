@@ -1,17 +1,20 @@
-//! One table of the configuration, and one key of it at the moment it is read.
+//! One table of the configuration: what it falls back to, which keys it has, and which nobody knows.
+
+mod field;
+
+pub(in crate::config) use field::Field;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use figment::value::{Dict, Tag, Value};
 
 use super::fault::{Fault, Place};
-use super::kind::{self, Kind};
 use super::reader::Reader;
 use super::secret::Secret;
 use super::show::Line;
 
 /// A table under one path: the own one, then those that it falls back to.
-pub(super) struct Section<'r> {
+pub(in crate::config) struct Section<'r> {
     reader: &'r mut Reader,
     /// What its keys are called and printed as.
     path: String,
@@ -25,7 +28,7 @@ pub(super) struct Section<'r> {
 
 /// A table as the layers hold it.
 #[derive(Clone)]
-pub(super) struct Table {
+pub(in crate::config) struct Table {
     path: String,
     dict: Dict,
     role: Role,
@@ -41,21 +44,15 @@ enum Role {
     Borrowed,
 }
 
-/// A key that is about to be read.
-pub(super) struct Field<'s, 'r> {
-    section: &'s mut Section<'r>,
-    name: &'static str,
-}
-
 impl Table {
-    pub(super) fn root(dict: Dict) -> Self {
+    pub(in crate::config) fn root(dict: Dict) -> Self {
         Self { path: String::new(), dict, role: Role::Own }
     }
 }
 
 impl<'r> Section<'r> {
     /// Reads one section, and finds the keys that nobody asked for.
-    pub(super) fn read<T>(
+    pub(in crate::config) fn read<T>(
         reader: &'r mut Reader,
         path: String,
         tables: Vec<Table>,
@@ -69,18 +66,18 @@ impl<'r> Section<'r> {
         value
     }
 
-    pub(super) fn field<'s>(&'s mut self, name: &'static str) -> Field<'s, 'r> {
+    pub(in crate::config) fn field<'s>(&'s mut self, name: &'static str) -> Field<'s, 'r> {
         self.known.push(name);
         Field { section: self, name }
     }
 
     /// Keys that other kinds of this section have.
-    pub(super) fn of_other_kinds(&mut self, names: &[&'static str]) {
+    pub(in crate::config) fn of_other_kinds(&mut self, names: &[&'static str]) {
         self.inapplicable.extend_from_slice(names);
     }
 
     /// The content of the variable that `key` names.
-    pub(super) fn secret_of(&mut self, key: &str, variable: &str) -> Secret {
+    pub(in crate::config) fn secret_of(&mut self, key: &str, variable: &str) -> Secret {
         let content = self.reader.variables.get(variable).filter(|content| !content.is_empty());
         if let Some(content) = content {
             return Secret::from(content.clone());
@@ -94,7 +91,7 @@ impl<'r> Section<'r> {
     }
 
     /// Two keys that say the same thing must not both be set.
-    pub(super) fn exclusive(&mut self, names: &[&str; 2]) {
+    pub(in crate::config) fn exclusive(&mut self, names: &[&str; 2]) {
         let [first, second] = names.map(|name| self.at(name));
         if self.reader.is_set(&first) && self.reader.is_set(&second) {
             self.reader.clash(
@@ -107,7 +104,7 @@ impl<'r> Section<'r> {
 
     /// Every entry of the table `name`, each a table that falls back to `[shared]`, and for the key `borrowed` to
     /// the section of that name.
-    pub(super) fn map<T>(
+    pub(in crate::config) fn map<T>(
         &mut self,
         name: &'static str,
         shared: &'static str,
@@ -184,25 +181,6 @@ impl<'r> Section<'r> {
         self.reader.faults.push(Fault { key: source, place, message, accepted });
     }
 
-    /// The first value of that name in its tables, read.
-    fn lookup<T: 'static>(&mut self, name: &'static str, kind: &Kind<T>) -> Lookup<T> {
-        let found =
-            self.tables.iter().find_map(|table| Some((join(&table.path, name), table.dict.get(name)?)));
-        let Some((source, value)) = found else { return Lookup::Absent };
-        let (value, tag) = (value.clone(), leaf(value));
-        let place = self.reader.place(tag);
-        match kind.read(&value, place.is_loose()) {
-            Ok((parsed, shown)) => {
-                self.line(name, source, Some(shown), place);
-                Lookup::Read(parsed)
-            }
-            Err(message) => {
-                self.fault(name, source, tag, message, kind.accepted.clone());
-                Lookup::Wrong
-            }
-        }
-    }
-
     fn line(&mut self, name: &str, source: String, text: Option<String>, place: Place) {
         self.reader.lines.push(Line { table: self.path.clone(), name: name.to_owned(), source, text, place });
     }
@@ -216,123 +194,18 @@ impl<'r> Section<'r> {
                 if known || role == Role::Borrowed || (elsewhere && role == Role::Shared) {
                     continue;
                 }
-                let (message, accepted) = if elsewhere {
-                    ("it does not apply to this `kind`".to_owned(), self.known.join(", "))
-                } else {
-                    unknown(name, &self.known)
+                let (message, accepted) = match role {
+                    Role::Own if elsewhere => {
+                        ("it does not apply to this `kind`".to_owned(), self.known.join(", "))
+                    }
+                    Role::Own => unknown(name, self.known.clone()),
+                    // The same words whatever the namespace that falls back to it: it is one fault.
+                    _ => unknown(name, [self.known.as_slice(), &self.inapplicable].concat()),
                 };
                 self.fault(name, join(&path, name), leaf(value), message, accepted);
             }
         }
     }
-}
-
-impl Field<'_, '_> {
-    /// Its value, or `default`, which the kind must accept.
-    pub(super) fn or<T: 'static>(self, default: impl Into<Value>, kind: Kind<T>) -> T {
-        let default = default.into();
-        let (value, shown) =
-            kind.read(&default, false).expect("defaults are accepted: every test reads them");
-        let Self { section, name } = self;
-        match section.lookup(name, &kind) {
-            Lookup::Read(value) => value,
-            Lookup::Wrong => value,
-            Lookup::Absent => {
-                section.line(name, section.at(name), Some(shown), Place::Default);
-                value
-            }
-        }
-    }
-
-    /// Its value, if it has one.
-    pub(super) fn optional<T: 'static>(self, kind: Kind<T>) -> Option<T> {
-        let Self { section, name } = self;
-        match section.lookup(name, &kind) {
-            Lookup::Read(value) => Some(value),
-            Lookup::Wrong => None,
-            Lookup::Absent => {
-                section.line(name, section.at(name), None, Place::Default);
-                None
-            }
-        }
-    }
-
-    /// Its value; none is a fault, and the result then `fallback`.
-    pub(super) fn required<T: 'static>(self, kind: Kind<T>, fallback: T) -> T {
-        let Self { section, name } = self;
-        match section.lookup(name, &kind) {
-            Lookup::Read(value) => value,
-            Lookup::Wrong => fallback,
-            Lookup::Absent => {
-                let source = section.at(name);
-                if section.partial {
-                    section.line(name, source, None, Place::Default);
-                } else {
-                    let tag = section.tables.iter().find_map(|table| table.dict.values().next()).map(leaf);
-                    let message = "it is missing".to_owned();
-                    section.fault(name, source, tag.unwrap_or(Tag::Default), message, kind.accepted);
-                }
-                fallback
-            }
-        }
-    }
-
-    /// A table of its own, whose keys all have defaults.
-    pub(super) fn table<T>(self, read: impl FnOnce(&mut Section<'_>) -> T) -> T {
-        let tables = self.section.subtables(self.name);
-        let (path, partial) = (self.section.at(self.name), self.section.partial);
-        Section::read(self.section.reader, path, tables, partial, read)
-    }
-
-    /// A table of its own, if there is one.
-    pub(super) fn optional_table<T>(self, read: impl FnOnce(&mut Section<'_>) -> T) -> Option<T> {
-        let tables = self.section.subtables(self.name);
-        let (path, partial) = (self.section.at(self.name), self.section.partial);
-        if tables.is_empty() {
-            self.section.line(self.name, path, None, Place::Default);
-            return None;
-        }
-        Some(Section::read(self.section.reader, path, tables, partial, read))
-    }
-
-    /// A list of tables.
-    pub(super) fn tables<T>(self, read: impl Fn(&mut Section<'_>) -> T) -> Vec<T> {
-        let Self { section, name } = self;
-        let path = section.at(name);
-        let found = section.tables.iter().find_map(|table| table.dict.get(name)).cloned();
-        let Some(value) = found else {
-            section.line(name, path, None, Place::Default);
-            return Vec::new();
-        };
-        let loose = section.reader.place(value.tag()).is_loose();
-        let typed = value.as_str().filter(|_| loose).and_then(kind::toml_value);
-        let Value::Array(_, items) = typed.unwrap_or_else(|| value.clone()) else {
-            section.fault(name, path, value.tag(), "it is no list".to_owned(), "a list of tables".to_owned());
-            return Vec::new();
-        };
-        let mut read_all = Vec::new();
-        for (index, item) in items.into_iter().enumerate() {
-            let path = format!("{path}[{index}]");
-            match item {
-                Value::Dict(_, dict) => {
-                    let table = Table { path: path.clone(), dict, role: Role::Own };
-                    read_all.push(Section::read(section.reader, path, vec![table], false, &read));
-                }
-                _ => {
-                    let message = "it is no table".to_owned();
-                    section.fault(name, path, value.tag(), message, "a list of tables".to_owned());
-                }
-            }
-        }
-        read_all
-    }
-}
-
-enum Lookup<T> {
-    Read(T),
-    /// It is a fault already.
-    Wrong,
-    Absent,
 }
 
 fn join(path: &str, name: &str) -> String {
@@ -348,8 +221,9 @@ fn leaf(value: &Value) -> Tag {
 }
 
 /// What is said of a key that does not exist.
-fn unknown(name: &str, known: &[&'static str]) -> (String, String) {
+fn unknown(name: &str, mut known: Vec<&'static str>) -> (String, String) {
     const ALIKE: f64 = 0.75;
+    known.sort_unstable();
     let alike = |key: &&&str| strsim::jaro_winkler(&name.to_ascii_lowercase(), key);
     let nearest = known.iter().max_by(|a, b| alike(a).total_cmp(&alike(b)));
     match nearest.filter(|key| ALIKE <= alike(key)) {
