@@ -47,7 +47,7 @@ impl Instance {
              [backend]\nurl = \"valkey://{valkey}/0\"\n\
              [defaults]\nttl = \"1h\"\ncompression = {{ codec = \"none\" }}\n"
         );
-        for (namespace, capacity) in [(HIT, "64MiB"), (L2, "1B"), (MISS, "64MiB")] {
+        for (namespace, capacity) in [(HIT, "64MiB"), (L2, "0B"), (MISS, "64MiB")] {
             write!(
                 config,
                 "[namespaces.{namespace}]\nl1_capacity = \"{capacity}\"\n\

@@ -65,7 +65,8 @@ impl Process {
             if check() {
                 return Ok(());
             }
-            if !Path::new(&format!("/proc/{}", self.id)).exists() {
+            // Its holder has not reaped it yet.
+            if self.stat()?.first().is_none_or(|state| state == "Z") {
                 break;
             }
             sleep(PAUSE);
@@ -75,14 +76,19 @@ impl Process {
 
     /// Seconds of CPU time in user and kernel mode since its start; the kernel tells hundredths of them.
     pub(crate) fn cpu(&self) -> Result<f64, Fault> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id))?;
-        // The name, in parentheses, may hold anything; user and kernel time are the 12th and 13th field after it.
-        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_ascii_whitespace();
         let mut ticks = 0;
-        for field in fields.skip(11).take(2) {
+        for field in self.stat()?.iter().skip(11).take(2) {
             ticks += field.parse::<u64>()?;
         }
         Ok(float(ticks) / float(clock_ticks_per_second()))
+    }
+
+    /// What the kernel says of it after its name: the state first, user and kernel time as the 12th and 13th field.
+    fn stat(&self) -> Result<Vec<String>, Fault> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id))?;
+        // The name, in parentheses, may hold anything.
+        let (_, fields) = stat.rsplit_once(')').ok_or("a process without a name")?;
+        Ok(fields.split_ascii_whitespace().map(str::to_owned).collect())
     }
 
     /// The fault that it is not as it should be, with the end of what it wrote.

@@ -110,16 +110,16 @@ impl<'a> Side<'a> {
         let run = self.marks.run(RATE, plan.windows(WINDOWS), &*self.message);
         let run = run.map_err(|error| format!("{}: {error}", self.name))?;
         let per_mark = |seconds: f64| seconds * 1e6 / float(run.marks);
+        let spent = (self.cpu()? - before.0, valkey.cpu()? - before.1);
         let [p50, p99, _, cpu, valkey_cpu] = &mut self.row.values[..] else {
             return Err("a row without its figures".into());
         };
         p50.push(micros(&run.latency, 50.0));
         p99.push(micros(&run.latency, 99.0));
-        valkey_cpu.push(per_mark(valkey.cpu()? - before.1));
-        let spent = self.cpu()?;
         if !self.processes.is_empty() {
-            cpu.push(per_mark(spent - before.0));
+            cpu.push(per_mark(spent.0));
         }
+        valkey_cpu.push(per_mark(spent.1));
         self.all.add(&run.latency)?;
         Ok(())
     }
