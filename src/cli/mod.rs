@@ -1,6 +1,6 @@
 //! The commands that talk to instances, or past them to Valkey: one file a command.
 //!
-//! A command gets its arguments and the [`print::Print`] it may write to, and says how it ended.
+//! A command gets its arguments and the `print::Print` it may write to, and says how it ended.
 
 mod args;
 mod backend;
