@@ -123,17 +123,18 @@ impl Instance {
         self.supervisor.given_up().await
     }
 
-    /// Ends when the server is there but must not be used, before the instance was ever ready. Answers why.
+    /// Ends when the server that is found first must not be used. Answers why. One that is demoted later is waited out:
+    /// its clients are still answered, from the origin.
     pub async fn refused(&self) -> String {
         let mut link = self.backend.link();
-        let refused = link.wait_for(|state| matches!(state, LinkState::Refused(_))).await;
-        match refused.map(|state| state.clone()) {
+        let found = link.wait_for(|state| !matches!(state, LinkState::Down(_))).await;
+        match found.map(|state| state.clone()) {
             Ok(LinkState::Refused(why)) => why,
             _ => std::future::pending().await,
         }
     }
 
-    /// Stops in order: not ready, no new connections, requests under way, loads, writes, membership, log, connections.
+    /// Stops in order: not ready, no new connections, requests under way, loads, writes, log, membership, connections.
     pub async fn stop(self) {
         info!("stopping");
         self.readiness.hold(Reason::Draining);
@@ -141,11 +142,12 @@ impl Instance {
         let mut cut_off = self.supervisor.stop(Stage::Door, Instant::now() + self.grace + STAGE_GRACE).await;
         cut_off += self.supervisor.stop(Stage::Load, later()).await;
         cut_off += self.supervisor.stop(Stage::Write, later()).await;
-        // Nothing is answered from copies any more: publishers need not wait for this instance.
+        cut_off += self.supervisor.stop(Stage::Coherence, later()).await;
+        // Nothing is answered from copies any more, and no heartbeat joins again: publishers need not wait for this
+        // instance.
         if tokio::time::timeout(STAGE_GRACE, self.coherence.leave()).await.is_err() {
             warn!("the membership was not withdrawn in time, the others find out by themselves");
         }
-        cut_off += self.supervisor.stop(Stage::Coherence, later()).await;
         self.admin_stop.cancel();
         if tokio::time::timeout(STAGE_GRACE, self.admin_ended).await.is_err() {
             cut_off += 1;
