@@ -104,3 +104,104 @@ impl L1 {
         self.metrics.bytes.set(i64::try_from(self.copies.weighted_size()).unwrap_or(i64::MAX));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::answer::Entry;
+    use super::*;
+    use crate::backend::{LoadId, Token};
+    use crate::clock::Boot;
+    use crate::coherence::core::{Slots, View};
+    use crate::model::{Content, Lifetime, LineageId, Value};
+    use crate::telemetry::Metrics;
+
+    const CAPACITY: u64 = 100 * 1024;
+
+    fn l1(policy: Policy) -> L1 {
+        let metrics = Metrics::new(&["users".to_owned()], "0", "0").unwrap();
+        L1::new(CAPACITY, policy, Clock::Boottime, metrics.namespace("users").l1.clone())
+    }
+
+    fn copy(seq: u64, born: Boot, fresh: Duration, bytes: usize) -> Arc<Copy> {
+        let view = View::new(2);
+        view.begin(LineageId::new("a"), 0);
+        let value = Value { body: vec![0; bytes].into(), ..Value::default() };
+        let lifetime = Lifetime { fresh, ..Lifetime::default() };
+        Arc::new(Copy {
+            entry: Arc::new(Entry { content: Content::Present(value), lifetime }),
+            stamp: view.stamp(&Token { lineage: LineageId::new("a"), seq }),
+            slots: Slots::of([]),
+            names: Box::default(),
+            load: LoadId("x".into()),
+            born,
+            dirty: false,
+        })
+    }
+
+    fn minute_old(seq: u64, seconds: u64) -> Arc<Copy> {
+        let born = Clock::Boottime.now() - Duration::from_mins(1) + Duration::from_secs(seconds);
+        copy(seq, born, Duration::from_hours(1), 1024)
+    }
+
+    #[test]
+    fn what_it_holds_is_bounded_in_bytes() {
+        for policy in [Policy::TinyLfu, Policy::Lru] {
+            let l1 = l1(policy);
+            for n in 0..1000 {
+                l1.put(format!("{n:04}").into(), minute_old(1, 0));
+            }
+            l1.tidy();
+            let bytes = u64::try_from(l1.metrics.bytes.get()).unwrap();
+            assert!(CAPACITY / 2 < bytes && bytes <= CAPACITY, "{policy:?}: {bytes} bytes");
+            assert_eq!(
+                l1.metrics.entries.get(),
+                i64::try_from(bytes / u64::from(minute_old(1, 0).weight(3))).unwrap()
+            );
+        }
+    }
+
+    #[test]
+    fn lru_keeps_the_latest_and_tiny_lfu_the_most_asked_for() {
+        let fill = |l1: &L1| {
+            for _ in 0..20 {
+                for n in 0..40 {
+                    let key = n.to_string();
+                    if l1.get(&key).is_none() {
+                        l1.put(key.into(), minute_old(1, 0));
+                    }
+                }
+                l1.tidy();
+            }
+            for n in 1000..1200 {
+                l1.put(n.to_string().into(), minute_old(1, 0));
+            }
+            l1.tidy();
+            (0..40).filter(|n| l1.get(&n.to_string()).is_some()).count()
+        };
+        assert_eq!(fill(&l1(Policy::Lru)), 0);
+        assert_eq!(fill(&l1(Policy::TinyLfu)), 40);
+    }
+
+    #[test]
+    fn a_slow_load_does_not_replace_what_a_faster_one_brought() {
+        let l1 = l1(Policy::Lru);
+        let seq = |l1: &L1| l1.get("k").unwrap().stamp.unwrap().seq();
+        l1.put("k".into(), minute_old(5, 10));
+        l1.put("k".into(), minute_old(4, 9));
+        assert_eq!(seq(&l1), 5, "older in both");
+        l1.put("k".into(), minute_old(4, 11));
+        assert_eq!(seq(&l1), 4, "its load began later: it is no older, whatever its token");
+        l1.put("k".into(), minute_old(6, 0));
+        assert_eq!(seq(&l1), 6);
+    }
+
+    #[test]
+    fn what_is_of_no_more_use_is_gone() {
+        let l1 = l1(Policy::Lru);
+        l1.put(
+            "k".into(),
+            copy(1, Clock::Boottime.now() - Duration::from_mins(1), Duration::from_secs(59), 10),
+        );
+        assert!(l1.get("k").is_none());
+    }
+}
