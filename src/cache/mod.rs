@@ -30,6 +30,7 @@ use crate::model::{Key, Stated, Tag, Value};
 pub use crate::origin::OriginError;
 use crate::supervisor::{Stage, Supervisor};
 use crate::telemetry::Metrics;
+use crate::telemetry::labels::RequestResult;
 
 pub use answer::{Answer, Demand, Entry, GetError, LeaseGrant, PutError, Via};
 pub use l1::Policy;
@@ -172,6 +173,13 @@ impl Cache {
         match self.reader.spaces.get(namespace) {
             Some(space) => self.reader.delete(space, key).await,
             None => Err(PutError::Off),
+        }
+    }
+
+    /// A request was not let in.
+    pub fn count_rejected(&self, namespace: &str) {
+        if let Some(space) = self.reader.spaces.get(namespace) {
+            space.metrics.requests.of(RequestResult::Rejected).inc();
         }
     }
 

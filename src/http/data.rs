@@ -54,21 +54,15 @@ impl Desk for DataDesk {
                 return Ok(self.allowance(route));
             }
         };
-        self.tokens.check(headers, right, Scope::Namespace(namespace))?;
-        if !self.cache.knows(namespace) {
-            let detail = format!("namespace `{namespace}` is not configured");
-            return Err(Problem::new(Code::UnknownNamespace, detail));
-        }
-        if right == Right::Write && !self.cache.is_cache_aside(namespace) {
-            return Err(Problem::new(Code::WriteOff, format!("namespace `{namespace}` takes no writes")));
-        }
+        self.may(headers, right, namespace).inspect_err(|_| self.cache.count_rejected(namespace))?;
         Ok(self.allowance(route))
     }
 
     async fn answer(&self, route: DataRoute, call: Call) -> Result<Response<Body>, Problem> {
         match route {
             DataRoute::Read(namespace, key) => {
-                let asked = demand::of(&call.headers)?;
+                let asked = demand::of(&call.headers);
+                let asked = asked.inspect_err(|_| self.cache.count_rejected(&namespace))?;
                 reply::read(self.cache.get(&namespace, &key, &asked).await, &call.headers)
             }
             DataRoute::Bulk(namespace, keys) => self.bulk(&namespace, keys, &call.headers).await,
@@ -113,6 +107,19 @@ impl Desk for DataDesk {
 }
 
 impl DataDesk {
+    /// Whether the sender may do this in this namespace, and the namespace knows it.
+    fn may(&self, headers: &HeaderMap, right: Right, namespace: &Namespace) -> Result<(), Problem> {
+        self.tokens.check(headers, right, Scope::Namespace(namespace))?;
+        if !self.cache.knows(namespace) {
+            let detail = format!("namespace `{namespace}` is not configured");
+            return Err(Problem::new(Code::UnknownNamespace, detail));
+        }
+        if right == Right::Write && !self.cache.is_cache_aside(namespace) {
+            return Err(Problem::new(Code::WriteOff, format!("namespace `{namespace}` takes no writes")));
+        }
+        Ok(())
+    }
+
     fn allowance(&self, route: &DataRoute) -> Allowance {
         let max = self.settings.max_body;
         let body_max = match route {
