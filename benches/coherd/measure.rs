@@ -8,12 +8,12 @@ use crate::report::{Figure, Row};
 
 /// The figures of a path over HTTP.
 pub(crate) const FIGURES: [Figure; 6] = [
-    Figure { name: "cpu_us_per_request", heading: "CPU µs/req", decimals: 2 },
-    Figure { name: "valkey_cpu_us_per_request", heading: "Valkey µs/req", decimals: 2 },
-    Figure { name: "requests_per_second", heading: "req/s", decimals: 0 },
-    Figure { name: "p50_us", heading: "p50 µs", decimals: 0 },
-    Figure { name: "p99_us", heading: "p99 µs", decimals: 0 },
-    Figure { name: "servers_busy", heading: "busy", decimals: 2 },
+    Figure { name: "cpu_us_per_request", heading: "CPU µs/req", decimals: 2, compared: true },
+    Figure { name: "valkey_cpu_us_per_request", heading: "Valkey µs", decimals: 2, compared: true },
+    Figure { name: "requests_per_second", heading: "req/s", decimals: 0, compared: true },
+    Figure { name: "p50_us", heading: "p50 µs", decimals: 0, compared: true },
+    Figure { name: "p99_us", heading: "p99 µs", decimals: 0, compared: true },
+    Figure { name: "servers_busy", heading: "busy", decimals: 2, compared: false },
 ];
 
 /// Share of the slowest side's limit at which latency is taken, the same requests a second for all.

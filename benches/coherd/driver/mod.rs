@@ -13,12 +13,15 @@ use std::time::Instant;
 pub(crate) use load::{Generator, Pace, Run};
 pub(crate) use marks::{MARK_BYTES, Marks};
 
+/// Longest latency told from a longer one: a minute, in nanoseconds.
+const LATENCY_MAX: u64 = 60_000_000_000;
+
 /// Latencies in nanoseconds, to three digits.
 pub(crate) type Histogram = hdrhistogram::Histogram<u64>;
 
 /// An empty histogram.
-fn histogram() -> Histogram {
-    Histogram::new(3).expect("three digits are among those a histogram can have")
+pub(crate) fn histogram() -> Histogram {
+    Histogram::new_with_bounds(1, LATENCY_MAX, 3).expect("these bounds are among those a histogram can have")
 }
 
 #[expect(clippy::disallowed_methods, reason = "real time is what is measured")]

@@ -3,9 +3,9 @@
 use super::{Stage, around, connect};
 use crate::fault::Fault;
 use crate::instance::HIT;
-use crate::measure::{FIGURES, Side, compare, fill};
+use crate::measure::{FIGURES, Side, compare, fill, float};
 use crate::reference::Kind;
-use crate::report::Table;
+use crate::report::{Table, grouped};
 
 /// Keys asked for.
 const KEYS: u64 = 1_000;
@@ -42,6 +42,6 @@ pub(super) fn measure(stage: &Stage) -> Result<Table, Fault> {
     fill(&mut sides[0], stage.instance.data, KEYS)?;
     fill(&mut sides[2], moka.addr, KEYS)?;
     let compared = compare(&mut sides, &stage.plan, stage.cores.servers())?;
-    let note = format!("{KEYS} keys; latency at {} req/s", compared.rate);
+    let note = format!("{} keys; latency at {} req/s", grouped(float(KEYS), 0), grouped(compared.rate, 0));
     Ok(Table::new("L1 hit over HTTP", note, &FIGURES, compared.rows))
 }

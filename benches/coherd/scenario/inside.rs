@@ -24,8 +24,8 @@ use crate::measure::float;
 use crate::report::{Figure, Row, Table};
 
 const FIGURES: [Figure; 2] = [
-    Figure { name: "ns_of_1000_keys", heading: "1,000 keys", decimals: 0 },
-    Figure { name: "ns_of_1000000_keys", heading: "1,000,000", decimals: 0 },
+    Figure { name: "ns_of_1000_keys", heading: "1 k keys", decimals: 0, compared: true },
+    Figure { name: "ns_of_1000000_keys", heading: "1 M keys", decimals: 0, compared: true },
 ];
 const KEYS: [usize; 2] = [1_000, 1_000_000];
 

@@ -3,9 +3,9 @@
 use super::{Stage, around, connect};
 use crate::fault::Fault;
 use crate::instance::L2;
-use crate::measure::{FIGURES, Side, compare, fill};
+use crate::measure::{FIGURES, Side, compare, fill, float};
 use crate::reference::Kind;
-use crate::report::Table;
+use crate::report::{Table, grouped};
 
 /// Keys asked for: between two requests for one of them moka has long thrown out what did not fit.
 const KEYS: u64 = 10_000;
@@ -23,7 +23,7 @@ pub(super) fn measure(stage: &Stage) -> Result<Table, Fault> {
             behind: None,
         },
         Side {
-            name: "hyper + fred GET",
+            name: "hyper + GET",
             generator: connect(aside.addr, None)?,
             next: around(L2, KEYS),
             front: &aside.process,
@@ -34,6 +34,10 @@ pub(super) fn measure(stage: &Stage) -> Result<Table, Fault> {
     fill(&mut sides[0], stage.instance.data, KEYS)?;
     fill(&mut sides[1], aside.addr, KEYS)?;
     let compared = compare(&mut sides, &stage.plan, stage.cores.servers())?;
-    let note = format!("{KEYS} keys, none of which fit L1; latency at {} req/s", compared.rate);
+    let note = format!(
+        "{} keys, none of which fit L1; latency at {} req/s",
+        grouped(float(KEYS), 0),
+        grouped(compared.rate, 0)
+    );
     Ok(Table::new("L2 hit over HTTP", note, &FIGURES, compared.rows))
 }

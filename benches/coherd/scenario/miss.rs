@@ -5,7 +5,7 @@ use crate::fault::Fault;
 use crate::instance::MISS;
 use crate::measure::{FIGURES, Side, compare};
 use crate::reference::Kind;
-use crate::report::Table;
+use crate::report::{Table, grouped};
 
 /// Measures it.
 pub(super) fn measure(stage: &Stage) -> Result<Table, Fault> {
@@ -20,7 +20,7 @@ pub(super) fn measure(stage: &Stage) -> Result<Table, Fault> {
             behind: Some(&stage.origin.process),
         },
         Side {
-            name: "hyper + fred GET, SET",
+            name: "hyper + GET, SET",
             generator: connect(aside.addr, None)?,
             next: around(MISS, u64::MAX),
             front: &aside.process,
@@ -29,6 +29,6 @@ pub(super) fn measure(stage: &Stage) -> Result<Table, Fault> {
         },
     ];
     let compared = compare(&mut sides, &stage.plan, stage.cores.servers())?;
-    let note = format!("every key once, the origin by HTTP; latency at {} req/s", compared.rate);
+    let note = format!("every key once, the origin by HTTP; latency at {} req/s", grouped(compared.rate, 0));
     Ok(Table::new("Full miss over HTTP", note, &FIGURES, compared.rows))
 }

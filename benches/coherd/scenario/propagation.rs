@@ -8,7 +8,7 @@
 use std::net::SocketAddr;
 
 use super::{Reference, Stage};
-use crate::driver::{Histogram, MARK_BYTES, Marks};
+use crate::driver::{Histogram, MARK_BYTES, Marks, histogram};
 use crate::fault::Fault;
 use crate::instance::HIT;
 use crate::measure::{float, micros};
@@ -18,11 +18,11 @@ use crate::reference::Kind;
 use crate::report::{Figure, Row, Table};
 
 const FIGURES: [Figure; 5] = [
-    Figure { name: "p50_us", heading: "p50 µs", decimals: 0 },
-    Figure { name: "p99_us", heading: "p99 µs", decimals: 0 },
-    Figure { name: "p999_us", heading: "p99.9 µs", decimals: 0 },
-    Figure { name: "cpu_us_per_event", heading: "CPU µs/event", decimals: 0 },
-    Figure { name: "valkey_cpu_us_per_event", heading: "Valkey µs/ev.", decimals: 0 },
+    Figure { name: "p50_us", heading: "p50 µs", decimals: 0, compared: true },
+    Figure { name: "p99_us", heading: "p99 µs", decimals: 0, compared: true },
+    Figure { name: "p999_us", heading: "p99.9 µs", decimals: 0, compared: true },
+    Figure { name: "cpu_us_per_event", heading: "CPU µs/ev.", decimals: 0, compared: true },
+    Figure { name: "valkey_cpu_us_per_event", heading: "Valkey µs", decimals: 0, compared: true },
 ];
 
 /// Instances, relays, raw subscribers.
@@ -53,19 +53,19 @@ pub(super) fn measure(stage: &Stage) -> Result<Table, Fault> {
     let relay: Vec<SocketAddr> = relay.collect();
     let mut sides = [
         Side::new(
-            "coherd, 3 instances",
+            "coherd",
             Marks::open(stage.instance.data, &admin, b"GET /events HTTP/1.1\r\nHost: bench\r\n\r\n")?,
             |mark| post("/v1/invalidate", &format!("{{\"namespace\":\"{HIT}\",\"keys\":[\"{mark}\"]}}")),
             instances.iter().map(|it| &it.process).collect(),
         ),
         Side::new(
-            "hyper + fred relay, 3",
+            "hand-made relay",
             Marks::open(relay[0], &relay, b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n")?,
             |mark| post("/", mark),
             relays.iter().map(|it| &it.process).collect(),
         ),
         Side::new(
-            "raw pub/sub, 3 sockets",
+            "raw pub/sub",
             Marks::open(stage.valkey.addr, &[stage.valkey.addr; STREAMS], b"SUBSCRIBE raw\r\n")?,
             |mark| format!("*3\r\n$7\r\nPUBLISH\r\n$3\r\nraw\r\n${MARK_BYTES}\r\n{mark}\r\n"),
             Vec::new(),
@@ -85,8 +85,10 @@ pub(super) fn measure(stage: &Stage) -> Result<Table, Fault> {
         side.row.values[2].push(micros(&side.all, 99.9));
     }
     let note = format!(
-        "from a publication until the last of {STREAMS} streams has it, all seen from one process; {RATE} events a second;\n\
-         p99.9 over all {} events of a side",
+        "from publication until the last of {STREAMS} streams has it, seen from one process; {RATE} events/s; p99.9 over\n\
+         all {} events of a side. coherd: POST /v1/invalidate to one of {STREAMS} instances until /events of all have told\n\
+         of it as applied. hand-made relay: POST, PUBLISH, SUBSCRIBE and a stream by hyper + fred, the same hops.\n\
+         raw pub/sub: PUBLISH and {STREAMS} SUBSCRIBE on sockets of the observer's own, no hops.",
         sides[0].all.len()
     );
     let rows = sides.into_iter().map(|side| side.row).collect();
@@ -100,9 +102,8 @@ impl<'a> Side<'a> {
         message: impl Fn(&str) -> String + 'static,
         processes: Vec<&'a Process>,
     ) -> Self {
-        let all = Histogram::new(3).expect("three digits are among those a histogram can have");
         let row = Row::new(name, FIGURES.len());
-        Self { name, marks, message: Box::new(message), processes, row, all }
+        Self { name, marks, message: Box::new(message), processes, row, all: histogram() }
     }
 
     fn round(&mut self, plan: &Plan, valkey: &Process) -> Result<(), Fault> {

@@ -1,29 +1,15 @@
-//! The report: a table to read, and the same as JSON with every round.
+//! One path as a table: medians of the rounds, and ratios with their spread.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs;
-use std::io::Write as _;
-use std::path::Path;
 
 use serde::Serialize;
 
 use crate::fault::Fault;
-use crate::machine::Machine;
-use crate::measure::float;
-use crate::plan::Plan;
 
 /// Width of the first column, and of every other.
 const NAME_WIDTH: usize = 28;
 const FIGURE_WIDTH: usize = 13;
-
-/// Everything a run found.
-#[derive(Serialize)]
-pub(crate) struct Report {
-    machine: Machine,
-    plan: Plan,
-    /// A path each.
-    pub(crate) tables: Vec<Table>,
-}
 
 /// One path: coherd in the first row, a counterpart in every other.
 #[derive(Serialize)]
@@ -45,6 +31,9 @@ pub(crate) struct Figure {
     pub(crate) heading: &'static str,
     #[serde(skip)]
     pub(crate) decimals: usize,
+    /// Whether its ratio says anything.
+    #[serde(skip)]
+    pub(crate) compared: bool,
 }
 
 /// One side.
@@ -66,7 +55,7 @@ impl Row {
 struct Ratio {
     to: &'static str,
     /// By figure.
-    figures: Vec<Option<Spread>>,
+    figures: BTreeMap<&'static str, Option<Spread>>,
 }
 
 /// Ratios round by round: one round of a side is only ever compared with the same round of the other.
@@ -87,13 +76,16 @@ impl Table {
             .iter()
             .map(|other| {
                 let pairs = subject.into_iter().flat_map(|subject| subject.values.iter().zip(&other.values));
-                Ratio { to: other.name, figures: pairs.map(|(ours, theirs)| spread(ours, theirs)).collect() }
+                let pairs = pairs.zip(figures).filter(|(_, figure)| figure.compared);
+                let spreads = pairs.map(|((ours, theirs), figure)| (figure.name, spread(ours, theirs)));
+                Ratio { to: other.name, figures: spreads.collect() }
             })
             .collect();
         Self { title, note, figures: figures.to_vec(), rows, ratios }
     }
 
-    fn text(&self) -> Result<String, Fault> {
+    /// To read, at most 110 columns wide.
+    pub(super) fn text(&self) -> Result<String, Fault> {
         let mut text = format!("\n{}\n{}\n\n", self.title, self.note);
         write!(text, "{:NAME_WIDTH$}", "")?;
         for figure in &self.figures {
@@ -107,13 +99,14 @@ impl Table {
             }
         }
         for ratio in &self.ratios {
+            let spreads = || self.figures.iter().map(|it| ratio.figures.get(it.name).copied().flatten());
             write!(text, "\n  {:1$}", format!("ratio to {}", ratio.to), NAME_WIDTH - 2)?;
-            for spread in &ratio.figures {
-                let value = spread.map_or_else(|| "-".to_owned(), |it| format!("x {:.2}", it.median));
+            for spread in spreads() {
+                let value = spread.map_or_else(String::new, |it| format!("x {:.2}", it.median));
                 write!(text, "{value:>FIGURE_WIDTH$}")?;
             }
-            write!(text, "\n  {:1$}", "  min to max", NAME_WIDTH - 2)?;
-            for spread in &ratio.figures {
+            write!(text, "\n{:NAME_WIDTH$}", "")?;
+            for spread in spreads() {
                 let spread = spread.filter(|it| 1 < it.rounds);
                 let value = spread.map_or_else(String::new, |it| format!("{:.2}-{:.2}", it.min, it.max));
                 write!(text, "{value:>FIGURE_WIDTH$}")?;
@@ -122,51 +115,6 @@ impl Table {
         // Columns that are empty at the end of a line leave no blanks there.
         let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
         Ok(lines.join("\n"))
-    }
-}
-
-impl Report {
-    /// Without tables yet.
-    pub(crate) fn new(machine: Machine, plan: &Plan) -> Self {
-        Self { machine, plan: *plan, tables: Vec::new() }
-    }
-
-    /// Prints it, and writes it as JSON to `bench/report.json` in cargo's target folder.
-    pub(crate) fn publish(&self) -> Result<(), Fault> {
-        let Machine {
-            coherd,
-            compiler,
-            processor,
-            processors,
-            memory_mib,
-            kernel,
-            valkey,
-            cores,
-            load_before,
-        } = &self.machine;
-        let Plan { window_seconds, rounds, connections, value_bytes } = self.plan;
-        let mut text = format!(
-            "coherd {coherd}, {compiler}\n\
-             {processor}, {processors} cores, {} MiB; Linux {kernel}; {valkey}\n\
-             {cores}; load average before: {load_before}\n\
-             {connections} connections over loopback, HTTP/1.1 keep-alive; values of {} bytes; {rounds} rounds, the sides in turn,\n\
-             windows of {window_seconds:.2} s. A figure is the median of its rounds; a ratio is taken round by round: median, and\n\
-             its spread below. CPU time is that of the process that answers; req/s and CPU at its limit,\n\
-             p50 and p99 at the stated rate; busy: the share of the servers' cores in use at the limit.\n",
-            grouped(float(*memory_mib), 0),
-            grouped(float(value_bytes as u64), 0),
-        );
-        for table in &self.tables {
-            writeln!(text, "{}", table.text()?)?;
-        }
-        let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let dir = tmp.parent().unwrap_or(tmp).join("bench");
-        fs::create_dir_all(&dir)?;
-        let file = dir.join("report.json");
-        fs::write(&file, serde_json::to_vec_pretty(self)?)?;
-        writeln!(std::io::stdout(), "{text}")?;
-        crate::progress(&format!("every round as JSON: {}", file.display()));
-        Ok(())
     }
 }
 
@@ -190,7 +138,7 @@ fn median(values: &[f64]) -> Option<f64> {
 }
 
 /// With commas between thousands.
-fn grouped(number: f64, decimals: usize) -> String {
+pub(crate) fn grouped(number: f64, decimals: usize) -> String {
     let text = format!("{number:.decimals$}");
     let (whole, fraction) = text.split_at(text.find('.').unwrap_or(text.len()));
     let mut grouped = String::new();
