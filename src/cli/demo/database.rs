@@ -19,6 +19,8 @@ pub(super) const SELECT: &str = "\
     ) \
     SELECT json_object('id', id, 'name', name) FROM users WHERE id = ?1 AND 0 < (SELECT max(n) FROM counted)";
 
+/// Its name in the folder.
+const FILE: &str = "users.db";
 /// What an ordinary row takes.
 pub(super) const USUAL: Duration = Duration::from_millis(20);
 /// A count whose time is measured to know what a row's `work` takes on this machine.
@@ -50,13 +52,13 @@ impl Database {
             // A change does not wait for a statement that is still reading.
             .journal_mode(SqliteJournalMode::Wal)
             .disable_statement_logging();
-        let mut writer = options.connect().await.map_err(broken)?;
-        writer.execute(TABLE).await.map_err(broken)?;
+        let mut writer = options.connect().await.map_err(|error| broken(&error))?;
+        writer.execute(TABLE).await.map_err(|error| broken(&error))?;
         let mut database = Self { writer, per_second: PER_SECOND_MAX, folder };
         database.per_second = database.measure().await?;
         let work = database.work(USUAL);
         let all = sqlx::query("UPDATE users SET work = ?1").bind(work);
-        all.execute(&mut database.writer).await.map_err(broken)?;
+        all.execute(&mut database.writer).await.map_err(|error| broken(&error))?;
         Ok(database)
     }
 
@@ -65,7 +67,7 @@ impl Database {
         let began = Instant::now();
         let update = sqlx::query("UPDATE users SET name = ?2, work = ?3 WHERE id = ?1");
         let update = update.bind(id).bind(name).bind(self.work(takes));
-        update.execute(&mut self.writer).await.map_err(broken)?;
+        update.execute(&mut self.writer).await.map_err(|error| broken(&error))?;
         Ok(began.elapsed())
     }
 
@@ -82,9 +84,9 @@ impl Database {
     /// How far this machine counts in a second.
     async fn measure(&mut self) -> Result<f64, Fault> {
         let prepare = sqlx::query("UPDATE users SET work = ?1 WHERE id = 1").bind(SAMPLE);
-        prepare.execute(&mut self.writer).await.map_err(broken)?;
+        prepare.execute(&mut self.writer).await.map_err(|error| broken(&error))?;
         let began = Instant::now();
-        sqlx::query(SELECT).bind("1").fetch_one(&mut self.writer).await.map_err(broken)?;
+        sqlx::query(SELECT).bind("1").fetch_one(&mut self.writer).await.map_err(|error| broken(&error))?;
         let per_second = f64::from(SAMPLE) / began.elapsed().as_secs_f64();
         Ok(per_second.min(PER_SECOND_MAX))
     }
@@ -98,13 +100,11 @@ impl Database {
     }
 }
 
-const FILE: &str = "users.db";
-
 /// What a row with that name is as a value.
 pub(super) fn value(id: u32, name: &str) -> String {
     serde_json::json!({ "id": id, "name": name }).to_string()
 }
 
-fn broken(error: sqlx::Error) -> Fault {
-    Fault::failed(format!("the demo's database fails: {}", told(&error)))
+fn broken(error: &sqlx::Error) -> Fault {
+    Fault::failed(format!("the demo's database fails: {}", told(error)))
 }

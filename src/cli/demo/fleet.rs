@@ -203,7 +203,7 @@ fn configuration(index: u16, port: u16, database: &Database) -> Result<Config, F
         of_users("lease", "30s"),
     ];
     let sources = Sources { sets, ..Sources::default() };
-    Ok(config::load(&sources).map_err(|faults| Fault::failed(faults.to_string()))?.config)
+    Ok(config::load(&sources).map_err(Fault::Misconfigured)?.config)
 }
 
 fn refused(error: &StartError, instances: u16, port: u16) -> Fault {

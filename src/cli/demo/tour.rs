@@ -92,7 +92,7 @@ impl Steps<'_> {
                 self.failed += 1;
                 self.print.line(&format!("   FAILED: {message}"))
             }
-            Err(Fault::ReaderGone) => Err(Fault::ReaderGone),
+            Err(other) => Err(other),
         }
     }
 }
