@@ -43,7 +43,7 @@ const HOMES: [(&str, &[&str]); 10] = [
     ("hyper_util::server", &["http/", "origin/http/tests", "cli/testing"]),
     ("hyper::client", &["origin/http", "cli/", "http/socket_tests"]),
     ("hyper_util::client", &["origin/http", "cli/", "http/socket_tests"]),
-    ("sqlx", &["origin/sql"]),
+    ("sqlx", &["origin/sql", "cli/demo/database"]),
     ("prometheus", &["telemetry"]),
     ("figment", &["config"]),
     ("rmp_serde", &["backend/wire", "backend/valkey", "coherence/"]),

@@ -1,6 +1,7 @@
 //! A small HTTP client for an instance's listeners.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -68,6 +69,12 @@ impl FromStr for Base {
             return Err(BaseError::Query);
         }
         Ok(Self(format!("{scheme}://{authority}{}", uri.path().trim_end_matches('/'))))
+    }
+}
+
+impl From<SocketAddr> for Base {
+    fn from(address: SocketAddr) -> Self {
+        Self(format!("http://{address}"))
     }
 }
 

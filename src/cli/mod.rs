@@ -1,4 +1,4 @@
-//! The commands that talk to instances, or past them to Valkey: one file a command.
+//! The commands, one file or folder each.
 //!
 //! A command gets its arguments and the `print::Print` it may write to, and says how it ended.
 
@@ -8,6 +8,7 @@ mod check;
 mod client;
 mod completions;
 mod delete;
+mod demo;
 mod entry;
 mod exit;
 mod get;
@@ -41,6 +42,8 @@ pub struct Cli {
 /// Every command.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum Command {
+    /// Show it: three instances in one process and a short tour, with nothing installed
+    Demo(demo::Args),
     /// Run one instance
     Serve(serve::Args),
     /// Check the configuration and print what is in effect
@@ -78,6 +81,7 @@ impl Command {
     async fn run_on(self, print: &mut Print) -> Result<Exit, Fault> {
         match self {
             Self::Serve(args) => serve::run(&args),
+            Self::Demo(args) => demo::run(args, print).await,
             Self::Check(args) => check::run(&args, print),
             Self::Completions(args) => completions::run(&args, print),
             Self::Invalidate(args) => invalidate::run(args, print).await,

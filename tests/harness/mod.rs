@@ -3,8 +3,8 @@
 pub(crate) mod http;
 pub(crate) mod instance;
 pub(crate) mod origin;
-mod ports;
-mod process;
+pub(crate) mod ports;
+pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod resp;
 pub(crate) mod server;
