@@ -4,5 +4,6 @@ mod check;
 mod conformance;
 mod door;
 mod harness;
+mod promises;
 mod serve;
 mod tidy;
