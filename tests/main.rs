@@ -5,5 +5,6 @@ mod conformance;
 mod demo;
 mod door;
 mod harness;
+mod promises;
 mod serve;
 mod tidy;

@@ -8,6 +8,6 @@ pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod resp;
 pub(crate) mod server;
-mod task;
+pub(crate) mod task;
 mod tests;
 pub(crate) mod wait;

@@ -1,0 +1,198 @@
+//! A log that is announced to nobody, trimmed, spoilt by others or deleted; scripts and functions that are gone.
+
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::harness::instance::{Cluster, Instance, NAMESPACE};
+use crate::harness::wait::{SOON, eventually};
+use crate::promises::steps::{
+    COPY, D, LONG, Race, all_attached, attached, bounded, converges, key_event, nothing_older, passed, read,
+    setup, warm,
+};
+
+const LOG: &str = "coherd:{main}:log";
+const CTL: &str = "coherd:{main}:ctl";
+
+/// Events of a kind that the instance has read from the log itself.
+async fn from_the_log(at: &Instance) -> f64 {
+    let series = "coherd_invalidations_applied_total{kind=\"tag\",path=\"stream\"}";
+    at.metric(series).await.expect("events are counted")
+}
+
+async fn gaps(at: &Instance, cause: &str) -> f64 {
+    at.metric(&format!("coherd_gaps_total{{cause=\"{cause}\"}}")).await.expect("gaps are counted")
+}
+
+#[tokio::test]
+async fn an_event_announced_to_nobody_is_read_from_the_log() {
+    let mut race = Race::set(Cluster::with(setup(D)).await, 1).await;
+    race.commit();
+    let mut client = race.cluster.server.connect().await;
+    // In one transaction: no subscriber can be back before the event is announced.
+    let fcall = Race::fcall();
+    let words: [&[&str]; 4] = [&["MULTI"], &["CLIENT", "KILL", "TYPE", "pubsub"], &fcall, &["EXEC"]];
+    let mut answer = None;
+    for words in words {
+        answer = Some(client.command(words).await.expect("the server answers"));
+    }
+    let logged = Instant::now();
+    let answer = answer.expect("four commands were sent");
+    assert!(3 <= answer.items()[0].integer(), "there were subscribers to be killed: {answer:?}");
+    bounded(race.victim(), COPY, 2, logged).await;
+    race.release().await;
+    race.nothing_older().await;
+    for node in &race.cluster.nodes {
+        assert!(1.0 <= from_the_log(&node.instance).await);
+    }
+    race.converges().await;
+}
+
+#[tokio::test]
+async fn subscribers_that_are_killed_again_and_again_miss_nothing() {
+    let cluster = Cluster::with(setup(D)).await;
+    for version in 1..=20 {
+        cluster.origin.set("k", version);
+        let kill = cluster.server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+        let event = key_event("k");
+        let publish = cluster.instance(0).invalidate("?wait=all", &event).send();
+        let (_, answer) = tokio::join!(kill, publish);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        nothing_older(&cluster, &["k"]).await;
+    }
+    converges(&cluster, &["k"]).await;
+}
+
+#[tokio::test]
+async fn a_message_too_large_for_the_server_s_buffers_is_read_from_the_log() {
+    let cluster = Cluster::with(setup(D)).await;
+    let limit = ["CONFIG", "SET", "client-output-buffer-limit", "pubsub 65536 0 0"];
+    assert_eq!(cluster.server.command(&limit).await.text(), "OK");
+    cluster.origin.set("k", 1);
+    warm(&cluster, "k").await;
+    cluster.origin.set("k", 2);
+    let keys = (0..999).map(|number| format!("{number:0>400}")).chain(["k".to_owned()]);
+    let event = json!({ "namespace": NAMESPACE, "keys": keys.collect::<Vec<_>>() });
+    let answer = cluster.instance(0).invalidate("", &event).send().await;
+    let logged = Instant::now();
+    assert_eq!(answer.status, 202, "{answer:?}");
+    bounded(cluster.instance(1), "k", 2, logged).await;
+    nothing_older(&cluster, &["k"]).await;
+    converges(&cluster, &["k"]).await;
+    let killed = cluster.server.info("client_output_buffer_limit_disconnections").await;
+    assert!(killed.is_none_or(|count| count != "0"), "the server has dropped its subscribers");
+}
+
+#[tokio::test]
+async fn a_log_trimmed_past_an_instance_costs_it_nothing_but_questions() {
+    let cluster = Cluster::with(setup(LONG)).await;
+    for key in [COPY, "kept"] {
+        cluster.origin.set(key, 1);
+        warm(&cluster, key).await;
+    }
+    cluster.wire(2).cut().await;
+    cluster.origin.set(COPY, 2);
+    for key in [COPY, "a", "b"] {
+        assert_eq!(cluster.instance(0).purge(NAMESPACE, key).send().await.status, 200);
+    }
+    let logged = Instant::now();
+    assert_eq!(cluster.server.command(&["XTRIM", LOG, "MAXLEN", "0"]).await.integer(), 3);
+    cluster.wire(2).restore().await;
+    let trimmed = async || gaps(cluster.instance(2), "trimmed").await;
+    eventually("it notices that the log was trimmed", SOON, async || 1.0 <= trimmed().await).await;
+    assert!(logged.elapsed() < LONG, "the copies were to be trusted all the while");
+    eventually("it skips to the head", SOON, async || {
+        let log = &cluster.instance(2).admin("/stats").await["log"];
+        log["cursor"] == log["head"] && log["lag_events"] == 0
+    })
+    .await;
+    attached(cluster.instance(2), true).await;
+    nothing_older(&cluster, &[COPY, "kept"]).await;
+    assert_eq!(cluster.origin.reads("kept"), 1, "what was not invalidated is not loaded again");
+    converges(&cluster, &[COPY, "kept"]).await;
+}
+
+#[tokio::test]
+async fn a_log_trimmed_while_loads_are_held_lets_none_of_them_through() {
+    let mut race = Race::set(Cluster::with(setup(D)).await, 2).await;
+    race.cluster.wire(2).cut().await;
+    let (logged, _) = race.publish("").await;
+    race.cluster.server.command(&["XTRIM", LOG, "MAXLEN", "0"]).await;
+    race.cluster.wire(2).restore().await;
+    bounded(race.victim(), COPY, 2, logged).await;
+    race.release().await;
+    race.nothing_older().await;
+    race.converges().await;
+}
+
+/// Spoils what only coherd's scripts write, then publishes.
+async fn survives(spoil: &[&str]) {
+    let mut race = Race::set(Cluster::with(setup(D)).await, 1).await;
+    race.cluster.server.command(spoil).await;
+    let (logged, _) = race.publish("").await;
+    bounded(race.victim(), COPY, 2, logged).await;
+    race.release().await;
+    race.nothing_older().await;
+    race.converges().await;
+    // And it goes on.
+    let (_, answer) = race.publish("?wait=all").await;
+    assert!(answer["mode"].is_string(), "{answer:?}");
+    race.nothing_older().await;
+    race.converges().await;
+}
+
+#[tokio::test]
+async fn without_its_control_record_it_begins_anew() {
+    survives(&["DEL", CTL]).await;
+}
+
+#[tokio::test]
+async fn without_its_log_it_goes_on() {
+    survives(&["DEL", LOG]).await;
+}
+
+#[tokio::test]
+async fn a_foreign_entry_that_blocks_the_log_is_no_obstacle() {
+    survives(&["XADD", LOG, "9223372036854775807-1", "by", "somebody"]).await;
+}
+
+#[tokio::test]
+async fn a_foreign_entry_in_between_is_no_obstacle() {
+    survives(&["XADD", LOG, "*", "by", "somebody"]).await;
+}
+
+#[tokio::test]
+async fn a_log_of_another_type_is_no_obstacle() {
+    survives(&["SET", LOG, "by somebody"]).await;
+}
+
+#[tokio::test]
+async fn a_control_record_of_another_type_is_no_obstacle() {
+    survives(&["SET", CTL, "by somebody"]).await;
+}
+
+#[tokio::test]
+async fn ten_thousand_events_while_it_is_paused_hide_none() {
+    let cluster = Cluster::with(setup(D)).await;
+    cluster.origin.set(COPY, 1);
+    warm(&cluster, COPY).await;
+    cluster.instance(2).pause();
+    let storm = (0..4).map(async |_| {
+        let mut client = cluster.server.connect().await;
+        let ns = ["FCALL", "coherd_invalidate", "1", CTL, "ns", NAMESPACE, "key"];
+        for number in 0..2500 {
+            let key = number.to_string();
+            let words: Vec<&str> = ns.into_iter().chain([key.as_str()]).collect();
+            client.command(&words).await.expect("the server answers");
+        }
+    });
+    futures_util::future::join_all(storm).await;
+    cluster.origin.set(COPY, 2);
+    assert_eq!(cluster.instance(0).purge(NAMESPACE, COPY).send().await.status, 200);
+    let logged = Instant::now();
+    passed(D, logged).await;
+    cluster.instance(2).resume();
+    assert_eq!(read(cluster.instance(2), COPY).await, 2);
+    nothing_older(&cluster, &[COPY]).await;
+    all_attached(&cluster).await;
+    converges(&cluster, &[COPY]).await;
+}
