@@ -126,14 +126,19 @@ impl Instance {
     /// Ends when the server is there but must not be used, before the instance was ever ready. Answers why.
     pub async fn refused(&self) -> String {
         let mut link = self.backend.link();
-        let refused = link.wait_for(|state| matches!(state, LinkState::Refused(_))).await;
+        let refused = tokio::select! {
+            biased;
+            refused = link.wait_for(|state| matches!(state, LinkState::Refused(_))) => refused,
+            // A server that is demoted later is one that is away: whoever lost it goes on without it.
+            () = self.readiness.ready() => return std::future::pending().await,
+        };
         match refused.map(|state| state.clone()) {
             Ok(LinkState::Refused(why)) => why,
             _ => std::future::pending().await,
         }
     }
 
-    /// Stops in order: not ready, no new connections, requests under way, loads, writes, membership, log, connections.
+    /// Stops in order: not ready, no new connections, requests under way, loads, writes, log, membership, connections.
     pub async fn stop(self) {
         info!("stopping");
         self.readiness.hold(Reason::Draining);
@@ -141,11 +146,12 @@ impl Instance {
         let mut cut_off = self.supervisor.stop(Stage::Door, Instant::now() + self.grace + STAGE_GRACE).await;
         cut_off += self.supervisor.stop(Stage::Load, later()).await;
         cut_off += self.supervisor.stop(Stage::Write, later()).await;
-        // Nothing is answered from copies any more: publishers need not wait for this instance.
+        // After the heartbeat, which would renew the membership. Nothing is answered from copies any more: publishers
+        // need not wait for this instance.
+        cut_off += self.supervisor.stop(Stage::Coherence, later()).await;
         if tokio::time::timeout(STAGE_GRACE, self.coherence.leave()).await.is_err() {
             warn!("the membership was not withdrawn in time, the others find out by themselves");
         }
-        cut_off += self.supervisor.stop(Stage::Coherence, later()).await;
         self.admin_stop.cancel();
         if tokio::time::timeout(STAGE_GRACE, self.admin_ended).await.is_err() {
             cut_off += 1;
