@@ -24,7 +24,7 @@ use crate::supervisor::{Stage, Supervisor};
 use crate::telemetry::{Metrics, Readiness, Reason};
 
 pub use refusal::StartError;
-pub use rooms::{backend, store, valkey};
+pub use rooms::{backend, store};
 
 /// How long each of the later stages may take to stop; the first has `shutdown_grace`.
 const STAGE_GRACE: Duration = Duration::from_secs(3);
@@ -123,12 +123,16 @@ impl Instance {
         self.supervisor.given_up().await
     }
 
-    /// Ends when the server that is found first must not be used. Answers why. One that is demoted later is waited out:
-    /// its clients are still answered, from the origin.
+    /// Ends when the server is there but must not be used, before the instance was ever ready. Answers why.
     pub async fn refused(&self) -> String {
         let mut link = self.backend.link();
-        let found = link.wait_for(|state| !matches!(state, LinkState::Down(_))).await;
-        match found.map(|state| state.clone()) {
+        let refused = tokio::select! {
+            biased;
+            refused = link.wait_for(|state| matches!(state, LinkState::Refused(_))) => refused,
+            // A server that is demoted later is one that is away: whoever lost it goes on without it.
+            () = self.readiness.ready() => return std::future::pending().await,
+        };
+        match refused.map(|state| state.clone()) {
             Ok(LinkState::Refused(why)) => why,
             _ => std::future::pending().await,
         }
@@ -142,9 +146,9 @@ impl Instance {
         let mut cut_off = self.supervisor.stop(Stage::Door, Instant::now() + self.grace + STAGE_GRACE).await;
         cut_off += self.supervisor.stop(Stage::Load, later()).await;
         cut_off += self.supervisor.stop(Stage::Write, later()).await;
+        // After the heartbeat, which would renew the membership. Nothing is answered from copies any more: publishers
+        // need not wait for this instance.
         cut_off += self.supervisor.stop(Stage::Coherence, later()).await;
-        // Nothing is answered from copies any more, and no heartbeat joins again: publishers need not wait for this
-        // instance.
         if tokio::time::timeout(STAGE_GRACE, self.coherence.leave()).await.is_err() {
             warn!("the membership was not withdrawn in time, the others find out by themselves");
         }
