@@ -6,3 +6,4 @@ mod door;
 mod harness;
 mod serve;
 mod tidy;
+mod ways_in;

@@ -1,10 +1,11 @@
 //! What the tests stand on: real servers, real wires, a real origin and real instances, each test's own.
 
+pub(crate) mod command;
 pub(crate) mod http;
 pub(crate) mod instance;
 pub(crate) mod origin;
 mod ports;
-mod process;
+pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod resp;
 pub(crate) mod server;
