@@ -8,3 +8,4 @@ mod harness;
 mod promises;
 mod serve;
 mod tidy;
+mod ways_in;

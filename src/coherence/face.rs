@@ -9,7 +9,8 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::core::{Decision, Judgement, Slots, Stamp};
-use super::meter::Meter;
+use super::form::FormError;
+use super::meter::{Meter, reason};
 use super::publish::{self, Along, Terms};
 use super::shared::Shared;
 use super::tail::{Answered, Heard, Tail};
@@ -319,7 +320,13 @@ impl Coherence {
         self.shared.metrics.false_stale.inc();
     }
 
-    pub(super) fn count_rejected(&self, reason: RejectReason) {
+    /// An event from outside was refused.
+    pub fn count_rejected(&self, error: &FormError) {
+        self.shared.metrics.count_rejected(reason(error));
+    }
+
+    /// An event from outside that was in order was dropped all the same.
+    pub(super) fn count_dropped(&self, reason: RejectReason) {
         self.shared.metrics.count_rejected(reason);
     }
 }

@@ -140,7 +140,7 @@ pub(super) async fn channel(
         let repeat_after = if by_content { after } else { Vec::new() };
         let terms = Terms { repeat_after, ..Terms::of(Door::Pubsub) };
         if let Err(error) = coherence.publish(event, &terms).await {
-            coherence.count_rejected(RejectReason::Unavailable);
+            coherence.count_dropped(RejectReason::Unavailable);
             if let Some(suppressed) = throttle.pass() {
                 warn!(error = %error, suppressed, "a message of the inbox channel was not logged by this instance");
             }
@@ -149,23 +149,8 @@ pub(super) async fn channel(
 }
 
 fn reject(coherence: &Coherence, error: &FormError, throttle: &Throttle) {
-    coherence.count_rejected(reason(error));
+    coherence.count_rejected(error);
     if let Some(suppressed) = throttle.pass() {
         warn!(error = %error, suppressed, "a malformed event was dropped");
-    }
-}
-
-fn reason(error: &FormError) -> RejectReason {
-    match error {
-        FormError::TooLarge(_) => RejectReason::TooLarge,
-        FormError::Malformed(_) => RejectReason::Malformed,
-        FormError::UnknownField(_) => RejectReason::UnknownField,
-        FormError::NoTarget => RejectReason::NoTarget,
-        FormError::TooManyTargets => RejectReason::TooManyTargets,
-        FormError::NoNamespace | FormError::BadNamespace(_) => RejectReason::BadNamespace,
-        FormError::BadKey(_) => RejectReason::BadKey,
-        FormError::BadPrefix(_) => RejectReason::BadPrefix,
-        FormError::BadTag(_) => RejectReason::BadTag,
-        FormError::BadRequestId => RejectReason::BadRequestId,
     }
 }

@@ -1,12 +1,29 @@
 //! The room's own terms as metric labels.
 
 use super::core::{Gap, Leap};
+use super::form::FormError;
 use super::{Door, Path, WaitMode};
 use crate::model::{Event, Target};
 use crate::telemetry::CoherenceMetrics;
 use crate::telemetry::labels::{
     EventPath, EventSource, GapCause, RejectReason, ResyncCause, TargetKind, WaitEnd,
 };
+
+/// What an event from outside is counted under when it is refused.
+pub(super) fn reason(error: &FormError) -> RejectReason {
+    match error {
+        FormError::TooLarge(_) => RejectReason::TooLarge,
+        FormError::Malformed(_) => RejectReason::Malformed,
+        FormError::UnknownField(_) => RejectReason::UnknownField,
+        FormError::NoTarget => RejectReason::NoTarget,
+        FormError::TooManyTargets => RejectReason::TooManyTargets,
+        FormError::NoNamespace | FormError::BadNamespace(_) => RejectReason::BadNamespace,
+        FormError::BadKey(_) => RejectReason::BadKey,
+        FormError::BadPrefix(_) => RejectReason::BadPrefix,
+        FormError::BadTag(_) => RejectReason::BadTag,
+        FormError::BadRequestId => RejectReason::BadRequestId,
+    }
+}
 
 /// Counting in the room's terms.
 pub(super) trait Meter {

@@ -14,7 +14,7 @@ use super::reply::{self, LEASE};
 use super::routes::{self, DataRoute};
 use super::{Settings, admin, bulk, demand, tags};
 use crate::cache::{Cache, Write};
-use crate::coherence::form::EVENT_BYTES_MAX;
+use crate::coherence::form::{EVENT_BYTES_MAX, FormError};
 use crate::coherence::{Coherence, Door, Terms};
 use crate::model::{Event, Hardness, Key, Namespace, Target, Value, etag_of};
 use crate::telemetry::Readiness;
@@ -58,6 +58,12 @@ impl Desk for DataDesk {
         Ok(self.allowance(route))
     }
 
+    fn unread(&self, route: &DataRoute, problem: &Problem) {
+        if let (DataRoute::Invalidate(_), Code::TooLarge) = (route, problem.code()) {
+            self.coherence.count_rejected(&FormError::TooLarge(EVENT_BYTES_MAX + 1));
+        }
+    }
+
     async fn answer(&self, route: DataRoute, call: Call) -> Result<Response<Body>, Problem> {
         match route {
             DataRoute::Read(namespace, key) => {
@@ -85,7 +91,11 @@ impl Desk for DataDesk {
                 Ok(reply::logged(&receipt.id))
             }
             DataRoute::Invalidate(options) => {
-                let event = invalidate::event(&call, options.soft || soft_purge(&call.headers))?;
+                let event = invalidate::event(&call, options.soft || soft_purge(&call.headers));
+                let event = event.map_err(|error| {
+                    self.coherence.count_rejected(&error);
+                    reply::form_refused(&error)
+                })?;
                 self.tokens.caller(&call.headers)?.check_event(&event)?;
                 let terms =
                     Terms { exact: options.exact, confirm: options.wait.is_some(), ..Terms::of(Door::Http) };

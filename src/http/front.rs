@@ -30,6 +30,9 @@ pub trait Desk: Send + Sync + 'static {
     /// Whether the sender may ask it, before any of the body is read; and what it may take.
     fn admit(&self, route: &Self::Route, headers: &HeaderMap) -> Result<Allowance, Problem>;
 
+    /// The body of an admitted request could not be read; the sender is told.
+    fn unread(&self, _route: &Self::Route, _problem: &Problem) {}
+
     /// The answer.
     fn answer(
         &self,
@@ -87,7 +90,10 @@ where
     let allowance = desk.admit(&route, &parts.headers)?;
     let body = match allowance.body_max {
         0 => Bytes::new(),
-        max => body::read(body, max, settings.body_timeout).await?,
+        max => {
+            let read = body::read(body, max, settings.body_timeout).await;
+            read.inspect_err(|problem| desk.unread(&route, problem))?
+        }
     };
     let answer = desk.answer(route, Call { headers: parts.headers, body });
     match allowance.time {

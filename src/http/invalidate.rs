@@ -10,7 +10,7 @@ use super::body::Body;
 use super::front::Call;
 use super::problem::{Code, Problem};
 use super::query::Wait;
-use super::reply::{self, LOG_ID, form_refused, text_value};
+use super::reply::{self, LOG_ID, text_value};
 use super::tags;
 use crate::coherence::form::{self, FormError};
 use crate::coherence::{WaitMode, Waited};
@@ -28,22 +28,21 @@ impl Wait {
 
 /// The event in the body, or without one in the headers; these can only name tags. `soft` is for the latter: a body
 /// says it itself.
-pub(super) fn event(call: &Call, soft: bool) -> Result<Event, Problem> {
-    let tags = tags::to_invalidate(&call.headers)?;
+pub(super) fn event(call: &Call, soft: bool) -> Result<Event, FormError> {
+    let tags = tags::to_invalidate(&call.headers).map_err(FormError::BadTag)?;
+    let contradiction = |why: &str| Err(FormError::Malformed(why.to_owned()));
     match (call.body.is_empty(), tags.is_empty()) {
         (false, true) => {
             let parse = if is_msgpack(&call.headers) { form::from_msgpack } else { form::from_json };
-            let event = parse(&call.body).map_err(|error| form_refused(&error))?;
+            let event = parse(&call.body)?;
             if soft && event.hardness == Hardness::Hard {
-                return Err(Problem::new(Code::BadRequest, "an event in the body says `soft` itself"));
+                return contradiction("in a body, the event says `soft` itself");
             }
             Ok(event)
         }
-        (false, false) => {
-            Err(Problem::new(Code::BadRequest, "the event is in the body or in headers, not in both"))
-        }
-        (true, true) => Err(form_refused(&FormError::NoTarget)),
-        (true, false) if Event::TARGETS_MAX < tags.len() => Err(form_refused(&FormError::TooManyTargets)),
+        (false, false) => contradiction("it is in the body or in headers, not in both"),
+        (true, true) => Err(FormError::NoTarget),
+        (true, false) if Event::TARGETS_MAX < tags.len() => Err(FormError::TooManyTargets),
         (true, false) => {
             let hardness = if soft { Hardness::Soft } else { Hardness::Hard };
             Ok(Event { hardness, ..Event::hard(tags.into_iter().map(Target::Tag).collect()) })
@@ -145,7 +144,8 @@ mod tests {
             (vec![], JSON, true, Code::BadRequest),
             (vec![("surrogate-key", many.as_str())], b"", false, Code::BadRequest),
         ] {
-            assert_eq!(event(&call(&lines, body), soft).unwrap_err().code(), code, "{lines:?}");
+            let refused = event(&call(&lines, body), soft).unwrap_err();
+            assert_eq!(reply::form_refused(&refused).code(), code, "{lines:?}");
         }
     }
 

@@ -15,13 +15,12 @@ const TO_INVALIDATE: [(&str, Spelling); 3] = [
 
 /// Tags that a written value carries, each once, at most [`crate::model::TAGS_MAX`].
 pub(super) fn of_value(headers: &HeaderMap) -> Result<Vec<Tag>, Problem> {
-    strict(named(headers, HEADERS)).map_err(|invalid| refused(&invalid))
+    strict(named(headers, HEADERS)).map_err(|invalid| Problem::new(Code::BadTag, invalid.to_string()))
 }
 
 /// Tags to invalidate, each as often as it is named.
-pub(super) fn to_invalidate(headers: &HeaderMap) -> Result<Vec<Tag>, Problem> {
-    let tags: Result<Vec<Tag>, Invalid> = named(headers, TO_INVALIDATE).collect();
-    tags.map_err(|invalid| refused(&invalid))
+pub(super) fn to_invalidate(headers: &HeaderMap) -> Result<Vec<Tag>, Invalid> {
+    named(headers, TO_INVALIDATE).collect()
 }
 
 fn named(
@@ -31,10 +30,6 @@ fn named(
     spellings.into_iter().flat_map(move |(name, spelling)| {
         headers.get_all(name).iter().flat_map(move |line| parse(spelling, line.as_bytes()))
     })
-}
-
-fn refused(invalid: &Invalid) -> Problem {
-    Problem::new(Code::BadTag, invalid.to_string())
 }
 
 #[cfg(test)]

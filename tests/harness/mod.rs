@@ -1,5 +1,6 @@
 //! What the tests stand on: real servers, real wires, a real origin and real instances, each test's own.
 
+pub(crate) mod command;
 pub(crate) mod http;
 pub(crate) mod instance;
 pub(crate) mod origin;

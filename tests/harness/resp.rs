@@ -1,6 +1,5 @@
 //! The harness's own word with a server: RESP2 over one connection, so that no client library stands between.
 
-use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
 
@@ -79,13 +78,20 @@ impl Connection {
     }
 
     /// Sends a command and reads its answer; a refusal is an answer.
-    pub(crate) async fn command(&mut self, words: &[&str]) -> io::Result<Reply> {
-        let mut request = format!("*{}\r\n", words.len());
-        for word in words {
-            write!(request, "${}\r\n{word}\r\n", word.len()).expect("a string takes whatever is written");
-        }
-        self.stream.write_all(request.as_bytes()).await?;
+    pub(crate) async fn command<W: AsRef<[u8]>>(&mut self, words: &[W]) -> io::Result<Reply> {
+        self.stream.write_all(&request(words)).await?;
         self.read().await
+    }
+
+    /// Sends commands at once and reads their answers.
+    pub(crate) async fn pipeline<W: AsRef<[u8]>>(&mut self, commands: &[Vec<W>]) -> io::Result<Vec<Reply>> {
+        let requests: Vec<u8> = commands.iter().flat_map(|words| request(words)).collect();
+        self.stream.write_all(&requests).await?;
+        let mut replies = Vec::with_capacity(commands.len());
+        for _ in commands {
+            replies.push(self.read().await?);
+        }
+        Ok(replies)
     }
 
     /// Reads the next answer, or the next message of a subscription.
@@ -127,6 +133,18 @@ impl Connection {
         }
         Ok(Reply::Array(items))
     }
+}
+
+/// A command as the wire has it.
+fn request<W: AsRef<[u8]>>(words: &[W]) -> Vec<u8> {
+    let mut request = format!("*{}\r\n", words.len()).into_bytes();
+    for word in words {
+        let word = word.as_ref();
+        request.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+        request.extend_from_slice(word);
+        request.extend_from_slice(b"\r\n");
+    }
+    request
 }
 
 fn malformed(line: &str) -> io::Error {

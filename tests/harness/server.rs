@@ -119,11 +119,12 @@ impl Server {
     /// # Panics
     ///
     /// If there is no answer; an error is one.
-    pub(crate) async fn command(&self, words: &[&str]) -> Reply {
+    pub(crate) async fn command<W: AsRef<[u8]>>(&self, words: &[W]) -> Reply {
         let answer = async { self.connect().await.command(words).await };
+        let name = || words.iter().map(|word| String::from_utf8_lossy(word.as_ref())).collect::<Vec<_>>();
         let reply =
-            timeout(SOON, answer).await.unwrap_or_else(|_| panic!("{words:?}: no answer within {SOON:?}"));
-        reply.unwrap_or_else(|error| panic!("{words:?}: {error}"))
+            timeout(SOON, answer).await.unwrap_or_else(|_| panic!("{:?}: no answer within {SOON:?}", name()));
+        reply.unwrap_or_else(|error| panic!("{:?}: {error}", name()))
     }
 
     /// A field of `INFO`, such as `master_link_status`.

@@ -15,17 +15,25 @@ pub(crate) struct Setup {
     pub(crate) server: Options,
     /// Settings that all instances have beside the harness's own: dotted paths and values.
     pub(crate) settings: Vec<(String, toml::Value)>,
+    /// Namespaces beside [`NAMESPACE`] over the same origin.
+    pub(crate) namespaces: Vec<String>,
 }
 
 impl Setup {
     /// So many instances, with the defaults.
     pub(crate) fn new(instances: usize) -> Self {
-        Self { instances, server: Options::default(), settings: Vec::new() }
+        Self { instances, server: Options::default(), settings: Vec::new(), namespaces: Vec::new() }
     }
 
     /// Sets one key of every instance's configuration.
     pub(crate) fn set(mut self, path: &str, value: impl Into<toml::Value>) -> Self {
         self.settings.push((path.to_owned(), value.into()));
+        self
+    }
+
+    /// Adds a namespace over the same origin as [`NAMESPACE`].
+    pub(crate) fn beside(mut self, namespace: &str) -> Self {
+        self.namespaces.push(namespace.to_owned());
         self
     }
 
@@ -61,16 +69,20 @@ impl Cluster {
 
     /// Starts what `setup` says, and waits until all instances are ready.
     pub(crate) async fn with(setup: Setup) -> Self {
-        let server = Server::with(setup.server).await;
+        let server = Server::with(setup.server.clone()).await;
         let origin = Origin::start().await;
         let nodes = (0..setup.instances).map(|number| {
-            let (server, origin, settings) = (&server, &origin, &setup.settings);
+            let (server, origin, setup) = (&server, &origin, &setup);
             async move {
                 let valkey = Proxy::start(server.addr()).await;
                 let config = Config::new(&format!("inst-{number}"), &server.url_at(valkey.addr()))
                     .namespace(NAMESPACE, &origin.url());
-                let config =
-                    settings.iter().fold(config, |config, (path, value)| config.set(path, value.clone()));
+                let beside = &setup.namespaces;
+                let config = beside.iter().fold(config, |config, name| config.namespace(name, &origin.url()));
+                let config = setup
+                    .settings
+                    .iter()
+                    .fold(config, |config, (path, value)| config.set(path, value.clone()));
                 Node { instance: Instance::start(config).await, valkey }
             }
         });

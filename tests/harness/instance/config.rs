@@ -9,12 +9,15 @@ pub(crate) const NAMESPACE: &str = "things";
 
 /// A configuration: what a test needs, on top of the defaults.
 #[derive(Clone, Debug)]
-pub(crate) struct Config(Table);
+pub(crate) struct Config {
+    table: Table,
+    env: Vec<(String, String)>,
+}
 
 impl Config {
     /// An instance of that name in front of the Valkey at `url`, with no namespace yet.
     pub(crate) fn new(id: &str, url: &str) -> Self {
-        Self(Table::new())
+        Self { table: Table::new(), env: Vec::new() }
             .set("instance.id", id)
             .set("backend.url", url)
             .set("log.format", "json")
@@ -33,7 +36,7 @@ impl Config {
     ///
     /// If a part of the path before the last is no table.
     pub(crate) fn set(mut self, path: &str, value: impl Into<Value>) -> Self {
-        let mut table = &mut self.0;
+        let mut table = &mut self.table;
         let mut rest = path;
         while let Some((part, after)) = rest.split_once('.') {
             let inner = table.entry(part).or_insert_with(|| Value::Table(Table::new()));
@@ -44,15 +47,26 @@ impl Config {
         self
     }
 
+    /// Sets a variable of the process: for secrets, which are in no file.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The variables.
+    pub(super) fn variables(&self) -> &[(String, String)] {
+        &self.env
+    }
+
     /// The instance's name.
     pub(crate) fn id(&self) -> &str {
-        self.0["instance"]["id"].as_str().expect("the name is a text")
+        self.table["instance"]["id"].as_str().expect("the name is a text")
     }
 
     /// The file, with the listeners on those addresses.
     pub(super) fn file(&self, data: SocketAddr, admin: SocketAddr) -> String {
         let file =
             self.clone().set("server.listen", data.to_string()).set("server.admin_listen", admin.to_string());
-        file.0.to_string()
+        file.table.to_string()
     }
 }

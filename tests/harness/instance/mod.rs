@@ -5,6 +5,7 @@ mod config;
 
 use std::env;
 use std::fs;
+use std::net::SocketAddr;
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -141,6 +142,16 @@ impl Instance {
         page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.trim().parse().ok())
     }
 
+    /// Its process id; `None` once it has ended.
+    pub(crate) fn process_id(&self) -> Option<u32> {
+        self.process.id()
+    }
+
+    /// The address of the data listener, for bytes that no HTTP client would send.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.data.addr()
+    }
+
     /// What it has logged since the start, restarts included.
     pub(crate) fn output(&self) -> String {
         self.process.output()
@@ -196,5 +207,6 @@ fn spawn(config: &Config, dir: &TempDir, data: &Port, admin: &Port) -> Process {
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("COHERD_")) {
         command.env_remove(name);
     }
+    command.envs(config.variables().iter().map(|(name, value)| (name, value)));
     Process::spawn(&format!("coherd {}", config.id()), &mut command, &dir.path().join("output.log"))
 }
