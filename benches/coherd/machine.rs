@@ -21,8 +21,6 @@ pub(crate) struct Machine {
     pub(crate) valkey: String,
     /// Which cores did what.
     pub(crate) cores: String,
-    /// Load average of the minute before: above zero, others worked too.
-    pub(crate) load_before: String,
 }
 
 /// What this run is made on.
@@ -41,14 +39,7 @@ pub(crate) fn describe(stage: &Stage) -> Result<Machine, Fault> {
         kernel: fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned(),
         valkey: stage.valkey.version()?,
         cores: stage.cores.describe(),
-        load_before: stage.load_before.clone(),
     })
-}
-
-/// The load average of the last minute.
-pub(crate) fn load() -> Result<String, Fault> {
-    let text = fs::read_to_string("/proc/loadavg")?;
-    Ok(text.split(' ').next().unwrap_or_default().to_owned())
 }
 
 fn field<'a>(text: &'a str, name: &str) -> &'a str {

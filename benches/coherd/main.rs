@@ -3,6 +3,7 @@
 //! What is measured runs in processes of its own, on cores of its own; this process generates the load and looks on.
 //! The counterparts are this very program under other arguments, so that their CPU time is theirs alone.
 
+mod company;
 mod cores;
 mod driver;
 mod fault;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
 
 fn suite() -> Result<(), Fault> {
     let plan = plan::Plan::from_env()?;
+    let before = company::Counts::now()?;
     let stage = scenario::Stage::set(plan)?;
     let mut report = report::Report::new(machine::describe(&stage)?, &stage.plan);
     for scenario in scenario::ALL {
@@ -55,7 +57,8 @@ fn suite() -> Result<(), Fault> {
         progress(&format!("{}: done", table.title));
         report.tables.push(table);
     }
-    report.publish()
+    drop(stage);
+    report.publish(before.company()?)
 }
 
 /// A word to whoever waits, beside the report.

@@ -16,7 +16,6 @@ use crate::cores::Cores;
 use crate::driver::Generator;
 use crate::fault::Fault;
 use crate::instance::Instance;
-use crate::machine;
 use crate::measure::Requests;
 use crate::plan::{CONNECTIONS, Plan};
 use crate::process::{Process, free_port};
@@ -35,7 +34,6 @@ pub(crate) const ALL: [Scenario; 5] =
 pub(crate) struct Stage {
     pub(crate) plan: Plan,
     pub(crate) cores: Cores,
-    pub(crate) load_before: String,
     pub(crate) valkey: Valkey,
     origin: Reference,
     instance: Instance,
@@ -52,12 +50,11 @@ struct Reference {
 impl Stage {
     /// Starts Valkey, the origin and one instance.
     pub(crate) fn set(plan: Plan) -> Result<Self, Fault> {
-        let load_before = machine::load()?;
         let (cores, dir) = (Cores::split()?, tempfile::tempdir()?);
         let valkey = Valkey::start(dir.path(), &cores)?;
         let origin = Reference::start("origin", Kind::Memory, dir.path(), &cores, valkey.addr, valkey.addr)?;
         let instance = Instance::start("inst-1", dir.path(), valkey.addr, origin.addr, &cores)?;
-        Ok(Self { plan, cores, load_before, valkey, origin, instance, dir })
+        Ok(Self { plan, cores, valkey, origin, instance, dir })
     }
 
     fn reference(&self, name: &str, kind: Kind) -> Result<Reference, Fault> {
