@@ -130,7 +130,7 @@ async fn clients_that_go_away_cancel_nothing_that_others_wait_for() {
     let first = spawn(Client::http2().get(&instance.url("/v1/cache/things/k")).send());
     gate.arrived(1).await;
     let before = descriptors(instance).await;
-    let mut second = TcpStream::connect(instance.data_addr()).await.unwrap();
+    let mut second = TcpStream::connect(instance.addr()).await.unwrap();
     second.write_all(b"GET /v1/cache/things/k HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     let joined = readers(instance, 1);
     let elsewhere = readers(cluster.instance(1), 1);

@@ -1,10 +1,12 @@
 //! Every test that needs more than one room: one binary, a file per promise.
 
+mod away;
 mod check;
 mod conformance;
 mod demo;
 mod door;
 mod harness;
+mod junk;
 mod kept;
 mod loads;
 mod promises;

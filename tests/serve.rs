@@ -99,7 +99,7 @@ async fn a_stop_lets_what_is_under_way_finish_takes_nothing_new_and_withdraws_th
     });
     assert_eq!(draining.await["reasons"], json!(["draining"]));
     eventually("new connections are refused", SOON, async || {
-        let refused = TcpStream::connect(instance.data_addr()).await;
+        let refused = TcpStream::connect(instance.addr()).await;
         refused.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
     })
     .await;

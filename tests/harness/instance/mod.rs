@@ -96,11 +96,6 @@ impl Instance {
         .await;
     }
 
-    /// Where the data listener is.
-    pub(crate) fn data_addr(&self) -> SocketAddr {
-        self.data.addr()
-    }
-
     /// What `/readyz` of the admin listener answers: its status and its document.
     pub(crate) async fn readyz(&self) -> (u16, Value) {
         let answer = self.client.get(&self.admin_url("/readyz")).send().await;
@@ -160,7 +155,7 @@ impl Instance {
 
     /// The value of a metric, by its name with its labels as `/metrics` writes them; `None` if it is not there.
     pub(crate) async fn metric(&self, series: &str) -> Option<f64> {
-        let page = self.client.get(&self.admin_url("/metrics")).send().await.text();
+        let page = self.metrics().await;
         page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.trim().parse().ok())
     }
 
@@ -172,6 +167,11 @@ impl Instance {
     /// The address of the data listener, for bytes that no HTTP client would send.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.data.addr()
+    }
+
+    /// The page of all metrics.
+    pub(crate) async fn metrics(&self) -> String {
+        self.client.get(&self.admin_url("/metrics")).send().await.text()
     }
 
     /// What it has logged since the start, restarts included.
