@@ -69,10 +69,12 @@ impl Load {
         if !self.leased() {
             return self.past_the_copies().await;
         }
-        if self.purpose == Purpose::Miss
-            && let Some(landed) = self.peek().await
-        {
-            return Ok(landed);
+        if self.purpose == Purpose::Miss {
+            match self.peek().await {
+                Ok(Some(landed)) => return Ok(landed),
+                Ok(None) => {}
+                Err(error) => return self.without_backend(&error).await,
+            }
         }
         if self.space.settings.lease.is_zero() {
             return self.without_lease().await;
