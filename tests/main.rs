@@ -11,6 +11,7 @@ mod junk;
 mod kept;
 mod loads;
 mod promises;
+mod refusals;
 mod serve;
 mod starts;
 mod tidy;

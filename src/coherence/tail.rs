@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -107,6 +108,7 @@ impl Tail {
                 made = ready(&mut subscribing) => match made {
                     Ok(made) => {
                         (subscription, subscribing) = (Some(made), None);
+                        self.shared.subscribed.store(true, Ordering::Relaxed);
                         self.catch_up_all(Gap::Reconnect).await;
                     }
                     Err(error) => {
@@ -118,6 +120,7 @@ impl Tail {
                     self.signal(signal).await;
                 } else {
                     info!("the subscription ended, making another");
+                    self.shared.subscribed.store(false, Ordering::Relaxed);
                     (subscription, subscribing) = (None, Some(self.subscribing(Duration::ZERO)));
                 },
                 () = sleep_until(read_at.unwrap_or_else(Instant::now)), if read_at.is_some() => self.read_due().await,
