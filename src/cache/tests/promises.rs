@@ -185,3 +185,23 @@ async fn a_member_that_stands_still_is_forgotten_and_wait_all_is_early_again() {
     sleep(D * 2).await;
     assert_eq!(cluster.node(0).purge_all("1").await, WaitMode::Early);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_soft_event_costs_one_load_in_the_whole_cluster() {
+    let cluster = Cluster::with(3, |it| it.lifetime.stale_while_revalidate = Duration::from_mins(1)).await;
+    for node in &cluster.nodes {
+        assert_eq!(node.get("1").await, 0);
+    }
+    cluster.origin.set("1", 1);
+    let soft = Event { hardness: Hardness::Soft, ..Event::hard(vec![Target::Key(ns(), key("1"))]) };
+    cluster.node(0).publish(soft).await;
+    for node in &cluster.nodes {
+        cluster.eventually("it is marked everywhere", || node.coherence.status().lag_events == 0).await;
+        assert_eq!(node.via("1").await, Via::Stale);
+        sleep(Duration::from_millis(10)).await;
+    }
+    for node in &cluster.nodes {
+        assert_eq!(node.get("1").await, 1);
+    }
+    assert_eq!(cluster.origin.loads(), 2);
+}
