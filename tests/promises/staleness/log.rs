@@ -4,6 +4,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::harness::instance::{Cluster, Instance, NAMESPACE};
+use crate::harness::resp::Reply;
 use crate::harness::wait::{SOON, eventually};
 use crate::promises::steps::{
     COPY, D, LONG, Race, all_attached, attached, bounded, converges, key_event, nothing_older, passed, read,
@@ -44,6 +45,61 @@ async fn an_event_announced_to_nobody_is_read_from_the_log() {
     for node in &race.cluster.nodes {
         assert!(1.0 <= from_the_log(&node.instance, "tag").await);
     }
+    race.converges().await;
+}
+
+/// Publishes as a user who may not use channels: the event is logged, and the announcement refused.
+async fn publish_silently(race: &Race) {
+    race.commit();
+    let mut client = race.cluster.server.connect().await;
+    let user = ["ACL", "SETUSER", "mute", "on", ">mute", "~*", "+@all", "resetchannels"];
+    let fcall = Race::fcall();
+    let words: [&[&str]; 3] = [&user, &["AUTH", "mute", "mute"], &fcall];
+    for words in words {
+        let answer = client.command(words).await.expect("the server answers");
+        assert!(matches!(answer, Reply::Text(_)), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_is_not_announced_is_found_by_the_next_heartbeat() {
+    let mut race = Race::set(Cluster::with(setup(D)).await, 1).await;
+    publish_silently(&race).await;
+    let logged = Instant::now();
+    bounded(race.victim(), COPY, 2, logged).await;
+    race.release().await;
+    race.nothing_older().await;
+    for node in &race.cluster.nodes {
+        assert_eq!(gaps(&node.instance, "heartbeat").await, 1.0);
+        assert_eq!(from_the_log(&node.instance, "tag").await, 1.0);
+    }
+    race.converges().await;
+}
+
+#[tokio::test]
+async fn an_event_that_is_not_announced_is_found_by_the_one_after_it() {
+    let mut race = Race::set(Cluster::with(setup(D)).await, 1).await;
+    publish_silently(&race).await;
+    // Of another key, and so of nothing that is looked at here.
+    let answer = race.cluster.instance(0).invalidate("?wait=all", &key_event("unrelated")).send().await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    race.release().await;
+    race.nothing_older().await;
+    race.converges().await;
+}
+
+#[tokio::test]
+async fn without_channels_events_are_found_by_heartbeat() {
+    let mut race = Race::set(Cluster::with(setup(D)).await, 1).await;
+    let all = ["ACL", "SETUSER", "default", "resetchannels"];
+    assert_eq!(race.cluster.server.command(&all).await.text(), "OK");
+    for _ in 0..2 {
+        let (logged, _) = race.publish("").await;
+        let latest = race.cluster.origin.version(COPY).expect("the origin has it");
+        bounded(race.victim(), COPY, latest, logged).await;
+    }
+    race.release().await;
+    race.nothing_older().await;
     race.converges().await;
 }
 
