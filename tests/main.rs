@@ -11,6 +11,7 @@ mod junk;
 mod kept;
 mod loads;
 mod promises;
+mod publishers;
 mod refusals;
 mod serve;
 mod starts;
