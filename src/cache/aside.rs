@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::answer::{Answer, Entry, GetError, LeaseGrant, PutError, Via};
 use super::copy::Copy;
 use super::load::Purpose;
-use super::reader::{FromL1, Read, Reader};
+use super::reader::{FromL1, Reached, Read, Reader};
 use super::space::Space;
 use super::{Write, Written, outcome};
 use crate::backend::wire::{self, Envelope};
@@ -34,6 +34,7 @@ impl Reader {
     pub(super) async fn aside(
         self: &Arc<Self>,
         read: &Read<'_>,
+        reached: Reached,
         mut held: Option<Arc<Copy>>,
     ) -> Result<Answer, GetError> {
         let Read { space, key, shard, .. } = read;
@@ -73,9 +74,12 @@ impl Reader {
             }
             let woken = timeout((left + LEASE_SLACK).min(LOOK_AGAIN), waker.ended()).await.is_ok();
             self.count_wait(if woken { LeaseWait::Woken } else { LeaseWait::Expired });
-            match self.from_l1(read) {
-                FromL1::Answer(answer) => return Ok(answer),
-                FromL1::Held(copy) => held = copy,
+            // What was not known to be new enough on arrival is not for having waited: only L2 can show that it is.
+            if reached == Reached::Yes {
+                match self.from_l1(read) {
+                    FromL1::Answer(answer) => return Ok(answer),
+                    FromL1::Held(copy) => held = copy,
+                }
             }
         }
     }

@@ -156,7 +156,7 @@ impl Reader {
             return self.only_cached(read, held).await;
         }
         if read.space.settings.origin.is_none() {
-            return self.aside(read, held).await;
+            return self.aside(read, reached, held).await;
         }
         let afresh = reached == Reached::No || read.demand.no_cache;
         let mut purpose = if afresh { Purpose::Afresh } else { Purpose::Miss };
