@@ -43,23 +43,33 @@ impl Reader {
         }
         let lease = space.settings.lease.max(LEASE_MIN);
         let id = self.load_id();
+        let young = |copy: &Copy| read.demand.max_age.is_none_or(|max| copy.age(self.now()) <= max);
+        let mut even_if_fresh = read.demand.no_cache;
         loop {
             let mut waker = self.coherence.waker(space.name(), key);
             let load = self.load(space, key, Purpose::Miss, held.clone());
             let lookup = Lookup {
                 entry: space.entry(key),
                 covering: covering(space.name(), key),
-                claim: Some(Claim { load: id.clone(), lease, even_if_fresh: read.demand.no_cache }),
+                claim: Some(Claim { load: id.clone(), lease, even_if_fresh }),
                 have: held.as_ref().map(|copy| copy.load.clone()),
             };
             let read_began = self.now();
             let unavailable = |error: BackendError| GetError::Unavailable(error.to_string());
             let left = match self.backend.lookup(lookup).await.map_err(unavailable)? {
                 Found::Fresh(stored) => match load.found(&stored, read_began) {
+                    Some(landed) if !even_if_fresh && !young(&landed.copy) => {
+                        even_if_fresh = true;
+                        continue;
+                    }
                     Some(landed) => return Ok(self.answered(read, &landed.copy, Via::L2)),
                     None => return Err(GetError::Unavailable("the L2 entry cannot be read".to_owned())),
                 },
                 Found::NotModified(token) => match load.unchanged(&token, read_began) {
+                    Some(landed) if !even_if_fresh && !young(&landed.copy) => {
+                        even_if_fresh = true;
+                        continue;
+                    }
                     Some(landed) => return Ok(self.answered(read, &landed.copy, Via::L2)),
                     None => return Err(GetError::Unavailable("the L2 entry is gone".to_owned())),
                 },
