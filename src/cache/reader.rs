@@ -193,11 +193,15 @@ impl Reader {
         }
     }
 
-    fn joiner_may_use(&self, read: &Read<'_>, purpose: Purpose, landed: &Landed) -> bool {
+    pub(super) fn joiner_may_use(&self, read: &Read<'_>, purpose: Purpose, landed: &Landed) -> bool {
         let loaded = matches!(landed.via, Via::Origin { .. } | Via::TooLarge | Via::Bypass);
         // The same moment does not say which came first.
         if read.arrived < landed.read_began {
-            return loaded || purpose == Purpose::Miss;
+            // An entry read plainly was judged by what this instance had applied then: not enough for a reader who
+            // waited for an event meanwhile.
+            if loaded || (purpose == Purpose::Miss && !read.demand.proof()) {
+                return true;
+            }
         }
         let allowed = |used| match used {
             Use::Fresh => true,

@@ -1,6 +1,8 @@
 //! The promises, each by the race that would break it.
 
 use super::*;
+use crate::cache::flight::Landed;
+use crate::cache::load::Purpose;
 
 #[tokio::test(start_paused = true)]
 async fn a_fill_that_an_invalidation_overtook_is_stored_nowhere() {
@@ -184,4 +186,25 @@ async fn a_member_that_stands_still_is_forgotten_and_wait_all_is_early_again() {
     assert_eq!(cluster.node(0).purge_all("1").await, WaitMode::Late);
     sleep(D * 2).await;
     assert_eq!(cluster.node(0).purge_all("1").await, WaitMode::Early);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_joiner_that_names_an_event_does_not_take_what_was_judged_before_the_event_was_here() {
+    let cluster = Cluster::of(1).await;
+    let node = cluster.node(0);
+    assert_eq!(node.get("1").await, 0);
+    let reader = &node.cache.reader;
+    let (space, at) = (&reader.spaces["users"], key("1"));
+    let copy = space.l1.get("1").unwrap();
+    let receipt = node.purge("1").await;
+    for (demand, allowed) in [
+        (Demand { min: Some(receipt.id), ..Demand::default() }, false),
+        (Demand { strict: true, ..Demand::default() }, false),
+        (Demand::default(), true),
+    ] {
+        let read = reader.read(space, &at, &demand);
+        let read_began = read.arrived + Duration::from_millis(1);
+        let landed = Landed { copy: Arc::clone(&copy), via: Via::L2, read_began };
+        assert_eq!(reader.joiner_may_use(&read, Purpose::Miss, &landed), allowed, "{demand:?}");
+    }
 }
