@@ -227,6 +227,10 @@ impl Reader {
         read: &Read<'_>,
         held: Option<Arc<Copy>>,
     ) -> Result<Answer, GetError> {
+        // A primary that lost its replicas refuses heartbeats and still answers whoever only reads.
+        if !self.coherence.leased(read.shard, read.space.settings.max_staleness) {
+            return Err(GetError::NotCached);
+        }
         let found = self.load(read.space, read.key, Purpose::Miss, held).look().await;
         let (landed, standing) = found.ok_or(GetError::NotCached)?;
         let (age, lifetime) = (landed.copy.age(self.now()), landed.copy.entry.lifetime);

@@ -208,3 +208,16 @@ async fn a_joiner_that_names_an_event_does_not_take_what_was_judged_before_the_e
         assert_eq!(reader.joiner_may_use(&read, Purpose::Miss, &landed), allowed, "{demand:?}");
     }
 }
+
+/// A primary that lost its replicas refuses heartbeats and still answers whoever only reads.
+#[tokio::test(start_paused = true)]
+async fn only_if_cached_asks_nobody_while_the_instance_is_cut_off_from_the_log() {
+    let cluster = Cluster::of(2).await;
+    assert_eq!(cluster.node(0).get("1").await, 0);
+    cluster.node(1).memory.deafen(true);
+    cluster.node(0).purge("2").await;
+    sleep(D * 2).await;
+    assert!(!cluster.node(1).coherence.attached());
+    let only = Demand { only_if_cached: true, ..Demand::default() };
+    assert!(matches!(cluster.node(1).ask("1", only).await, Err(GetError::NotCached)));
+}
