@@ -168,7 +168,7 @@ impl Reader {
                 Ok(landed) => landed,
                 // A refresh that gave way to another instance's says nothing to those who joined it.
                 Err(GetError::Unavailable(_)) if !mine => continue,
-                Err(error) => return Err(error),
+                Err(error) => return self.on_error(read, held.as_deref()).ok_or(error),
             };
             if !mine && !self.joiner_may_use(read, purpose, &landed) {
                 self.coherence.count_joiner_retry();
@@ -181,6 +181,17 @@ impl Reader {
         }
         let landed = self.load(read.space, read.key, Purpose::Afresh, held).run().await?;
         Ok(self.landed(read, &landed, landed.via))
+    }
+
+    /// The copy at hand where the origin failed and the namespace allows it: a load that L2 gave no stale copy, and one
+    /// that was made for another purpose, know of none.
+    fn on_error(&self, read: &Read<'_>, held: Option<&Copy>) -> Option<Answer> {
+        let copy = held?;
+        let judgement = self.judge(read.space, read.shard, copy)?;
+        let age = copy.age(self.now());
+        let used = decide(judgement, age, &copy.entry.lifetime, read.demand, false);
+        let answer = || Answer { entry: Arc::clone(&copy.entry), age, via: Via::Stale, detached: false };
+        matches!(used, Use::Stale | Use::OnError).then(answer)
     }
 
     /// Whether a copy that may be answered is what this reader asked for. What the origin has just said always is.
