@@ -81,7 +81,8 @@ impl Load {
         }
         let began = self.now();
         let patience = self.space.settings.lease + self.space.settings.load_max;
-        let mut even_if_fresh = self.purpose != Purpose::Miss;
+        // A refresh is content with what another instance has loaded since.
+        let mut even_if_fresh = self.purpose == Purpose::Afresh;
         loop {
             // Registered before asking: the end of another's lease in between is not missed.
             let mut waker = self.reader.coherence.waker(self.space.name(), &self.key);

@@ -223,3 +223,19 @@ async fn who_joins_a_refresh_that_fails_gets_the_stale_copy_where_errors_allow_i
     assert_eq!(answer.unwrap().via, Via::Stale);
     assert_eq!(cluster.origin.loads(), 2, "it joined");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_copy_is_refreshed_by_one_load_for_all_instances() {
+    let cluster = Cluster::with(2, |it| it.lifetime.stale_while_revalidate = Duration::from_mins(1)).await;
+    for node in &cluster.nodes {
+        assert_eq!(node.get("1").await, 0);
+    }
+    sleep(Duration::from_secs(61)).await;
+    cluster.origin.set("1", 1);
+    for node in &cluster.nodes {
+        assert_eq!(node.via("1").await, Via::Stale);
+        sleep(Duration::from_millis(50)).await;
+        assert_eq!(node.get("1").await, 1);
+    }
+    assert_eq!(cluster.origin.loads(), 2, "the second instance finds in L2 what the first has loaded");
+}
