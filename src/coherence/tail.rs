@@ -180,6 +180,7 @@ impl Tail {
     }
 
     fn head(&mut self, &Answered { shard, sent, ref head }: &Answered) {
+        self.shared.shard(shard).learn(head.token.seq);
         let following = &mut self.following[usize::from(shard.0)];
         if let Some((since, wanted)) = following.wanted {
             if since <= sent {

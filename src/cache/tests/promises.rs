@@ -221,3 +221,13 @@ async fn only_if_cached_asks_nobody_while_the_instance_is_cut_off_from_the_log()
     let only = Demand { only_if_cached: true, ..Demand::default() };
     assert!(matches!(cluster.node(1).ask("1", only).await, Err(GetError::NotCached)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_is_behind_says_by_how_much() {
+    let cluster = Cluster::of(2).await;
+    cluster.node(1).memory.deafen(true);
+    cluster.node(0).purge("1").await;
+    cluster.node(0).purge("2").await;
+    sleep(Duration::from_millis(600)).await;
+    assert_eq!(cluster.node(1).coherence.status().lag_events, 2);
+}
