@@ -231,3 +231,20 @@ async fn an_instance_that_is_behind_says_by_how_much() {
     sleep(Duration::from_millis(600)).await;
     assert_eq!(cluster.node(1).coherence.status().lag_events, 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_message_heard_after_a_reconnect_is_logged_although_its_like_was_logged_before() {
+    let cluster = Cluster::of(2).await;
+    let message = || bytes::Bytes::from_static(br#"{"namespace": "users", "keys": ["1"]}"#);
+    let cursor = |node: usize| cluster.node(node).coherence.status().cursor.parts()[0].1;
+    let start = cursor(0);
+    cluster.node(1).memory.cut(true);
+    cluster.store.inbox_publish(message());
+    cluster.eventually("the first is logged", || cursor(0) == start + 1).await;
+    cluster.node(0).memory.cut(true);
+    cluster.node(1).memory.cut(false);
+    cluster.eventually("the other has read it", || cursor(1) == start + 1).await;
+    sleep(Duration::from_millis(50)).await;
+    cluster.store.inbox_publish(message());
+    cluster.eventually("the second is logged", || cursor(1) == start + 2).await;
+}
