@@ -13,4 +13,5 @@ if wrong_type(before) then
   redis.call('UNLINK', base .. 'mem')
 end
 redis.call('HSET', base .. 'mem', ARGV[5], text)
+members_count(base, ctl)
 return {'head', ctl.lin, ctl.seq, ctl.nonce, str(millis())}
