@@ -21,7 +21,7 @@ async fn start() -> Cluster {
 async fn version(cluster: &Cluster, instance: usize) -> u64 {
     let answer = cluster.instance(instance).get(NAMESPACE, "k").send().await;
     assert_eq!(answer.status, 200, "{answer:?}");
-    answer.json()["version"].as_u64().unwrap()
+    answer.json()["version"].as_u64().expect("a version is a number")
 }
 
 /// Reads, invalidations from all doors, and what the others know of them.
@@ -40,9 +40,14 @@ async fn everything_works(cluster: &Cluster, after: &str) {
             assert_eq!(version(cluster, reader).await, bumped, "{after}, at {reader}");
         }
     }
-    let loads = cluster.origin.reads("k");
-    version(cluster, 0).await;
-    assert_eq!(cluster.origin.reads("k"), loads, "{after}: what was loaded is kept");
+    // Not at once: on a machine that is busy an instance may be late with its proof, and load past its copies.
+    eventually(&format!("{after}: what was loaded is kept"), SOON, async || {
+        version(cluster, 0).await;
+        let loads = cluster.origin.reads("k");
+        version(cluster, 0).await;
+        cluster.origin.reads("k") == loads
+    })
+    .await;
     let bumped = cluster.origin.bump("k");
     let told = cluster.server.command(&["XADD", INBOX, "*", "ns", NAMESPACE, "key", "k"]).await;
     assert!(matches!(told, Reply::Text(_)), "{after}: {told:?}");
@@ -95,6 +100,25 @@ async fn keys_that_hold_what_nobody_wrote_are_got_over() {
 }
 
 #[tokio::test]
+async fn a_publisher_does_not_take_members_that_somebody_removed_for_members_that_confirmed() {
+    let cluster = start().await;
+    let members = "coherd:{main}:mem";
+    for junk in [&["DEL", members][..], &["SET", members, "junk"]] {
+        version(&cluster, 1).await;
+        cluster.wire(1).stall();
+        let bumped = cluster.origin.bump("k");
+        cluster.server.command(junk).await;
+        let event = json!({"namespace": NAMESPACE, "keys": ["k"]});
+        let published = cluster.instance(0).invalidate("?wait=all", &event).send().await;
+        assert_eq!(published.status, 200, "{junk:?}: {published:?}");
+        assert_eq!(version(&cluster, 1).await, bumped, "{junk:?}: at the one that could not hear of it");
+        cluster.wire(1).restore().await;
+        cluster.server.command(&["DEL", members]).await;
+        everything_works(&cluster, &junk.join(" ")).await;
+    }
+}
+
+#[tokio::test]
 async fn a_lease_that_nobody_gave_holds_nobody_up_for_longer_than_a_lease() {
     let cluster = start().await;
     let lease = "coherd:{main}:l:things:k";
@@ -137,11 +161,11 @@ async fn an_inbox_that_is_none_is_got_over_once_it_is_removed_and_what_is_malfor
         &["", ""],
     ];
     let rejected = async || {
-        let mut sum = 0.0;
+        let mut sum = 0;
         for node in &cluster.nodes {
             let page = node.instance.metrics().await;
             let counted = page.lines().filter(|line| line.starts_with("coherd_events_rejected_total{"));
-            sum += counted.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum::<f64>();
+            sum += counted.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum::<u64>();
         }
         sum
     };
@@ -153,7 +177,7 @@ async fn an_inbox_that_is_none_is_got_over_once_it_is_removed_and_what_is_malfor
     cluster.server.command(&["PUBLISH", INBOX, "\u{1}junk"]).await;
     everything_works(&cluster, "malformed events").await;
     // The message on the channel is heard by both.
-    eventually("each is counted", SOON, async || rejected().await == before + 9.0).await;
+    eventually("each is counted", SOON, async || rejected().await == before + 9).await;
     eventually("none is left", SOON, async || cluster.server.command(&["XLEN", INBOX]).await.integer() == 0)
         .await;
 }

@@ -186,7 +186,7 @@ async fn a_lease_is_lost_to_an_invalidation_at_another_instance() {
 /// The next command that a client sent and that names an entry of [`NAMESPACE`].
 async fn next_of_entries(monitor: &mut Connection) -> String {
     loop {
-        let line = monitor.read().await.unwrap().text();
+        let line = monitor.read().await.expect("the server goes on telling").text();
         if line.contains(":e:things:") && !line.contains(" lua] ") {
             return line;
         }
@@ -199,7 +199,9 @@ async fn a_hundred_keys_of_l2_are_one_round_trip() {
     let cluster = Cluster::with(patient.namespace("ttl", "60s")).await;
     let (loader, reader) = (cluster.instance(0), cluster.instance(1));
     let keys: Vec<String> = (0..100).map(|number| format!("k{number}")).collect();
-    keys.iter().for_each(|key| cluster.origin.set(key, 1));
+    for key in &keys {
+        cluster.origin.set(key, 1);
+    }
     let path = format!("/v1/cache/{NAMESPACE}?keys={}", keys.join(","));
     let loaded = loader.request("GET", &path).send().await.json();
     assert!(keys.iter().all(|key| loaded[key]["cache"] == "origin"), "{loaded}");

@@ -138,14 +138,14 @@ async fn an_instance_is_not_ready_before_it_follows_the_log_or_has_waited_for_it
 
 /// What `coherd check` prints for a configuration.
 async fn checked(config: Config, variables: &[(&str, &str)]) -> String {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("a temporary folder can be made");
     let file = dir.path().join("secret.toml");
     let (data, admin) = (Port::reserve(), Port::reserve());
-    std::fs::write(&file, config.file(data.addr(), admin.addr())).unwrap();
+    std::fs::write(&file, config.file(data.addr(), admin.addr())).expect("a configuration can be written");
     let mut command = coherd();
     command.arg("check").arg("-c").arg(&file).args(["--set", "coherence.max_staleness=3s"]);
     command.envs(variables.iter().copied()).kill_on_drop(true);
-    let output = timeout(SOON, command.output()).await.unwrap().unwrap();
+    let output = timeout(SOON, command.output()).await.expect("it ends in time").expect("coherd starts");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "{err}");
     format!("{out}{err}")

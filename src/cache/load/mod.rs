@@ -121,8 +121,11 @@ impl Load {
                 Ok(_) => LeaseWait::Woken,
                 Err(_) => LeaseWait::Expired,
             });
-            if ended == Ok(Ended::Empty) && self.space.settings.load_max <= waited + LOOK_AGAIN / 10 {
-                // The other load had all the time that this one would have had.
+            // How long the other had held its lease, which began with its load.
+            let held = self.space.settings.lease.saturating_sub(left) + self.now().since(read_began);
+            if ended == Ok(Ended::Empty) && self.space.settings.load_max <= held.max(waited) + LOOK_AGAIN / 10
+            {
+                // It had all the time that this one would have had: who waits for it ends with it.
                 return Err(OriginError::TimedOut.into());
             }
             if patience <= waited {

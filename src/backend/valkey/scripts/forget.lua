@@ -6,10 +6,14 @@ local beats = string.match(type(before) == 'string' and before or '', '^%d+|(%d+
 if ARGV[2] ~= '' and beats and num(ARGV[2]) < num(beats) then
   return {'kept'}
 end
+local ctl = ctl_read(base)
+-- what somebody else has taken away is left to be noticed
+local whole = ctl and members_whole(base, ctl)
 if type(before) == 'string' then
   redis.call('HDEL', base .. 'mem', ARGV[1])
-  -- a record that cannot be counted in is one that the next script replaces
-  redis.pcall('HINCRBY', base .. 'ctl', 'members', -1)
+  if whole then
+    members_count(base, ctl)
+  end
 end
 if KEYS[2] then
   drop_consumers(KEYS[2], function(name)

@@ -83,6 +83,7 @@ local function lineage_begin(base, old, known, rid, settings)
     logmax = settings and settings[1] or old and old.logmax,
     wmmax = settings and settings[2] or old and old.wmmax,
     shards = old and old.shards or settings and settings[3],
+    members = '0',
   }
   local fields = {'born', str(math.floor(us / 1000))}
   for _, field in ipairs(CTL) do
@@ -95,13 +96,25 @@ local function lineage_begin(base, old, known, rid, settings)
   return ctl
 end
 
--- The control record of a lineage that this very server began; begins one where there is none. Members that somebody
--- else removed may still answer from their copies: a publisher must not take the rest for all, so that begins one too.
+-- Whether the members are those that our scripts recorded. Where somebody else has removed some, an instance that
+-- still answers from its copies is not among those a publisher waits for.
+local function members_whole(base, ctl)
+  return not ctl.members or redis.pcall('HLEN', base .. 'mem') == tonumber(ctl.members)
+end
+
+-- Keeps the number of members where `members_whole` looks for it.
+local function members_count(base, ctl)
+  local count = str(redis.call('HLEN', base .. 'mem'))
+  if count ~= ctl.members then
+    redis.call('HSET', base .. 'ctl', 'members', count)
+  end
+end
+
+-- The control record of a lineage that this very server began; begins one where there is none, or none to rely on.
 local function ctl_ensure(base, known, settings)
   local ctl = ctl_read(base)
   local rid = server_id()
-  local members = redis.pcall('HLEN', base .. 'mem')
-  if ctl and ctl.rid == rid and not failed(members) and num(ctl.members) <= members then
+  if ctl and ctl.rid == rid and members_whole(base, ctl) then
     return ctl
   end
   return lineage_begin(base, ctl, known, rid, settings)
