@@ -1,11 +1,19 @@
 //! Every test that needs more than one room: one binary, a file per promise.
 
+mod away;
 mod check;
+mod commands;
 mod conformance;
 mod demo;
 mod door;
 mod harness;
+mod junk;
+mod kept;
+mod loads;
 mod promises;
+mod publishers;
+mod refusals;
 mod serve;
+mod starts;
 mod tidy;
 mod ways_in;

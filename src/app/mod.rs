@@ -24,7 +24,8 @@ use crate::supervisor::{Stage, Supervisor};
 use crate::telemetry::{Metrics, Readiness, Reason};
 
 pub use refusal::StartError;
-pub use rooms::{backend, store, valkey};
+pub(crate) use rooms::valkey_settings;
+pub use rooms::{backend, store};
 
 /// How long each of the later stages may take to stop; the first has `shutdown_grace`.
 const STAGE_GRACE: Duration = Duration::from_secs(3);

@@ -15,7 +15,8 @@ use crate::cache::{self, Policy};
 use crate::clock::Clock;
 use crate::coherence;
 use crate::config::{
-    BackendKind, CacheControl, Codec, Config, HttpOrigin, L1Policy, Mode, Namespace, Origin, Right, SqlOrigin,
+    BackendKind, CacheControl, Codec, Config, HttpOrigin, L1Policy, Mode, Namespace, Origin, Right,
+    SqlOrigin, Topology,
 };
 use crate::http::{self, Tokens};
 use crate::model::{self, Lifetime, ShardCount};
@@ -31,11 +32,14 @@ pub(super) const REVISION: &str = match option_env!("COHERD_REVISION") {
     None => "unknown",
 };
 
+/// How many shards a Cluster's keys are spread over, where nothing is said.
+const SHARDS_ON_CLUSTER: u16 = 16;
+
 /// What the configuration says instances share.
 pub fn backend(config: &Config) -> Result<Arc<dyn Backend>, StartError> {
     Ok(match config.backend.kind {
         BackendKind::Memory => Arc::new(Memory::join(&store(config))),
-        BackendKind::Valkey => Valkey::new(valkey(config)).map_err(StartError::Backend)?,
+        BackendKind::Valkey => Valkey::new(valkey_settings(config)).map_err(StartError::Backend)?,
     })
 }
 
@@ -55,9 +59,14 @@ fn epoch_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What the Valkey backend is built from.
-pub fn valkey(config: &Config) -> valkey::Settings {
+/// What the configuration says of Valkey.
+pub(crate) fn valkey_settings(config: &Config) -> valkey::Settings {
     let backend = &config.backend;
+    // Where nothing is said, a Cluster gets enough of them to spread over its servers.
+    let shards = match (backend.shards, &backend.url.topology) {
+        (0, Topology::Cluster(_)) => SHARDS_ON_CLUSTER,
+        (shards, _) => shards,
+    };
     valkey::Settings {
         url: backend.url.without_credentials().to_string(),
         reader_url: backend.reader_url.as_ref().map(|url| url.without_credentials().to_string()),
@@ -68,7 +77,7 @@ pub fn valkey(config: &Config) -> valkey::Settings {
         connect_timeout: backend.connect_timeout,
         command_timeout: backend.command_timeout,
         cluster: config.instance.cluster.clone(),
-        shards: ShardCount::new(backend.shards),
+        shards: ShardCount::new(shards),
         log_max_events: config.coherence.log_max_events,
         watermarks_max: config.coherence.watermarks_max,
         min_replicas_ack: config.coherence.min_replicas_ack.into(),

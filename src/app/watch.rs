@@ -41,7 +41,7 @@ pub(super) fn start(
     });
 }
 
-/// Ready once attached, or detached after a while; degraded whenever detached.
+/// Ready once attached and listening, or in any case after a while; degraded whenever detached.
 async fn attachment(
     readiness: &Readiness,
     coherence: &Coherence,
@@ -52,7 +52,9 @@ async fn attachment(
     let mut before = None;
     while stop.run_until_cancelled(sleep(PAUSE)).await.is_some() {
         let attached = coherence.attached();
-        if starting && (attached || deadline <= Instant::now()) {
+        // A publisher that sees only ready instances may send to the inbox channel: somebody hears it.
+        let started = attached && coherence.listening();
+        if starting && (started || deadline <= Instant::now()) {
             starting = false;
             readiness.release(Reason::Starting);
         }

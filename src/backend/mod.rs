@@ -77,7 +77,7 @@ pub struct Claim {
     pub load: LoadId,
     /// How long the lease lasts unless it is given up.
     pub lease: Duration,
-    /// Load even beside a valid fresh entry (a refresh, `no-cache`).
+    /// Load even beside a valid fresh entry (`no-cache`).
     pub even_if_fresh: bool,
 }
 

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::answer::{Answer, Entry, GetError, LeaseGrant, PutError, Via};
 use super::copy::Copy;
 use super::load::Purpose;
-use super::reader::{FromL1, Read, Reader};
+use super::reader::{FromL1, Reached, Read, Reader};
 use super::space::Space;
 use super::{Write, Written, outcome};
 use crate::backend::wire::{self, Envelope};
@@ -34,6 +34,7 @@ impl Reader {
     pub(super) async fn aside(
         self: &Arc<Self>,
         read: &Read<'_>,
+        reached: Reached,
         mut held: Option<Arc<Copy>>,
     ) -> Result<Answer, GetError> {
         let Read { space, key, shard, .. } = read;
@@ -42,23 +43,33 @@ impl Reader {
         }
         let lease = space.settings.lease.max(LEASE_MIN);
         let id = self.load_id();
+        let young = |copy: &Copy| read.demand.max_age.is_none_or(|max| copy.age(self.now()) <= max);
+        let mut even_if_fresh = read.demand.no_cache;
         loop {
             let mut waker = self.coherence.waker(space.name(), key);
             let load = self.load(space, key, Purpose::Miss, held.clone());
             let lookup = Lookup {
                 entry: space.entry(key),
                 covering: covering(space.name(), key),
-                claim: Some(Claim { load: id.clone(), lease, even_if_fresh: read.demand.no_cache }),
+                claim: Some(Claim { load: id.clone(), lease, even_if_fresh }),
                 have: held.as_ref().map(|copy| copy.load.clone()),
             };
             let read_began = self.now();
             let unavailable = |error: BackendError| GetError::Unavailable(error.to_string());
             let left = match self.backend.lookup(lookup).await.map_err(unavailable)? {
                 Found::Fresh(stored) => match load.found(&stored, read_began) {
+                    Some(landed) if !even_if_fresh && !young(&landed.copy) => {
+                        even_if_fresh = true;
+                        continue;
+                    }
                     Some(landed) => return Ok(self.answered(read, &landed.copy, Via::L2)),
                     None => return Err(GetError::Unavailable("the L2 entry cannot be read".to_owned())),
                 },
                 Found::NotModified(token) => match load.unchanged(&token, read_began) {
+                    Some(landed) if !even_if_fresh && !young(&landed.copy) => {
+                        even_if_fresh = true;
+                        continue;
+                    }
                     Some(landed) => return Ok(self.answered(read, &landed.copy, Via::L2)),
                     None => return Err(GetError::Unavailable("the L2 entry is gone".to_owned())),
                 },
@@ -73,9 +84,12 @@ impl Reader {
             }
             let woken = timeout((left + LEASE_SLACK).min(LOOK_AGAIN), waker.ended()).await.is_ok();
             self.count_wait(if woken { LeaseWait::Woken } else { LeaseWait::Expired });
-            match self.from_l1(read) {
-                FromL1::Answer(answer) => return Ok(answer),
-                FromL1::Held(copy) => held = copy,
+            // What was not known to be new enough on arrival is not for having waited: only L2 can show that it is.
+            if reached == Reached::Yes {
+                match self.from_l1(read) {
+                    FromL1::Answer(answer) => return Ok(answer),
+                    FromL1::Held(copy) => held = copy,
+                }
             }
         }
     }

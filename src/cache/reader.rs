@@ -156,7 +156,7 @@ impl Reader {
             return self.only_cached(read, held).await;
         }
         if read.space.settings.origin.is_none() {
-            return self.aside(read, held).await;
+            return self.aside(read, reached, held).await;
         }
         let afresh = reached == Reached::No || read.demand.no_cache;
         let mut purpose = if afresh { Purpose::Afresh } else { Purpose::Miss };
@@ -168,7 +168,7 @@ impl Reader {
                 Ok(landed) => landed,
                 // A refresh that gave way to another instance's says nothing to those who joined it.
                 Err(GetError::Unavailable(_)) if !mine => continue,
-                Err(error) => return Err(error),
+                Err(error) => return self.on_error(read, held.as_deref()).ok_or(error),
             };
             if !mine && !self.joiner_may_use(read, purpose, &landed) {
                 self.coherence.count_joiner_retry();
@@ -183,6 +183,17 @@ impl Reader {
         Ok(self.landed(read, &landed, landed.via))
     }
 
+    /// The copy at hand where the origin failed and the namespace allows it: a load that L2 gave no stale copy, and one
+    /// that was made for another purpose, know of none.
+    fn on_error(&self, read: &Read<'_>, held: Option<&Copy>) -> Option<Answer> {
+        let copy = held?;
+        let judgement = self.judge(read.space, read.shard, copy)?;
+        let age = copy.age(self.now());
+        let used = decide(judgement, age, &copy.entry.lifetime, read.demand, false);
+        let answer = || Answer { entry: Arc::clone(&copy.entry), age, via: Via::Stale, detached: false };
+        matches!(used, Use::Stale | Use::OnError).then(answer)
+    }
+
     /// Whether a copy that may be answered is what this reader asked for. What the origin has just said always is.
     fn satisfies(&self, demand: &Demand, landed: &Landed) -> bool {
         let young = || demand.max_age.is_none_or(|max| landed.copy.age(self.now()) <= max);
@@ -193,11 +204,15 @@ impl Reader {
         }
     }
 
-    fn joiner_may_use(&self, read: &Read<'_>, purpose: Purpose, landed: &Landed) -> bool {
+    pub(super) fn joiner_may_use(&self, read: &Read<'_>, purpose: Purpose, landed: &Landed) -> bool {
         let loaded = matches!(landed.via, Via::Origin { .. } | Via::TooLarge | Via::Bypass);
         // The same moment does not say which came first.
         if read.arrived < landed.read_began {
-            return loaded || purpose == Purpose::Miss;
+            // An entry read plainly was judged by what this instance had applied then: not enough for a reader who
+            // waited for an event meanwhile.
+            if loaded || (purpose == Purpose::Miss && !read.demand.proof()) {
+                return true;
+            }
         }
         let allowed = |used| match used {
             Use::Fresh => true,
@@ -223,6 +238,10 @@ impl Reader {
         read: &Read<'_>,
         held: Option<Arc<Copy>>,
     ) -> Result<Answer, GetError> {
+        // A primary that lost its replicas refuses heartbeats and still answers whoever only reads.
+        if !self.coherence.leased(read.shard, read.space.settings.max_staleness) {
+            return Err(GetError::NotCached);
+        }
         let found = self.load(read.space, read.key, Purpose::Miss, held).look().await;
         let (landed, standing) = found.ok_or(GetError::NotCached)?;
         let (age, lifetime) = (landed.copy.age(self.now()), landed.copy.entry.lifetime);

@@ -9,18 +9,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::Direct;
 use super::check::Layers;
-use super::exit::Fault;
+use super::exit::{Fault, told};
 use crate::app;
 use crate::backend::valkey::{Settings, Valkey};
 use crate::backend::{Backend, BackendError, LinkState};
-use crate::config::BackendKind;
-use crate::model::ShardCount;
+use crate::config::{self, BackendKind, Config, Sources};
 
 /// How long connecting may take, with every attempt at it.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
-
-/// How many shards a Cluster's keys are spread over, where nothing else is said.
-const SHARDS_ON_CLUSTER: u16 = 16;
 
 /// A backend that can say how far away it is.
 #[async_trait]
@@ -36,46 +32,44 @@ impl Server for Valkey {
     }
 }
 
-/// The Valkey that the arguments name, not yet connected; `None` without `--backend`.
+/// The Valkey that the arguments name, not yet connected; `None` without `--backend`. Everything but its place is as in
+/// a configuration that says nothing.
 pub(super) fn connect(direct: &Direct) -> Result<Option<Arc<Valkey>>, Fault> {
     let Direct { backend: Some(url), cluster, shards } = direct else { return Ok(None) };
-    let backend = Valkey::new(settings(url.reveal(), cluster, *shards));
-    backend.map(Some).map_err(|error| Fault::usage(format!("--backend: {error}")))
+    let sets = [
+        ("backend.url", url.reveal().to_owned()),
+        ("instance.cluster", cluster.clone()),
+        ("backend.shards", shards.to_string()),
+    ];
+    let sets = sets.into_iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let loaded = config::load(&Sources { sets, ..Sources::default() })
+        .map_err(|faults| Fault::usage(faults.iter().map(as_argument).collect::<Vec<_>>().join("\n")))?;
+    valkey(&loaded.config).map(Some)
+}
+
+/// A fault by the argument that is at fault.
+fn as_argument(fault: &config::Fault) -> String {
+    let argument = match fault.key.as_str() {
+        "instance.cluster" => "--cluster",
+        "backend.shards" => "--shards",
+        _ => "--backend",
+    };
+    format!("{argument}: {}; accepted: {}", fault.message, fault.accepted)
 }
 
 /// The Valkey that the configuration names, not yet connected.
 pub(super) fn configured(layers: &Layers) -> Result<Arc<Valkey>, Fault> {
     let config = layers.load()?.config;
-    if config.backend.kind == BackendKind::Memory {
-        return Err(Fault::usage(
-            "backend.kind = \"memory\" is within each process: there is no server to ask",
-        ));
+    match config.backend.kind {
+        BackendKind::Valkey => valkey(&config),
+        BackendKind::Memory => Err(Fault::usage("backend.kind is memory: there is no Valkey to ask")),
     }
-    Valkey::new(app::valkey(&config)).map_err(|error| Fault::usage(error.to_string()))
 }
 
-/// What an instance would use for this URL without a configuration.
-fn settings(url: &str, cluster: &str, shards: u16) -> Settings {
-    let clustered = url.split_once("://").is_some_and(|(scheme, _)| scheme.ends_with("-cluster"));
-    let shards = match shards {
-        0 if clustered => SHARDS_ON_CLUSTER,
-        other => other,
-    };
-    Settings {
-        url: url.to_owned(),
-        reader_url: None,
-        username: None,
-        password: None,
-        ca_file: None,
-        pool: 1,
-        connect_timeout: Duration::from_secs(2),
-        command_timeout: Duration::from_secs(2),
-        cluster: cluster.to_owned(),
-        shards: ShardCount::new(shards),
-        log_max_events: 200_000,
-        watermarks_max: 500_000,
-        min_replicas_ack: 0,
-    }
+fn valkey(config: &Config) -> Result<Arc<Valkey>, Fault> {
+    // One at a time is all that a command asks.
+    let settings = Settings { pool: 1, ..app::valkey_settings(config) };
+    Valkey::new(settings).map_err(|error| Fault::usage(told(&error)))
 }
 
 /// Does `work` while the backend is connected; it begins once that is so.

@@ -27,6 +27,11 @@ pub(super) struct Layers {
 }
 
 impl Layers {
+    /// Whether the command line names none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.sets.is_empty()
+    }
+
     /// The configuration, or every fault, one a line.
     pub(super) fn load(&self) -> Result<config::Loaded, Fault> {
         let sets = self.sets.iter().map(|set| set.reveal().to_owned()).collect();

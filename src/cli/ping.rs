@@ -24,6 +24,9 @@ pub struct Args {
 
 /// Runs it.
 pub(super) async fn run(args: Args, print: &mut Print) -> Result<Exit, Fault> {
+    if args.direct.backend.is_some() && !args.layers.is_empty() {
+        return Err(Fault::usage("--backend goes with neither -c nor --set: both say where Valkey is"));
+    }
     let valkey = match backend::connect(&args.direct)? {
         Some(valkey) => valkey,
         None => backend::configured(&args.layers)?,

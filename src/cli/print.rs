@@ -44,13 +44,13 @@ impl Print {
         drop(self.err.write_all(line.as_bytes()));
     }
 
-    /// The exit code of a command that ended so; what is to be said of it is said.
+    /// The exit code of a command that ended so; what is to be said of it is said, line by line.
     pub(super) fn end(&mut self, ended: Result<Exit, Fault>) -> Exit {
         match ended {
             Ok(exit) => exit,
             Err(Fault::ReaderGone) => Exit::Done,
             Err(Fault::Told(exit, message)) => {
-                self.note(&format!("coherd: {message}"));
+                message.lines().for_each(|line| self.note(&format!("coherd: {line}")));
                 exit
             }
             Err(Fault::Misconfigured(faults)) => {
@@ -70,7 +70,7 @@ impl fmt::Debug for Print {
 }
 
 /// The text with its control characters spelt out.
-fn visible(text: &str) -> Cow<'_, str> {
+pub(super) fn visible(text: &str) -> Cow<'_, str> {
     if !text.contains(char::is_control) {
         return Cow::Borrowed(text);
     }
@@ -101,6 +101,8 @@ mod tests {
         let mut print = captured.print();
         print.line("a\x1b[2Jb\nc\u{9b}ä").unwrap();
         assert_eq!(captured.out(), "a\\u{1b}[2Jb\\nc\\u{9b}ä\n");
+        print.end(Err(Fault::usage("one\ntwo\x1b")));
+        assert_eq!(captured.err(), "coherd: one\ncoherd: two\\u{1b}\n");
         print.bytes(b"\x1b").unwrap();
         assert!(captured.out().ends_with('\x1b'));
     }

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::client::Answer;
 use super::exit::Fault;
+use super::print::visible;
 
 /// The longest refusal that is read, in bytes.
 const REFUSAL_BYTES_MAX: usize = 1 << 20;
@@ -29,15 +30,16 @@ impl Refusal {
         Ok(Self { status, problem, text })
     }
 
-    /// In a line: `404 Not Found: unknown_namespace: namespace …`.
+    /// In one line: `404 Not Found: unknown_namespace: namespace …`.
     pub(super) fn line(&self) -> String {
         let member = |name: &str| self.problem.get(name).and_then(Value::as_str);
-        match (member("code"), member("detail")) {
+        let line = match (member("code"), member("detail")) {
             (Some(code), Some(detail)) => format!("{}: {code}: {detail}", self.status),
             (Some(code), None) => format!("{}: {code}", self.status),
             _ if self.text.is_empty() => self.status.clone(),
             _ => format!("{}: {}", self.status, self.text),
-        }
+        };
+        visible(&line).into_owned()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
@@ -260,6 +261,11 @@ impl Coherence {
     /// All shards have proof that is young enough for every namespace.
     pub fn attached(&self) -> bool {
         self.shared.attached()
+    }
+
+    /// Announcements and messages of the inbox channel are heard.
+    pub fn listening(&self) -> bool {
+        self.shared.subscribed.load(Ordering::Relaxed)
     }
 
     /// Events as they are applied here, and changes of attachment.

@@ -110,7 +110,7 @@ async fn log_all(
 ///
 /// Every member hears every message, and each logs it: none can know whether another will. The message's hash is its
 /// `request_id`, so one event comes of it; but only an event logged after the message was sent may stand for it.
-/// Whatever was announced before it on the same connection was not.
+/// Whatever was announced before it on the same connection, or not at all, was not.
 pub(super) async fn channel(
     coherence: &Coherence,
     heard: &mut mpsc::Receiver<Heard>,

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -59,6 +59,8 @@ pub(super) struct Shared {
     /// Told after every confirmation.
     pub(super) confirmations: Notify,
     members: Mutex<Vec<MemberStatus>>,
+    /// There is a live subscription.
+    pub(super) subscribed: AtomicBool,
 }
 
 impl Shared {
@@ -93,6 +95,7 @@ impl Shared {
             confirmed: Mutex::default(),
             confirmations: Notify::new(),
             members: Mutex::default(),
+            subscribed: AtomicBool::new(false),
         }
     }
 

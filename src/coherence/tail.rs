@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -35,7 +36,8 @@ pub(super) struct Answered {
 #[derive(Debug)]
 pub(super) struct Heard {
     pub(super) payload: bytes::Bytes,
-    /// The last event announced on the same connection before it, per shard: whatever was logged later came later.
+    /// The last event known to have been logged before it was sent or read since, per shard: whatever was logged later
+    /// came later. [`Seq::MAX`] where that is not known.
     pub(super) after: Vec<(Shard, Seq)>,
 }
 
@@ -62,6 +64,8 @@ struct Following {
     read_at: Option<Instant>,
     /// The last event announced, and its lineage.
     announced: Option<(LineageId, Seq)>,
+    /// Since when events may have been logged that were never announced here, unless the cursor has passed them since.
+    unheard: Option<Boot>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +87,7 @@ impl Tail {
         heads: mpsc::Receiver<Answered>,
         heard: mpsc::Sender<Heard>,
     ) -> Self {
+        let began = shared.clock.now();
         let following = |shard| Following {
             shard,
             follower: Follower::default(),
@@ -90,6 +95,7 @@ impl Tail {
             wanted: None,
             read_at: None,
             announced: None,
+            unheard: Some(began),
         };
         let following = shared.count().all().map(following).collect();
         Self { shared, heads, heard, following }
@@ -107,6 +113,8 @@ impl Tail {
                 made = ready(&mut subscribing) => match made {
                     Ok(made) => {
                         (subscription, subscribing) = (Some(made), None);
+                        self.shared.subscribed.store(true, Ordering::Relaxed);
+                        self.missed();
                         self.catch_up_all(Gap::Reconnect).await;
                     }
                     Err(error) => {
@@ -118,6 +126,7 @@ impl Tail {
                     self.signal(signal).await;
                 } else {
                     info!("the subscription ended, making another");
+                    self.shared.subscribed.store(false, Ordering::Relaxed);
                     (subscription, subscribing) = (None, Some(self.subscribing(Duration::ZERO)));
                 },
                 () = sleep_until(read_at.unwrap_or_else(Instant::now)), if read_at.is_some() => self.read_due().await,
@@ -147,15 +156,23 @@ impl Tail {
             }
             Signal::Confirmed { shard, instance, cursor } => self.shared.confirm(shard, instance, cursor),
             Signal::Inbox(payload) => {
-                let last = |it: &Following| (it.shard, it.announced.as_ref().map_or(0, |(_, seq)| *seq));
-                let after = self.following.iter().map(last).collect();
+                let after = self.following.iter().map(|it| (it.shard, it.heard_up_to())).collect();
                 // Best effort by contract: what does not fit is dropped and counted.
                 if self.heard.try_send(Heard { payload, after }).is_err() {
                     self.shared.metrics.count_rejected(RejectReason::Overloaded);
                 }
             }
-            Signal::Lost => self.catch_up_all(Gap::Lagged).await,
+            Signal::Lost => {
+                self.missed();
+                self.catch_up_all(Gap::Lagged).await;
+            }
         }
+    }
+
+    /// Announcements were missed, nobody knows which.
+    fn missed(&mut self) {
+        let now = self.shared.clock.now();
+        self.following.iter_mut().for_each(|it| it.unheard = Some(now));
     }
 
     async fn announced(&mut self, shard: Shard, lineage: &LineageId, logged: &Logged) {
@@ -177,6 +194,7 @@ impl Tail {
     }
 
     fn head(&mut self, &Answered { shard, sent, ref head }: &Answered) {
+        self.shared.shard(shard).learn(head.token.seq);
         let following = &mut self.following[usize::from(shard.0)];
         if let Some((since, wanted)) = following.wanted {
             if since <= sent {
@@ -186,7 +204,10 @@ impl Tail {
             return;
         }
         match following.follower.head(head) {
-            Progress::Level => self.shared.shard(shard).view.prove(sent),
+            Progress::Level => {
+                following.caught_up(sent);
+                self.shared.shard(shard).view.prove(sent);
+            }
             Progress::Behind(seq) => {
                 if following.unproven.len() == UNPROVEN_MAX {
                     following.unproven.pop_back();
@@ -247,6 +268,7 @@ impl Tail {
                 break;
             }
         }
+        following.unheard = None;
         if following.follower.cursor() < known {
             self.shared.metrics.count_gap(Gap::Trimmed);
             following.want(&self.shared, Wanted::Skip);
@@ -261,10 +283,25 @@ impl Following {
         shared.shard(self.shard).kick.notify_one();
     }
 
+    /// An event with a higher number was logged after whatever is heard next on the subscription was sent: all before it
+    /// were announced on it, or have been read. Where that is not sure, every number counts.
+    fn heard_up_to(&self) -> Seq {
+        if self.unheard.is_some() || self.wanted.is_some() {
+            return Seq::MAX;
+        }
+        self.announced.as_ref().map_or(0, |(_, seq)| *seq).max(self.follower.cursor())
+    }
+
+    /// The cursor is at the head of a heartbeat that was sent at `sent`, or beyond.
+    fn caught_up(&mut self, sent: Boot) {
+        self.unheard.take_if(|since| *since <= sent);
+    }
+
     fn leap(&mut self, shared: &Shared, wanted: Wanted, sent: Boot, head: &Head) {
         let state = shared.shard(self.shard);
         self.unproven.clear();
         self.read_at = None;
+        self.caught_up(sent);
         // Where the lineage is another by now, skipping within the old one would keep what must go.
         let same = state.view.lineage().is_some_and(|followed| followed == head.token.lineage);
         match wanted {

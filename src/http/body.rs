@@ -87,7 +87,6 @@ impl Body {
     }
 
     /// All of it, where it is pieces.
-    #[cfg(test)]
     pub(super) fn whole(mut self) -> Option<Vec<u8>> {
         let Kind::Parts(parts) = &mut self.kind else { return None };
         Some(std::iter::from_fn(|| next(parts)).flatten().collect())

@@ -13,15 +13,11 @@ use tracing::{debug, info, warn};
 
 use super::connection::{self, Tasks};
 use super::front::Desk;
+use super::problem::{Code, Problem};
 use super::{Settings, Spawn};
 
 /// The first pause after a failed accept, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
-
-/// What a client beyond the limit gets: it has no time to send its request.
-const FULL: &[u8] =
-    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\
-    Cache-Status: coherd; detail=overloaded\r\n\r\n";
 
 /// A bound socket and what answers on it.
 pub struct Listener<D> {
@@ -43,6 +39,7 @@ impl<D: Desk> Listener<D> {
     pub async fn run(self, stop: CancellationToken) -> usize {
         let Self { name, socket, desk, settings, spawn } = self;
         let tasks = Tasks { spawn, tracker: TaskTracker::new(), abort: CancellationToken::new() };
+        let full = full(&settings);
         let permits = Arc::new(Semaphore::new(settings.connections_max));
         let mut pause = PAUSES.0;
         while let Some(accepted) = stop.run_until_cancelled(socket.accept()).await {
@@ -64,7 +61,7 @@ impl<D: Desk> Listener<D> {
             pause = PAUSES.0;
             let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
                 debug!(listener = name, "too many connections, one is turned away");
-                turn_away(stream);
+                turn_away(stream, &full);
                 continue;
             };
             // Answers are small and whole: waiting to fill a packet only makes them late.
@@ -107,10 +104,29 @@ fn is_of_one_client(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
+/// What a client beyond the limit gets: it has no time to send its request.
+fn full(settings: &Settings) -> Vec<u8> {
+    let problem = Problem::new(Code::Overloaded, "too many connections").into_response();
+    let (head, body) = problem.into_parts();
+    let mut text = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\
+        Cache-Status: coherd; detail=overloaded\r\nCoherd-Instance: "
+        .to_vec();
+    text.extend_from_slice(settings.instance_header().as_bytes());
+    text.extend_from_slice(format!("\r\nContent-Length: {}\r\n", body.len().unwrap_or(0)).as_bytes());
+    for (name, value) in &head.headers {
+        text.extend_from_slice(format!("{name}: ").as_bytes());
+        text.extend_from_slice(value.as_bytes());
+        text.extend_from_slice(b"\r\n");
+    }
+    text.extend_from_slice(b"\r\n");
+    text.extend(body.whole().unwrap_or_default());
+    text
+}
+
 /// Says why, if that works without waiting, and closes.
-fn turn_away(stream: TcpStream) {
+fn turn_away(stream: TcpStream, full: &[u8]) {
     let refused = stream.into_std().and_then(|mut stream| {
-        stream.write_all(FULL)?;
+        stream.write_all(full)?;
         // What lies unread when a socket is closed turns the close into a reset, which may overtake the answer.
         stream.read(&mut [0; 4096])
     });

@@ -362,7 +362,16 @@ async fn beyond_the_limit_clients_are_turned_away_until_there_is_room() {
     first.write_all(b"GET /v1/cache/u/1 HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     until(&mut first, "\r\n\r\nv").await;
     let mut second = server.connect().await;
-    assert!(rest(&mut second).await.starts_with("HTTP/1.1 503 "));
+    let refusal = rest(&mut second).await;
+    assert!(refusal.starts_with("HTTP/1.1 503 "), "{refusal}");
+    for part in [
+        "Coherd-Instance: inst-a\r\n",
+        "Cache-Status: coherd",
+        "retry-after: 1\r\n",
+        "\"code\":\"overloaded\"",
+    ] {
+        assert!(refusal.contains(part), "{refusal}");
+    }
     drop(first);
     let third = async { while !server.say(&get("/v1/cache/u/1")).await.starts_with("HTTP/1.1 200 ") {} };
     timeout(PATIENCE, third).await.expect("the room was not given back");

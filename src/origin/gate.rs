@@ -9,6 +9,9 @@ use crate::guard::Bulkhead;
 
 /// The longest time-out; a longer one counts as this.
 const TIMEOUT_MAX: Duration = Duration::from_hours(24);
+/// Below this share of the time-out nothing is begun: places that a hanging origin held become free just before the
+/// deadlines of those who queue for them, and each would send a request only to drop it.
+const LEAST_SHARE: u32 = 10;
 
 /// `origin.max_concurrency` and `origin.timeout`.
 #[derive(Debug)]
@@ -37,6 +40,9 @@ impl Gate {
     ) -> Result<T, OriginError> {
         let deadline = Instant::now() + self.timeout;
         let _place = self.bulkhead.enter(deadline).await.map_err(|_refused| OriginError::Overloaded)?;
+        if deadline.duration_since(Instant::now()) < self.timeout / LEAST_SHARE {
+            return Err(OriginError::Overloaded);
+        }
         timeout_at(deadline, load(deadline)).await.unwrap_or(Err(OriginError::TimedOut))
     }
 }

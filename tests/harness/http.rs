@@ -25,6 +25,16 @@ impl Client {
         Self(HyperClient::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build_http())
     }
 
+    /// A client that speaks HTTP/2 from the first byte.
+    pub(crate) fn http2() -> Self {
+        Self(
+            HyperClient::builder(TokioExecutor::new())
+                .http2_only(true)
+                .pool_max_idle_per_host(0)
+                .build_http(),
+        )
+    }
+
     /// A request with any method.
     pub(crate) fn request(&self, method: &str, url: &str) -> Request {
         let method = Method::from_bytes(method.as_bytes()).expect("a method of HTTP's grammar");

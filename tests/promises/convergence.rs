@@ -6,6 +6,8 @@ use futures_util::future::{join_all, select};
 use tokio::time::Instant;
 
 use crate::harness::instance::{Cluster, NAMESPACE};
+use crate::harness::resp::Reply;
+use crate::harness::wait::{SOON, eventually};
 use crate::promises::steps::{D, converges, key_event, setup, version_of};
 
 const KEYS: [&str; 4] = ["a", "b", "c", "d"];
@@ -91,8 +93,8 @@ async fn a_function_that_was_flushed_comes_back() {
     let answer = cluster.instance(0).invalidate("", &key_event("a")).send().await;
     assert_eq!(answer.status, 202, "{answer:?}");
     let fcall = ["FCALL", "coherd_invalidate", "1", "coherd:{main}:ctl", "ns", NAMESPACE, "key", "a"];
-    crate::harness::wait::eventually("it is there again", crate::harness::wait::SOON, async || {
-        !matches!(cluster.server.command(&fcall).await, crate::harness::resp::Reply::Error(_))
+    eventually("it is there again", SOON, async || {
+        !matches!(cluster.server.command(&fcall).await, Reply::Error(_))
     })
     .await;
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::harness::http::{Request, Response};
+use crate::harness::http::Request;
 use crate::harness::instance::{Cluster, NAMESPACE};
 use crate::harness::proxy::{Direction, Proxy};
 use crate::promises::steps::{LONG, converges, read, send, setup, version_of, warm};
@@ -105,12 +105,9 @@ async fn joining_a_load_that_began_before_the_event() {
         let second = send(if demand == 0 { naming(request, &id) } else { strict(request) });
         assert_eq!(at.get("unknown", "k").send().await.status, 404);
         gate.release();
-        let answered = |answer: Result<Result<Response, String>, _>| -> Response {
-            let answer: Result<Result<Response, String>, tokio::task::JoinError> = answer;
-            answer.expect("the request does not panic").expect("it is answered")
-        };
-        answered(first.await);
-        assert_eq!(version_of(&answered(second.await)), version);
+        first.await.expect("the request does not panic").expect("it is answered");
+        let second = second.await.expect("the request does not panic").expect("it is answered");
+        assert_eq!(version_of(&second), version);
     }
     converges(&cluster, &["k"]).await;
 }

@@ -88,7 +88,22 @@ pub(super) async fn attached(at: &Instance, wanted: bool) {
 
 /// Waits until all instances are attached.
 pub(super) async fn all_attached(cluster: &Cluster) {
-    join_all(cluster.nodes.iter().map(|node| attached(&node.instance, true))).await;
+    join_all(instances(cluster).map(|at| attached(at, true))).await;
+}
+
+/// Waits until an event reaches the log through each of these: a lease may outlast the connection it came over.
+pub(super) async fn publishes(through: impl IntoIterator<Item = &Instance>) {
+    for at in through {
+        eventually("an event reaches the log", SOON, async || {
+            at.purge(NAMESPACE, "unrelated").send().await.status == 200
+        })
+        .await;
+    }
+}
+
+/// The instances of a cluster.
+pub(super) fn instances(cluster: &Cluster) -> impl Iterator<Item = &Instance> {
+    cluster.nodes.iter().map(|node| &node.instance)
 }
 
 /// The event of `PURGE`, for `POST /v1/invalidate`.

@@ -15,6 +15,7 @@ pub use shard::{Limits, ShardState};
 pub use store::Store;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -35,18 +36,25 @@ use crate::model::{Seq, Shard, ShardCount};
 pub struct Memory {
     store: Arc<Store>,
     connection: Connection,
+    deaf: Arc<AtomicBool>,
 }
 
 impl Memory {
     /// Another instance of `store`, connected.
     pub fn join(store: &Arc<Store>) -> Self {
-        Self { store: Arc::clone(store), connection: Connection::new() }
+        Self { store: Arc::clone(store), connection: Connection::new(), deaf: Arc::default() }
     }
 
     /// For tests and simulation: cuts this instance off, or mends that. While it is cut every operation fails as
     /// [`BackendError::Unavailable`]; its subscriptions end at once, with whatever they had not yet handed out.
     pub fn cut(&self, cut: bool) {
         self.connection.cut(cut);
+    }
+
+    /// For tests and simulation: from here on this instance hears of no event and cannot read the log, or does again.
+    /// Everything else is answered: it is connected and behind.
+    pub fn deafen(&self, deaf: bool) {
+        self.deaf.store(deaf, SeqCst);
     }
 
     fn step<T>(&self, shard: Shard, step: impl FnOnce(&mut ShardState, u64) -> T) -> Result<T, BackendError> {
@@ -124,6 +132,9 @@ impl Backend for Memory {
     }
 
     async fn read_log(&self, shard: Shard, after: Seq, max: usize) -> Result<Vec<Logged>, BackendError> {
+        if self.deaf.load(SeqCst) {
+            return Err(BackendError::TimedOut);
+        }
         self.step(shard, |state, _| state.read_log(after, max))
     }
 
@@ -137,7 +148,7 @@ impl Backend for Memory {
 
     async fn subscribe(&self) -> Result<Box<dyn Subscription>, BackendError> {
         let alive = self.connection.alive()?;
-        Ok(Box::new(Listener { alive, signals: self.store.signals() }))
+        Ok(Box::new(Listener { alive, signals: self.store.signals(), deaf: Arc::clone(&self.deaf) }))
     }
 
     async fn inbox(
@@ -186,20 +197,24 @@ impl Backend for Memory {
 struct Listener {
     alive: CancellationToken,
     signals: broadcast::Receiver<Arc<Signal>>,
+    deaf: Arc<AtomicBool>,
 }
 
 #[async_trait]
 impl Subscription for Listener {
     async fn next(&mut self) -> Option<Signal> {
-        let received = tokio::select! {
-            biased;
-            () = self.alive.cancelled() => return None,
-            received = self.signals.recv() => received,
-        };
-        match received {
-            Ok(signal) => Some(Arc::unwrap_or_clone(signal)),
-            Err(RecvError::Lagged(_)) => Some(Signal::Lost),
-            Err(RecvError::Closed) => None,
+        loop {
+            let received = tokio::select! {
+                biased;
+                () = self.alive.cancelled() => return None,
+                received = self.signals.recv() => received,
+            };
+            return match received {
+                Ok(signal) if self.deaf.load(SeqCst) && matches!(*signal, Signal::Event { .. }) => continue,
+                Ok(signal) => Some(Arc::unwrap_or_clone(signal)),
+                Err(RecvError::Lagged(_)) => Some(Signal::Lost),
+                Err(RecvError::Closed) => None,
+            };
         }
     }
 }

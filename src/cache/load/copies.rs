@@ -18,14 +18,18 @@ use crate::model::covering;
 
 impl Load {
     /// The plain read: valid by this instance's own knowledge, at a third of the script's cost. A replica may answer,
-    /// for an entry that lags carries an old token.
-    pub(super) async fn peek(&self) -> Option<Landed> {
+    /// for an entry that lags carries an old token. An error: whoever does not answer this would not answer the script.
+    pub(super) async fn peek(&self) -> Result<Option<Landed>, BackendError> {
         let read_began = self.now();
         match self.reader.backend.peek(&[self.space.entry(&self.key)]).await {
-            Ok(found) => self.peeked(found.into_iter().next().flatten().as_ref()?, read_began),
+            Ok(found) => {
+                let stored = found.into_iter().next().flatten();
+                Ok(stored.and_then(|stored| self.peeked(&stored, read_began)))
+            }
+            Err(error @ (BackendError::TimedOut | BackendError::Unavailable(_))) => Err(error),
             Err(error) => {
                 debug!(error = %error, "L2 was not read");
-                None
+                Ok(None)
             }
         }
     }

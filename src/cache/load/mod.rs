@@ -69,17 +69,20 @@ impl Load {
         if !self.leased() {
             return self.past_the_copies().await;
         }
-        if self.purpose == Purpose::Miss
-            && let Some(landed) = self.peek().await
-        {
-            return Ok(landed);
+        if self.purpose == Purpose::Miss {
+            match self.peek().await {
+                Ok(Some(landed)) => return Ok(landed),
+                Ok(None) => {}
+                Err(error) => return self.without_backend(&error).await,
+            }
         }
         if self.space.settings.lease.is_zero() {
             return self.without_lease().await;
         }
         let began = self.now();
         let patience = self.space.settings.lease + self.space.settings.load_max;
-        let mut even_if_fresh = self.purpose != Purpose::Miss;
+        // A refresh is content with what another instance has loaded since.
+        let mut even_if_fresh = self.purpose == Purpose::Afresh;
         loop {
             // Registered before asking: the end of another's lease in between is not missed.
             let mut waker = self.reader.coherence.waker(self.space.name(), &self.key);
@@ -159,13 +162,26 @@ impl Load {
             Err(error) => return self.without_backend(&error).await,
         };
         let read_began = self.now();
-        let loaded = self.ask(self.held.as_deref()).await?;
+        let loaded = match self.ask(self.held.as_deref()).await {
+            Ok(loaded) => loaded,
+            Err(error) => return self.stale_on_error().await.ok_or_else(|| error.into()),
+        };
         let copy = self.loaded(&loaded, Some(&token), read_began);
         if !self.keeps(&loaded) || copy.left(self.now()).is_zero() {
             return Ok(Landed { copy, via: via(&loaded, false), read_began });
         }
         let stored = self.fill(&copy, &loaded, token, false).await;
         Ok(self.land(copy, via(&loaded, stored), read_began))
+    }
+
+    /// What L2 has for a failing origin. A load under a lease was told with the lease.
+    async fn stale_on_error(&self) -> Option<Landed> {
+        let read_began = self.now();
+        match self.lookup(None).await.ok()? {
+            Found::Nothing { stale } => self.stale(stale.as_ref(), Use::OnError, read_began),
+            Found::Fresh(stored) if self.purpose == Purpose::Miss => self.found(&stored, read_began),
+            _ => None,
+        }
     }
 
     async fn without_backend(&self, error: &BackendError) -> Outcome {

@@ -81,3 +81,31 @@ async fn a_forged_token_stores_nothing() {
         assert!(matches!(refused, Err(PutError::LeaseLost)), "{forged}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_names_an_event_and_waits_for_a_lease_gets_nothing_older_either() {
+    let cluster = cluster(2).await;
+    cluster.node(0).cache.put("users", &key("1"), write(1, None)).await.unwrap();
+    assert_eq!(cluster.node(1).get("1").await, 1);
+    cluster.node(1).memory.deafen(true);
+    let receipt = cluster.node(0).cache.delete("users", &key("1")).await.unwrap();
+    let lease = lease(cluster.node(0), "1").await;
+    let since = Demand { min: Some(receipt.id), ..Demand::default() };
+    let storing = async {
+        sleep(Duration::from_millis(400)).await;
+        cluster.node(0).cache.put("users", &key("1"), write(2, Some(lease))).await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(cluster.node(1).ask("1", since), storing);
+    assert_eq!(super::version(&answer.unwrap()), 2, "its own copy is older than the event");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_of_max_age_gets_a_lease_where_the_value_is_older() {
+    let cluster = cluster(1).await;
+    cluster.node(0).cache.put("users", &key("1"), write(1, None)).await.unwrap();
+    let young = || Demand { max_age: Some(Duration::from_secs(10)), ..Demand::default() };
+    assert_eq!(super::version(&cluster.node(0).ask("1", young()).await.unwrap()), 1);
+    sleep(Duration::from_secs(11)).await;
+    let answer = cluster.node(0).ask("1", young()).await;
+    assert!(matches!(answer, Err(GetError::Missing { lease: Some(_) })), "{answer:?}");
+}

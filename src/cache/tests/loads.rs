@@ -181,3 +181,61 @@ async fn a_reader_of_max_age_takes_a_young_copy_from_l2_and_no_older_one() {
     assert_eq!(cluster.node(1).ask("1", young()).await.unwrap().via, Via::Origin { stored: true });
     assert_eq!(cluster.origin.loads(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_origin_is_covered_by_a_stale_copy_without_leases_too() {
+    let cluster = Cluster::with(2, |it| {
+        it.lease = Duration::ZERO;
+        it.lifetime.stale_if_error = Duration::from_mins(1);
+    })
+    .await;
+    assert_eq!(cluster.node(0).get("1").await, 0);
+    sleep(Duration::from_secs(61)).await;
+    *cluster.origin.failing.lock().unwrap() = Some(OriginError::TimedOut);
+    for node in &cluster.nodes {
+        assert_eq!(node.via("1").await, Via::Stale);
+    }
+    cluster.node(0).purge("1").await;
+    let refused = cluster.node(1).ask("1", Demand::default()).await;
+    assert!(matches!(refused, Err(GetError::Origin(OriginError::TimedOut))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_joins_a_refresh_that_fails_gets_the_stale_copy_where_errors_allow_it() {
+    let cluster = Cluster::with(1, |it| {
+        it.lifetime.stale_while_revalidate = Duration::from_secs(1);
+        it.lifetime.stale_if_error = Duration::from_mins(1);
+    })
+    .await;
+    let node = cluster.node(0);
+    assert_eq!(node.get("1").await, 0);
+    sleep(Duration::from_millis(60_500)).await;
+    *cluster.origin.failing.lock().unwrap() = Some(OriginError::TimedOut);
+    cluster.origin.hold();
+    assert_eq!(node.via("1").await, Via::Stale);
+    cluster.origin.arrived(2).await;
+    sleep(Duration::from_secs(1)).await;
+    let failing = async {
+        sleep(Duration::from_millis(10)).await;
+        cluster.origin.open();
+    };
+    let (answer, ()) = tokio::join!(node.ask("1", Demand::default()), failing);
+    assert_eq!(answer.unwrap().via, Via::Stale);
+    assert_eq!(cluster.origin.loads(), 2, "it joined");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_copy_is_refreshed_by_one_load_for_all_instances() {
+    let cluster = Cluster::with(2, |it| it.lifetime.stale_while_revalidate = Duration::from_mins(1)).await;
+    for node in &cluster.nodes {
+        assert_eq!(node.get("1").await, 0);
+    }
+    sleep(Duration::from_secs(61)).await;
+    cluster.origin.set("1", 1);
+    for node in &cluster.nodes {
+        assert_eq!(node.via("1").await, Via::Stale);
+        sleep(Duration::from_millis(50)).await;
+        assert_eq!(node.get("1").await, 1);
+    }
+    assert_eq!(cluster.origin.loads(), 2, "the second instance finds in L2 what the first has loaded");
+}

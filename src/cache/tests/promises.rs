@@ -1,6 +1,8 @@
 //! The promises, each by the race that would break it.
 
 use super::*;
+use crate::cache::flight::Landed;
+use crate::cache::load::Purpose;
 
 #[tokio::test(start_paused = true)]
 async fn a_fill_that_an_invalidation_overtook_is_stored_nowhere() {
@@ -184,4 +186,85 @@ async fn a_member_that_stands_still_is_forgotten_and_wait_all_is_early_again() {
     assert_eq!(cluster.node(0).purge_all("1").await, WaitMode::Late);
     sleep(D * 2).await;
     assert_eq!(cluster.node(0).purge_all("1").await, WaitMode::Early);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_soft_event_costs_one_load_in_the_whole_cluster() {
+    let cluster = Cluster::with(3, |it| it.lifetime.stale_while_revalidate = Duration::from_mins(1)).await;
+    for node in &cluster.nodes {
+        assert_eq!(node.get("1").await, 0);
+    }
+    cluster.origin.set("1", 1);
+    let soft = Event { hardness: Hardness::Soft, ..Event::hard(vec![Target::Key(ns(), key("1"))]) };
+    cluster.node(0).publish(soft).await;
+    for node in &cluster.nodes {
+        cluster.eventually("it is marked everywhere", || node.coherence.status().lag_events == 0).await;
+        assert_eq!(node.via("1").await, Via::Stale);
+        sleep(Duration::from_millis(10)).await;
+    }
+    for node in &cluster.nodes {
+        assert_eq!(node.get("1").await, 1);
+    }
+    assert_eq!(cluster.origin.loads(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_joiner_that_names_an_event_does_not_take_what_was_judged_before_the_event_was_here() {
+    let cluster = Cluster::of(1).await;
+    let node = cluster.node(0);
+    assert_eq!(node.get("1").await, 0);
+    let reader = &node.cache.reader;
+    let (space, at) = (&reader.spaces["users"], key("1"));
+    let copy = space.l1.get("1").unwrap();
+    let receipt = node.purge("1").await;
+    for (demand, allowed) in [
+        (Demand { min: Some(receipt.id), ..Demand::default() }, false),
+        (Demand { strict: true, ..Demand::default() }, false),
+        (Demand::default(), true),
+    ] {
+        let read = reader.read(space, &at, &demand);
+        let read_began = read.arrived + Duration::from_millis(1);
+        let landed = Landed { copy: Arc::clone(&copy), via: Via::L2, read_began };
+        assert_eq!(reader.joiner_may_use(&read, Purpose::Miss, &landed), allowed, "{demand:?}");
+    }
+}
+
+/// A primary that lost its replicas refuses heartbeats and still answers whoever only reads.
+#[tokio::test(start_paused = true)]
+async fn only_if_cached_asks_nobody_while_the_instance_is_cut_off_from_the_log() {
+    let cluster = Cluster::of(2).await;
+    assert_eq!(cluster.node(0).get("1").await, 0);
+    cluster.node(1).memory.deafen(true);
+    cluster.node(0).purge("2").await;
+    sleep(D * 2).await;
+    assert!(!cluster.node(1).coherence.attached());
+    let only = Demand { only_if_cached: true, ..Demand::default() };
+    assert!(matches!(cluster.node(1).ask("1", only).await, Err(GetError::NotCached)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_is_behind_says_by_how_much() {
+    let cluster = Cluster::of(2).await;
+    cluster.node(1).memory.deafen(true);
+    cluster.node(0).purge("1").await;
+    cluster.node(0).purge("2").await;
+    sleep(Duration::from_millis(600)).await;
+    assert_eq!(cluster.node(1).coherence.status().lag_events, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_heard_after_a_reconnect_is_logged_although_its_like_was_logged_before() {
+    let cluster = Cluster::of(2).await;
+    let message = || bytes::Bytes::from_static(br#"{"namespace": "users", "keys": ["1"]}"#);
+    let cursor = |node: usize| cluster.node(node).coherence.status().cursor.parts()[0].1;
+    let start = cursor(0);
+    cluster.node(1).memory.cut(true);
+    cluster.store.inbox_publish(message());
+    cluster.eventually("the first is logged", || cursor(0) == start + 1).await;
+    cluster.node(0).memory.cut(true);
+    cluster.node(1).memory.cut(false);
+    cluster.eventually("the other has read it", || cursor(1) == start + 1).await;
+    sleep(Duration::from_millis(50)).await;
+    cluster.store.inbox_publish(message());
+    cluster.eventually("the second is logged", || cursor(1) == start + 2).await;
 }

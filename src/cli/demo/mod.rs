@@ -63,5 +63,9 @@ pub(super) async fn run(args: Args, print: &mut Print) -> Result<Exit, Fault> {
         task = fleet.given_up() => Err(Fault::failed(format!("task `{task}` cannot be kept alive"))),
     };
     fleet.stop().await;
-    ended.map(|()| exit)
+    match ended {
+        // A tour that nobody read to its end has not shown every step.
+        Ok(()) | Err(Fault::ReaderGone) => Ok(exit),
+        Err(fault) => Err(fault),
+    }
 }

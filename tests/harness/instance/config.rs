@@ -63,10 +63,14 @@ impl Config {
         self.table["instance"]["id"].as_str().expect("the name is a text")
     }
 
-    /// The file, with the listeners on those addresses.
-    pub(super) fn file(&self, data: SocketAddr, admin: SocketAddr) -> String {
-        let file =
-            self.clone().set("server.listen", data.to_string()).set("server.admin_listen", admin.to_string());
+    /// The file, with the listeners on those addresses unless the test has set others.
+    pub(crate) fn file(&self, data: SocketAddr, admin: SocketAddr) -> String {
+        let mut file = self.clone();
+        for (key, addr) in [("listen", data), ("admin_listen", admin)] {
+            if self.table.get("server").and_then(|server| server.get(key)).is_none() {
+                file = file.set(&format!("server.{key}"), addr.to_string());
+            }
+        }
         file.table.to_string()
     }
 }

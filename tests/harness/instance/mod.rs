@@ -60,9 +60,14 @@ impl Instance {
 
     /// Starts one and does not wait for anything: for starts that are to fail.
     pub(crate) fn launch(config: Config) -> Self {
+        Self::launch_with(config, &[])
+    }
+
+    /// As [`Self::launch`], with more arguments for `coherd serve`.
+    pub(crate) fn launch_with(config: Config, args: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder can be made");
         let (data, admin) = (Port::reserve(), Port::reserve());
-        let process = spawn(&config, &dir, &data, &admin);
+        let process = spawn(&config, &dir, &data, &admin, args);
         Self { process, dir, data, admin, config, client: Client::new() }
     }
 
@@ -89,6 +94,18 @@ impl Instance {
             self.is_ready().await
         })
         .await;
+    }
+
+    /// What `/readyz` of the admin listener answers: its status and its document.
+    pub(crate) async fn readyz(&self) -> (u16, Value) {
+        let answer = self.client.get(&self.admin_url("/readyz")).send().await;
+        (answer.status, answer.json())
+    }
+
+    /// Whether it follows the log and nothing else is worse than it should be.
+    pub(crate) async fn is_sound(&self) -> bool {
+        let (status, document) = self.readyz().await;
+        status == 200 && document["degraded"] == serde_json::json!([])
     }
 
     /// The URL of a path on the data listener.
@@ -138,7 +155,7 @@ impl Instance {
 
     /// The value of a metric, by its name with its labels as `/metrics` writes them; `None` if it is not there.
     pub(crate) async fn metric(&self, series: &str) -> Option<f64> {
-        let page = self.client.get(&self.admin_url("/metrics")).send().await.text();
+        let page = self.metrics().await;
         page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.trim().parse().ok())
     }
 
@@ -150,6 +167,11 @@ impl Instance {
     /// The address of the data listener, for bytes that no HTTP client would send.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.data.addr()
+    }
+
+    /// The page of all metrics.
+    pub(crate) async fn metrics(&self) -> String {
+        self.client.get(&self.admin_url("/metrics")).send().await.text()
     }
 
     /// What it has logged since the start, restarts included.
@@ -189,7 +211,7 @@ impl Instance {
     /// Killed unless it has ended, and started again on its ports; waits until it is ready.
     pub(crate) async fn restart(&mut self) {
         self.process.kill().await;
-        self.process = spawn(&self.config, &self.dir, &self.data, &self.admin);
+        self.process = spawn(&self.config, &self.dir, &self.data, &self.admin, &[]);
         self.ready().await;
     }
 
@@ -198,15 +220,21 @@ impl Instance {
     }
 }
 
-fn spawn(config: &Config, dir: &TempDir, data: &Port, admin: &Port) -> Process {
-    let file = dir.path().join("coherd.toml");
-    fs::write(&file, config.file(data.addr(), admin.addr())).expect("a configuration can be written");
+/// The binary under test.
+pub(crate) fn coherd() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_coherd"));
-    command.arg("serve").arg("-c").arg(&file);
     // A developer's own settings are no part of the test.
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("COHERD_")) {
         command.env_remove(name);
     }
+    command
+}
+
+fn spawn(config: &Config, dir: &TempDir, data: &Port, admin: &Port, args: &[&str]) -> Process {
+    let file = dir.path().join("coherd.toml");
+    fs::write(&file, config.file(data.addr(), admin.addr())).expect("a configuration can be written");
+    let mut command = coherd();
+    command.arg("serve").arg("-c").arg(&file).args(args);
     command.envs(config.variables().iter().map(|(name, value)| (name, value)));
     Process::spawn(&format!("coherd {}", config.id()), &mut command, &dir.path().join("output.log"))
 }

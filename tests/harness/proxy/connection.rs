@@ -1,7 +1,8 @@
 //! One connection through the proxy: two pumps, and the ways it can end.
 
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -32,11 +33,30 @@ pub(crate) struct Traffic {
     up: AtomicU64,
     down: AtomicU64,
     open: AtomicBool,
+    /// How the server sees the client.
+    client: OnceLock<SocketAddr>,
+    stalled: watch::Sender<bool>,
 }
 
 impl Traffic {
     pub(super) fn new() -> Self {
-        Self { up: AtomicU64::new(0), down: AtomicU64::new(0), open: AtomicBool::new(true) }
+        Self {
+            up: AtomicU64::new(0),
+            down: AtomicU64::new(0),
+            open: AtomicBool::new(true),
+            client: OnceLock::new(),
+            stalled: watch::Sender::new(false),
+        }
+    }
+
+    /// The address of the client in the server's eyes; `None` while the proxy is not connected.
+    pub(crate) fn client(&self) -> Option<SocketAddr> {
+        self.client.get().copied()
+    }
+
+    /// Holds everything back both ways on this connection alone, for good.
+    pub(crate) fn stall(&self) {
+        self.stalled.send_replace(true);
     }
 
     /// Bytes passed on in that direction.
@@ -99,6 +119,9 @@ pub(super) async fn run(
         _ = rules.wait_for(|rules| born < rules.generation) => None,
     };
     let Some(mut server) = connected else { return };
+    if let Ok(addr) = server.local_addr() {
+        traffic.client.get_or_init(|| addr);
+    }
     // Neither matters for what passes, only for how promptly.
     if client.set_nodelay(true).is_err() || server.set_nodelay(true).is_err() {
         return;
@@ -164,6 +187,8 @@ async fn pump(
     let arrive = async {
         while let Some((due, chunk)) = on_their_way.recv().await {
             sleep_until(due).await;
+            // Fails only if the connection's record is gone, which it is not while it is borrowed here.
+            traffic.stalled.subscribe().wait_for(|stalled| !stalled).await.ok();
             let now = rules.wait_for(|rules| !rules.way(direction).stalled).await;
             let budget =
                 now.map_err(|_| End::Closed)?.budget.clone().filter(|budget| budget.direction == direction);

@@ -15,6 +15,8 @@ async fn a_held_load_or_refresh_never_brings_back_what_was_invalidated() {
     race.release().await;
     race.nothing_older().await;
     race.converges().await;
+    let stats = race.victim().admin("/stats").await;
+    assert_eq!(stats["namespaces"][NAMESPACE]["fills_rejected"], 3, "two loads and a refresh: {stats}");
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
 //! A log that is announced to nobody, trimmed, spoilt by others or deleted; scripts and functions that are gone.
 
-use serde_json::json;
 use tokio::time::Instant;
 
 use crate::harness::instance::{Cluster, Instance, NAMESPACE};
+use crate::harness::resp::Reply;
 use crate::harness::wait::{SOON, eventually};
 use crate::promises::steps::{
     COPY, D, LONG, Race, all_attached, attached, bounded, converges, key_event, nothing_older, passed, read,
@@ -13,10 +13,10 @@ use crate::promises::steps::{
 const LOG: &str = "coherd:{main}:log";
 const CTL: &str = "coherd:{main}:ctl";
 
-/// Events of a kind that the instance has read from the log itself.
-async fn from_the_log(at: &Instance) -> f64 {
-    let series = "coherd_invalidations_applied_total{kind=\"tag\",path=\"stream\"}";
-    at.metric(series).await.expect("events are counted")
+/// Targets of a kind that the instance has read from the log itself.
+async fn from_the_log(at: &Instance, kind: &str) -> Option<f64> {
+    let series = format!("coherd_invalidations_applied_total{{kind=\"{kind}\",path=\"stream\"}}");
+    at.metric(&series).await
 }
 
 async fn gaps(at: &Instance, cause: &str) -> f64 {
@@ -42,15 +42,70 @@ async fn an_event_announced_to_nobody_is_read_from_the_log() {
     race.release().await;
     race.nothing_older().await;
     for node in &race.cluster.nodes {
-        assert!(1.0 <= from_the_log(&node.instance).await);
+        assert_eq!(from_the_log(&node.instance, "tag").await, Some(1.0));
     }
+    race.converges().await;
+}
+
+/// Publishes as a user who may not use channels: the event is logged, and the announcement refused.
+async fn publish_silently(race: &Race) {
+    race.commit();
+    let mut client = race.cluster.server.connect().await;
+    let user = ["ACL", "SETUSER", "mute", "on", ">mute", "~*", "+@all", "resetchannels"];
+    let fcall = Race::fcall();
+    let words: [&[&str]; 3] = [&user, &["AUTH", "mute", "mute"], &fcall];
+    for words in words {
+        let answer = client.command(words).await.expect("the server answers");
+        assert!(matches!(answer, Reply::Text(_)), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_is_not_announced_is_found_by_the_next_heartbeat() {
+    let mut race = Race::set(Cluster::with(setup(D)).await, 1).await;
+    publish_silently(&race).await;
+    let logged = Instant::now();
+    bounded(race.victim(), COPY, 2, logged).await;
+    race.release().await;
+    race.nothing_older().await;
+    for node in &race.cluster.nodes {
+        assert!(1.0 <= gaps(&node.instance, "heartbeat").await);
+        assert_eq!(from_the_log(&node.instance, "tag").await, Some(1.0));
+    }
+    race.converges().await;
+}
+
+#[tokio::test]
+async fn an_event_that_is_not_announced_is_found_by_the_one_after_it() {
+    let mut race = Race::set(Cluster::with(setup(D)).await, 1).await;
+    publish_silently(&race).await;
+    // Of another key, and so of nothing that is looked at here.
+    let answer = race.cluster.instance(0).invalidate("?wait=all", &key_event("unrelated")).send().await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    race.release().await;
+    race.nothing_older().await;
+    race.converges().await;
+}
+
+#[tokio::test]
+async fn without_channels_events_are_found_by_heartbeat() {
+    let mut race = Race::set(Cluster::with(setup(D)).await, 1).await;
+    let all = ["ACL", "SETUSER", "default", "resetchannels"];
+    assert_eq!(race.cluster.server.command(&all).await.text(), "OK");
+    for _ in 0..2 {
+        let (logged, _) = race.publish("").await;
+        let latest = race.cluster.origin.version(COPY).expect("the origin has it");
+        bounded(race.victim(), COPY, latest, logged).await;
+    }
+    race.release().await;
+    race.nothing_older().await;
     race.converges().await;
 }
 
 #[tokio::test]
 async fn subscribers_that_are_killed_again_and_again_miss_nothing() {
     let cluster = Cluster::with(setup(D)).await;
-    for version in 1..=20 {
+    for version in 1..=6 {
         cluster.origin.set("k", version);
         let kill = cluster.server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
         let event = key_event("k");
@@ -63,23 +118,36 @@ async fn subscribers_that_are_killed_again_and_again_miss_nothing() {
 }
 
 #[tokio::test]
-async fn a_message_too_large_for_the_server_s_buffers_is_read_from_the_log() {
+async fn subscribers_whose_buffers_overflow_miss_nothing() {
     let cluster = Cluster::with(setup(D)).await;
     let limit = ["CONFIG", "SET", "client-output-buffer-limit", "pubsub 65536 0 0"];
     assert_eq!(cluster.server.command(&limit).await.text(), "OK");
     cluster.origin.set("k", 1);
     warm(&cluster, "k").await;
     cluster.origin.set("k", 2);
-    let keys = (0..999).map(|number| format!("{number:0>400}")).chain(["k".to_owned()]);
-    let event = json!({ "namespace": NAMESPACE, "keys": keys.collect::<Vec<_>>() });
-    let answer = cluster.instance(0).invalidate("", &event).send().await;
+    // In one transaction: nothing is sent to a subscriber before all of it is in its buffer.
+    let mut client = cluster.server.connect().await;
+    let mut answer = client.command(&["MULTI"]).await;
+    for number in 0..20 {
+        let long: Vec<String> = (0..20).map(|part| format!("{number}-{part:0>400}")).collect();
+        let keys = long.iter().map(String::as_str).chain(["k"]).flat_map(|key| ["key", key]);
+        let start = ["FCALL", "coherd_invalidate", "1", CTL, "ns", NAMESPACE];
+        answer = client.command(&start.into_iter().chain(keys).collect::<Vec<_>>()).await;
+    }
+    assert_eq!(answer.expect("the server answers").text(), "QUEUED");
+    let logged = client.command(&["EXEC"]).await.expect("the server answers");
+    assert!(logged.items().iter().all(|id| matches!(id, Reply::Text(_))), "{logged:?}");
     let logged = Instant::now();
-    assert_eq!(answer.status, 202, "{answer:?}");
     bounded(cluster.instance(1), "k", 2, logged).await;
     nothing_older(&cluster, &["k"]).await;
     converges(&cluster, &["k"]).await;
-    let killed = cluster.server.info("client_output_buffer_limit_disconnections").await;
-    assert!(killed.is_none_or(|count| count != "0"), "the server has dropped its subscribers");
+    for node in &cluster.nodes {
+        assert_eq!(
+            from_the_log(&node.instance, "key").await,
+            Some(420.0),
+            "the server has dropped its subscribers"
+        );
+    }
 }
 
 #[tokio::test]

@@ -9,8 +9,7 @@ settings_keep(base, ctl, settings)
 local before = redis.pcall('HGET', base .. 'mem', ARGV[5])
 local cursor = math.max(num(ARGV[6]), num(type(before) == 'string' and string.match(before, '^%d+') or nil))
 local text = str(cursor) .. '|' .. ARGV[7] .. '|' .. ARGV[8]
-if wrong_type(before) then
-  redis.call('UNLINK', base .. 'mem')
+if redis.call('HSET', base .. 'mem', ARGV[5], text) == 1 then
+  redis.call('HINCRBY', base .. 'ctl', 'members', 1)
 end
-redis.call('HSET', base .. 'mem', ARGV[5], text)
 return {'head', ctl.lin, ctl.seq, ctl.nonce, str(millis())}

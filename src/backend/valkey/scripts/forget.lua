@@ -8,6 +8,8 @@ if ARGV[2] ~= '' and beats and num(ARGV[2]) < num(beats) then
 end
 if type(before) == 'string' then
   redis.call('HDEL', base .. 'mem', ARGV[1])
+  -- a record that cannot be counted in is one that the next script replaces
+  redis.pcall('HINCRBY', base .. 'ctl', 'members', -1)
 end
 if KEYS[2] then
   drop_consumers(KEYS[2], function(name)

@@ -42,7 +42,7 @@ local function server_id()
   return string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
 end
 
-local CTL = {'lin', 'seq', 'nonce', 'rid', 'floor', 'softfloor', 'cur', 'closed', 'logmax', 'wmmax', 'shards'}
+local CTL = {'lin', 'seq', 'nonce', 'rid', 'floor', 'softfloor', 'cur', 'closed', 'logmax', 'wmmax', 'shards', 'members'}
 
 -- The shard's control record, or nil where there is none that can be used.
 local function ctl_read(base)
@@ -95,11 +95,13 @@ local function lineage_begin(base, old, known, rid, settings)
   return ctl
 end
 
--- The control record of a lineage that this very server began; begins one where there is none.
+-- The control record of a lineage that this very server began; begins one where there is none. Members that somebody
+-- else removed may still answer from their copies: a publisher must not take the rest for all, so that begins one too.
 local function ctl_ensure(base, known, settings)
   local ctl = ctl_read(base)
   local rid = server_id()
-  if ctl and ctl.rid == rid then
+  local members = redis.pcall('HLEN', base .. 'mem')
+  if ctl and ctl.rid == rid and not failed(members) and num(ctl.members) <= members then
     return ctl
   end
   return lineage_begin(base, ctl, known, rid, settings)

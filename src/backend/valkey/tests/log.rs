@@ -282,6 +282,25 @@ async fn a_soft_mark_that_is_forgotten_is_not_taken_back() {
 }
 
 #[tokio::test]
+async fn members_that_somebody_removed_are_not_taken_for_members_that_left() {
+    let it = Fixture::start().await;
+    it.beat("i", 0, 1).await;
+    it.beat("j", 0, 1).await;
+    let publish = async || it.backend.publish(S0, publication(vec![tag("t")])).await.unwrap();
+    let before = publish().await;
+    it.backend.forget(S0, "j", None).await.unwrap();
+    let left = publish().await;
+    assert_eq!((left.token.lineage.clone(), left.members.len()), (before.token.lineage, 1));
+    it.beat("j", 0, 2).await;
+    it.admin("HDEL", &["coherd:{main}:mem", "j"]).await;
+    let removed = publish().await;
+    assert_ne!(removed.token.lineage, left.token.lineage, "nobody may be answered early for a while");
+    it.beat("i", 0, 2).await;
+    let after = publish().await;
+    assert_eq!((after.token.lineage, after.members.len()), (removed.token.lineage, 1));
+}
+
+#[tokio::test]
 async fn foreign_values_under_the_shard_s_keys_make_way() {
     let it = Fixture::start().await;
     for (round, key) in

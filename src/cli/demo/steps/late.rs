@@ -14,32 +14,35 @@ use crate::cli::exit::Fault;
 
 const ID: u32 = 5;
 /// How slow the load is, and when the change overtakes it. A machine that is busy may miss the moment: then once more,
-/// with twice the time.
+/// with a slower load if it was over too soon, and with a later change if it had not begun.
 const LOAD: Duration = Duration::from_millis(300);
 const OVERTAKEN: Duration = Duration::from_millis(100);
-const TRIES: u32 = 4;
+const TRIES: u32 = 5;
 
 /// The slow reader gets the old value, for it asked before the change; nobody gets it after.
 pub(in crate::cli::demo) async fn run(fleet: &Fleet, database: &mut Database) -> Result<Shown, Fault> {
     let (reader, publisher) = (fleet.second(), fleet.first());
     let event = json!({ "namespace": NAMESPACE, "keys": [ID.to_string()] });
-    let mut tries = 0;
+    let (mut tries, mut load, mut overtaken) = (0, LOAD, OVERTAKEN);
     let (slow, invalidated, rejected) = loop {
-        let times = 1 << tries;
         tries += 1;
-        database.write(ID, "old", LOAD * times).await?;
+        database.write(ID, "old", load).await?;
         publisher.invalidate(&event).await?;
         let before = fleet.count("fills_rejected").await?;
         let overtake = async {
-            sleep(OVERTAKEN * times).await;
+            sleep(overtaken).await;
             database.write(ID, "new", USUAL).await?;
             publisher.invalidate(&event).await
         };
-        let (slow, overtaken) = join(reader.get(ID), overtake).await;
-        let (slow, (_, took)) = (slow?, overtaken?);
+        let (slow, published) = join(reader.get(ID), overtake).await;
+        let (slow, (_, took)) = (slow?, published?);
         let rejected = fleet.count("fills_rejected").await? - before;
         if tries == TRIES || (slow.body == value(ID, "old") && rejected != 0) {
             break (slow, took, rejected);
+        }
+        load *= 2;
+        if slow.body != value(ID, "old") {
+            overtaken *= 2;
         }
     };
     slow.expect(&value(ID, "old"), &["origin"])?;
