@@ -43,7 +43,7 @@ impl Report {
         let mut text = format!(
             "coherd {coherd}, {compiler}\n\
              {processor}, {processors} cores, {} MiB; Linux {kernel}; {valkey}\n\
-             {cores}; meanwhile other processes used {:.0} % of the machine, and {:.0} % was stolen\n\n\
+             {cores}; meanwhile others used {:.0} % of the machine, {:.0} % was stolen\n\n\
              {connections} connections over loopback, HTTP/1.1 keep-alive; values of {} bytes; windows of {window_seconds:.2} s.\n\
              {rounds} rounds, the sides in turn. A figure is the median of its rounds; ratios are taken round by round:\n\
              their median, and below it the least and the greatest. CPU: time of the process that answers; Valkey:\n\
