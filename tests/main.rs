@@ -15,5 +15,6 @@ mod publishers;
 mod refusals;
 mod serve;
 mod starts;
+mod storm;
 mod tidy;
 mod ways_in;

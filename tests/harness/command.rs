@@ -1,6 +1,5 @@
 //! Programs that run to their end: what they print, and the exit code.
 
-use std::env;
 use std::process::Stdio;
 
 use tokio::io::AsyncWriteExt;
@@ -22,16 +21,7 @@ pub(crate) struct Ran {
 
 /// `coherd` with those arguments and nothing on stdin.
 pub(crate) async fn coherd(arguments: &[&str]) -> Ran {
-    run(coherd_command().args(arguments), b"").await
-}
-
-/// `coherd`, without a developer's own settings.
-pub(crate) fn coherd_command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_coherd"));
-    for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("COHERD_")) {
-        command.env_remove(name);
-    }
-    command
+    run(super::instance::coherd().args(arguments), b"").await
 }
 
 /// Runs a program with `input` on stdin.

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{head, hold, obeyed, three, version};
-use crate::harness::command::{coherd, coherd_command, run};
-use crate::harness::instance::{Cluster, NAMESPACE};
+use crate::harness::command::{coherd, run};
+use crate::harness::instance::{self, Cluster, NAMESPACE};
 use crate::harness::wait::{SOON, eventually};
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn put_get_and_delete_store_read_and_remove() {
     let cluster = Cluster::with(three().set("namespaces.own.origin.kind", "none")).await;
     let (one, other) = (cluster.instance(0).url(""), cluster.instance(1).url(""));
     let put = ["put", "own", "a/b c", "--content-type", "text/plain", "--tag", "t", "--url", &one];
-    let ran = run(coherd_command().args(put), b"value\n").await;
+    let ran = run(instance::coherd().args(put), b"value\n").await;
     assert_eq!((ran.code, ran.err.contains("coherd-log-id: ")), (Some(0), true), "{ran:?}");
     let id = head(&cluster.server).await;
     assert!(ran.err.contains(&id), "{ran:?}");

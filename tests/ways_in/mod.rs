@@ -85,11 +85,13 @@ async fn head(server: &Server) -> String {
 }
 
 /// The events that instances dropped for that reason, all instances together.
-async fn rejected(cluster: &Cluster, reason: &str) -> f64 {
-    let series = format!("coherd_events_rejected_total{{reason=\"{reason}\"}}");
-    let mut sum = 0.0;
+async fn rejected(cluster: &Cluster, reason: &str) -> u64 {
+    let series = format!("coherd_events_rejected_total{{reason=\"{reason}\"}} ");
+    let mut sum = 0;
     for node in &cluster.nodes {
-        sum += node.instance.metric(&series).await.expect("the series is there from the start");
+        let page = node.instance.metrics().await;
+        let value = page.lines().find_map(|line| line.strip_prefix(&series)?.parse::<u64>().ok());
+        sum += value.expect("the series is there from the start");
     }
     sum
 }
@@ -99,7 +101,7 @@ async fn channel_is_read(cluster: &Cluster) {
     // Each instance takes messages one after another, and drops one that is malformed by itself.
     let before = rejected(cluster, "malformed").await;
     cluster.server.command(&["PUBLISH", INBOX, "{"]).await;
-    let all = before + f64::from(u32::try_from(cluster.nodes.len()).expect("few instances"));
+    let all = before + cluster.nodes.len() as u64;
     eventually("all have read the channel", SOON, async || rejected(cluster, "malformed").await == all).await;
 }
 

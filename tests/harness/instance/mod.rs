@@ -220,9 +220,10 @@ impl Instance {
     }
 }
 
-/// The binary under test.
+/// The binary under test: `$COHERD_BINARY`, such as a release build to be measured, else the one built with the tests.
 pub(crate) fn coherd() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_coherd"));
+    let named = env::var_os("COHERD_BINARY");
+    let mut command = Command::new(named.unwrap_or_else(|| env!("CARGO_BIN_EXE_coherd").into()));
     // A developer's own settings are no part of the test.
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("COHERD_")) {
         command.env_remove(name);
