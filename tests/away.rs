@@ -8,7 +8,9 @@ use tokio::time::{Instant, timeout};
 
 use crate::harness::http::Response;
 use crate::harness::instance::{Cluster, Instance, NAMESPACE, Setup};
+use crate::harness::proxy::Direction;
 use crate::harness::server::Options;
+use crate::harness::task::spawn;
 use crate::harness::wait::{SOON, eventually};
 
 /// `backend.command_timeout` and `backend.connect_timeout`.
@@ -128,6 +130,42 @@ async fn a_wire_that_swallows_everything_is_done_without_until_it_carries_again(
         node.valkey.restore().await;
     }
     all_follow_again(&cluster, Instant::now()).await;
+}
+
+#[tokio::test]
+async fn a_lease_whose_holder_heard_nothing_of_it_is_given_back_as_soon_as_it_is_connected_again() {
+    let cluster = Cluster::with(setup().namespace("lease", "60s").namespace("origin.timeout", "20s")).await;
+    let (holder, other, wire) = (cluster.instance(0), cluster.instance(1), cluster.wire(0));
+    // Twice for one holder: its value gets nowhere, and it does not learn that it was given the lease.
+    for key in ["fill", "claim"] {
+        cluster.origin.set(key, 1);
+        let gate = cluster.origin.hold(key);
+        let reading = if key == "fill" {
+            let reading = spawn(holder.get(NAMESPACE, key).send());
+            gate.arrived(1).await;
+            wire.stall_one_way(Direction::Up);
+            reading
+        } else {
+            wire.stall_one_way(Direction::Down);
+            spawn(holder.get(NAMESPACE, key).header("cache-control", "no-cache").send())
+        };
+        let lease = format!("coherd:{{main}}:l:{NAMESPACE}:{key}");
+        eventually("it has the lease", SOON, async || {
+            cluster.server.command(&["EXISTS", &lease]).await.integer() == 1
+        })
+        .await;
+        gate.release();
+        assert_eq!(reading.await.unwrap().json()["version"], 1, "{key}");
+
+        // What the wire held back is lost.
+        wire.cut().await;
+        wire.restore().await;
+        let began = Instant::now();
+        let answer = other.get(NAMESPACE, key).send().await;
+        assert_eq!(answer.json()["version"], 1, "{key}: {answer:?} after {:?}", began.elapsed());
+        assert!(began.elapsed() < ATTACHED_WITHIN + SLACK, "{key}: {:?}", began.elapsed());
+        eventually("the holder is attached", SOON, async || degraded(holder).await == json!([])).await;
+    }
 }
 
 /// A server that comes back with what it had: nothing that was stored before is believed.

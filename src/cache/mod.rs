@@ -107,6 +107,7 @@ impl Cache {
             supervisor,
             instance: instance.to_owned(),
             refreshes: Arc::new(Semaphore::new(reader::REFRESHES_MAX)),
+            given_back: Arc::new(Semaphore::new(reader::GIVEN_BACK_MAX)),
             lease_waits: Arc::clone(&metrics.lease_waits),
             load_prefix: rand::random(),
             loads: AtomicU64::new(0),

@@ -31,6 +31,8 @@ use crate::telemetry::{By, Counter};
 const JOINS_MAX: usize = 3;
 /// Refreshes under way at once in this process.
 pub(super) const REFRESHES_MAX: usize = 256;
+/// Leases that wait to be given up at once; those beyond run out by themselves.
+pub(super) const GIVEN_BACK_MAX: usize = 1024;
 
 /// What reading takes.
 pub(super) struct Reader {
@@ -40,6 +42,7 @@ pub(super) struct Reader {
     pub(super) instance: String,
     pub(super) spaces: HashMap<String, Arc<Space>>,
     pub(super) refreshes: Arc<Semaphore>,
+    pub(super) given_back: Arc<Semaphore>,
     pub(super) lease_waits: Arc<By<LeaseWait, Counter>>,
     /// Tells this process's loads from all others.
     pub(super) load_prefix: u64,

@@ -1,13 +1,15 @@
 //! Keeping what a load brought: as a copy, in L2, in L1.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::{sleep, timeout};
 use tracing::debug;
 
 use super::Load;
 use super::origin::Brought;
 use crate::backend::wire::{self, Envelope};
-use crate::backend::{Fill, Filled, Put, Token};
+use crate::backend::{Fill, Filled, LinkState, Put, Token};
 use crate::cache::answer::{Entry, Via};
 use crate::cache::copy::Copy;
 use crate::cache::flight::Landed;
@@ -15,6 +17,10 @@ use crate::cache::outcome;
 use crate::clock::Boot;
 use crate::coherence::core::{Slots, Stamp};
 use crate::model::{Content, Keep, Lifetime, Name, covering};
+use crate::supervisor::Stage;
+
+/// Between two attempts to give up a lease.
+const GIVE_BACK_AGAIN: Duration = Duration::from_millis(100);
 
 impl Load {
     /// Whether L2 took it.
@@ -51,6 +57,9 @@ impl Load {
             }
             Err(error) => {
                 debug!(error = %error, "a loaded value was not stored in L2");
+                if leased {
+                    self.give_back();
+                }
                 false
             }
         }
@@ -61,6 +70,31 @@ impl Load {
         if let Err(error) = self.reader.backend.release(&self.space.entry(&self.key), &self.id).await {
             debug!(error = %error, "a lease was not given up, it runs out by itself");
         }
+    }
+
+    /// Gives up a lease that this load may hold though nobody will end it: what was asked of the backend had no answer.
+    /// Beside the answer to the reader, as soon as the backend is there; after the lease there is nothing to give.
+    pub(super) fn give_back(&self) {
+        let Ok(permit) = Arc::clone(&self.reader.given_back).try_acquire_owned() else { return };
+        let (backend, supervisor) = (Arc::clone(&self.reader.backend), &self.reader.supervisor);
+        let (entry, id, lease) = (self.space.entry(&self.key), self.id.clone(), self.space.settings.lease);
+        let stop = supervisor.stopping(Stage::Load);
+        let release = async move {
+            let _permit = permit;
+            let mut link = backend.link();
+            let released = timeout(lease, async {
+                // The connection that did not answer may take a while to be given up.
+                while link.wait_for(|state| matches!(state, LinkState::Up { .. })).await.is_ok()
+                    && backend.release(&entry, &id).await.is_err()
+                {
+                    sleep(GIVE_BACK_AGAIN).await;
+                }
+            });
+            if !matches!(stop.run_until_cancelled(released).await, Some(Ok(()))) {
+                debug!("a lease was not given up, it runs out by itself");
+            }
+        };
+        drop(supervisor.spawn(Stage::Load, "cache.release", release));
     }
 
     /// Into L1, and to whoever waits.

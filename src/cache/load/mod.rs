@@ -89,7 +89,10 @@ impl Load {
             let read_began = self.now();
             let found = match self.lookup(Some(even_if_fresh)).await {
                 Ok(found) => found,
-                Err(error) => return self.without_backend(&error).await,
+                Err(error) => {
+                    self.give_back();
+                    return self.without_backend(&error).await;
+                }
             };
             let (left, stale) = match found {
                 Found::Fresh(stored) => match self.found(&stored, read_began) {
@@ -121,10 +124,12 @@ impl Load {
                 Ok(_) => LeaseWait::Woken,
                 Err(_) => LeaseWait::Expired,
             });
-            // How long the other had held its lease, which began with its load.
+            // How long the other had held its lease, which began with its load: one that is given up much later was held
+            // by an instance that was cut off, and says nothing of the origin.
             let held = self.space.settings.lease.saturating_sub(left) + self.now().since(read_began);
-            if ended == Ok(Ended::Empty) && self.space.settings.load_max <= held.max(waited) + LOOK_AGAIN / 10
-            {
+            let load_max = self.space.settings.load_max;
+            let all_its_time = load_max <= held + LOOK_AGAIN / 10 && held < load_max + LOOK_AGAIN;
+            if ended == Ok(Ended::Empty) && (all_its_time || load_max <= waited + LOOK_AGAIN / 10) {
                 // It had all the time that this one would have had: who waits for it ends with it.
                 return Err(OriginError::TimedOut.into());
             }
