@@ -18,9 +18,9 @@ test: ## every test, against a real Valkey or Redis ($VALKEY_SERVER, else the on
 	cargo test --doc --quiet
 	scripts/run-tests
 
-chaos: ## the tests that kill, pause and cut; seeded, see their output
+chaos: ## the tests that kill, pause, cut, flush and flood
 	scripts/need-server
-	scripts/run-tests chaos
+	scripts/run-tests promises:: away:: junk:: storm::
 
 lint: ## format, clippy, docs, unused dependencies, licences: what a change must pass
 	cargo fmt --all --check
