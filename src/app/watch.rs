@@ -75,6 +75,7 @@ async fn attachment(
 /// Warnings about the server, and why it may not be used.
 async fn link(readiness: &Readiness, backend: &Arc<dyn Backend>, stop: &CancellationToken) {
     let mut link = backend.link();
+    let mut found = false;
     loop {
         let state = link.borrow_and_update().clone();
         match &state {
@@ -89,8 +90,11 @@ async fn link(readiness: &Readiness, backend: &Arc<dyn Backend>, stop: &Cancella
                 error!("the backend must not be used: {why}");
                 readiness.backend_warnings(std::slice::from_ref(why));
             }
+            // Not connected yet is how every start begins.
+            LinkState::Down(_) if !found => {}
             LinkState::Down(why) => warn!("no connection to the backend: {why}"),
         }
+        found = true;
         tokio::select! {
             () = stop.cancelled() => return,
             changed = link.changed() => if changed.is_err() {
