@@ -7,6 +7,7 @@ mod conformance;
 mod demo;
 mod door;
 mod harness;
+mod history;
 mod junk;
 mod kept;
 mod loads;
