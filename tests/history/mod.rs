@@ -3,9 +3,15 @@
 //! A history has one clock and one order: a record is written when its operation has ended, and the clock is read under
 //! the same lock. So records are in the order of their ends, and the checker needs one pass.
 
+mod checker;
+mod checker_tests;
+mod floors;
 mod record;
 mod tests;
+mod verdict;
 mod writer;
 
+pub(crate) use checker::check;
 pub(crate) use record::{Acknowledged, Floor, Happened, Outcome, Record, Versions, Way};
+pub(crate) use verdict::{Durations, Promise, Verdict};
 pub(crate) use writer::History;

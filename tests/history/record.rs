@@ -99,6 +99,20 @@ pub(crate) enum Happened {
     Settled,
 }
 
+impl Happened {
+    /// It has to do with that object.
+    pub(crate) fn concerns(&self, about: &str) -> bool {
+        match self {
+            Self::Commit { object, .. }
+            | Self::Load { object, .. }
+            | Self::Read { object, .. }
+            | Self::Store { object, .. } => object == about,
+            Self::Invalidate { covers, .. } => covers.contains_key(about),
+            Self::Promise { .. } | Self::Logged { .. } | Self::Fault { .. } | Self::Settled => true,
+        }
+    }
+}
+
 /// How an event came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
