@@ -43,6 +43,7 @@ pub mod config;
 pub mod guard;
 pub mod http;
 pub mod model;
+mod mutants;
 pub mod origin;
 pub mod supervisor;
 pub mod telemetry;

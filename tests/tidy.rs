@@ -7,14 +7,15 @@ use std::process::Command;
 /// Past this a file holds a second idea.
 const LINES_MAX: usize = 450;
 
-/// What every room but `model` may import: the clock, and the types of its own configuration.
-const EVERYWHERE: [&str; 2] = ["clock", "config"];
+/// What every room but `model` may import: the clock, the types of its own configuration, and its own weakenings.
+const EVERYWHERE: [&str; 3] = ["clock", "config", "mutants"];
 
 /// The rooms, and what each may import beside [`EVERYWHERE`]. A room that is not here does not exist.
-const ROOMS: [(&str, &[&str]); 17] = [
+const ROOMS: [(&str, &[&str]); 18] = [
     ("model", &[]),
     ("clock", &[]),
     ("config", &["model"]),
+    ("mutants", &[]),
     ("telemetry", &["model"]),
     ("supervisor", &["model", "telemetry"]),
     ("guard", &["model", "telemetry"]),

@@ -23,6 +23,7 @@ use crate::clock::Boot;
 use crate::coherence::Coherence;
 use crate::coherence::core::Judgement;
 use crate::model::{Key, Shard};
+use crate::mutants;
 use crate::supervisor::Supervisor;
 use crate::telemetry::labels::{LeaseWait, RefreshOutcome};
 use crate::telemetry::{By, Counter};
@@ -208,6 +209,9 @@ impl Reader {
     }
 
     pub(super) fn joiner_may_use(&self, read: &Read<'_>, purpose: Purpose, landed: &Landed) -> bool {
+        if mutants::JOINERS_UNFENCED {
+            return true;
+        }
         let loaded = matches!(landed.via, Via::Origin { .. } | Via::TooLarge | Via::Bypass);
         // The same moment does not say which came first.
         if read.arrived < landed.read_began {

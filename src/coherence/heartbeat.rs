@@ -14,6 +14,7 @@ use super::shared::Shared;
 use super::tail::Answered;
 use crate::backend::{BackendError, Beat, Member};
 use crate::model::Shard;
+use crate::mutants;
 
 /// The longest pause between two heartbeats.
 const PAUSE_MAX: Duration = Duration::from_millis(250);
@@ -63,6 +64,7 @@ impl Heartbeat {
             Ok(head) => {
                 self.shared.set_server_time(sent, self.shared.clock.now(), &head);
                 // A follower that has ended is being restarted; the next heartbeat reaches it.
+                let sent = if mutants::LEASE_FROM_REPLY { self.shared.clock.now() } else { sent };
                 drop(self.heads.send(Answered { shard: self.shard, sent, head }).await);
                 true
             }

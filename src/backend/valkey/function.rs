@@ -13,6 +13,7 @@ use super::link::Generation;
 use super::reply::{Parts, text};
 use super::script::PRELUDE;
 use crate::backend::BackendError;
+use crate::mutants;
 
 /// Raised with every change of the text, so that an older instance leaves a younger one's library alone.
 const VERSION: u32 = 1;
@@ -22,10 +23,10 @@ const VERSION_MARK: &str = "-- version ";
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 
 static LIBRARY: LazyLock<String> = LazyLock::new(|| {
-    format!(
+    mutants::scripts(format!(
         "#!lua name=coherd\n{VERSION_MARK}{VERSION}\n{PRELUDE}\n{}",
         include_str!("scripts/invalidate.lua")
-    )
+    ))
 });
 
 /// Loads the library where the server has none, or another one that is not younger.

@@ -9,6 +9,7 @@ use fred::util::sha1_hash;
 use super::connection::{Arg, Command, Connection};
 use super::errors::is_noscript;
 use super::keys::ShardKeys;
+use crate::mutants;
 
 /// What stands before every script.
 pub(super) const PRELUDE: &str = include_str!("scripts/prelude.lua");
@@ -43,7 +44,7 @@ scripts! {
 
 impl Script {
     fn of(parts: &[&str]) -> Self {
-        let text = parts.join("\n");
+        let text = mutants::scripts(parts.join("\n"));
         let hash = sha1_hash(&text);
         Self { text, hash }
     }

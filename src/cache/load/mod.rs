@@ -25,6 +25,7 @@ use crate::backend::{BackendError, Found, LoadId, Stored, Token};
 use crate::clock::Boot;
 use crate::coherence::Ended;
 use crate::model::{Keep, Key, Shard};
+use crate::mutants;
 use crate::origin::OriginError;
 use crate::telemetry::labels::{LeaseWait, RefreshOutcome};
 
@@ -147,12 +148,17 @@ impl Load {
             stale.as_ref().and_then(|stored| self.copy(stored, read_began)).or_else(|| self.held.clone());
         match self.ask(kept.as_deref()).await {
             Ok(loaded) => {
+                let (token, leased) = if mutants::TOKEN_AT_END {
+                    (self.token_at_end(token).await, false)
+                } else {
+                    (token, true)
+                };
                 let copy = self.loaded(&loaded, Some(&token), read_began);
                 if !self.keeps(&loaded) || copy.left(self.now()).is_zero() {
                     self.release().await;
                     return Ok(Landed { copy, via: via(&loaded, false), read_began });
                 }
-                let stored = self.fill(&copy, &loaded, token, true).await;
+                let stored = self.fill(&copy, &loaded, token, leased).await;
                 Ok(self.land(copy, via(&loaded, stored), read_began))
             }
             Err(error) => {
@@ -204,6 +210,12 @@ impl Load {
         let copy = self.loaded(&loaded, None, read_began);
         let via = if loaded.keep == Keep::TooLarge { Via::TooLarge } else { Via::Bypass };
         Ok(Landed { copy, via, read_began })
+    }
+
+    /// What [`mutants::TOKEN_AT_END`] fills under, once its lease is given up.
+    async fn token_at_end(&self, token: Token) -> Token {
+        self.release().await;
+        self.reader.backend.head(self.shard()).await.unwrap_or(token)
     }
 
     fn count_refresh(&self, outcome: &Outcome) {

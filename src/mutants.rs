@@ -1,0 +1,58 @@
+//! Plausible weakenings of the protocol, each a cargo feature: what the history checker must find within minutes, or it
+//! proves nothing. `make mutants` builds them one by one. Without a feature every constant is `false`, and nothing of
+//! this is left in the program.
+
+#[cfg(all(
+    not(debug_assertions),
+    any(
+        feature = "mutant-token-at-end",
+        feature = "mutant-l1-unchecked",
+        feature = "mutant-joiners-unfenced",
+        feature = "mutant-new-members-trusted",
+        feature = "mutant-no-identity",
+        feature = "mutant-ack-at-append",
+        feature = "mutant-lease-from-reply",
+        feature = "mutant-plain-del",
+    )
+))]
+compile_error!("a release holds no mutant: they are there to be found by `make mutants`");
+
+/// A load takes its token when the origin has answered, not before it is asked.
+pub(crate) const TOKEN_AT_END: bool = cfg!(feature = "mutant-token-at-end");
+/// An event drops what L1 holds at that moment; what is put there later is not held against it.
+pub(crate) const L1_UNCHECKED: bool = cfg!(feature = "mutant-l1-unchecked");
+/// Whoever joins a load may use its result, whenever the load has read.
+pub(crate) const JOINERS_UNFENCED: bool = cfg!(feature = "mutant-joiners-unfenced");
+/// `wait=all` counts the members of a lineage that has just begun as all there are.
+pub(crate) const NEW_MEMBERS_TRUSTED: bool = cfg!(feature = "mutant-new-members-trusted");
+/// `wait=all` is answered as soon as the event is logged.
+pub(crate) const ACK_AT_APPEND: bool = cfg!(feature = "mutant-ack-at-append");
+/// A lease counts from the heartbeat's answer, not from its sending.
+pub(crate) const LEASE_FROM_REPLY: bool = cfg!(feature = "mutant-lease-from-reply");
+
+/// The scripts, with what the features leave out of them.
+///
+/// # Panics
+///
+/// If a script no longer holds what a feature would leave out: such a mutant would be the product itself.
+pub(crate) fn scripts(mut text: String) -> String {
+    // No server is ever another one.
+    if cfg!(feature = "mutant-no-identity") {
+        leave_out(
+            &mut text,
+            "return string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')",
+            "return 'any'",
+        );
+    }
+    // An event is DEL and PUBLISH: it marks no names and voids no leases, and a fill is a plain SET.
+    if cfg!(feature = "mutant-plain-del") {
+        leave_out(&mut text, "  marks_write(base, ctl, names, event.soft)\n", "");
+        leave_out(&mut text, "    lease_end(base, lease, lease_read(lease), key[1], key[2])\n", "");
+    }
+    text
+}
+
+fn leave_out(text: &mut String, part: &str, instead: &str) {
+    assert!(text.contains(part), "no script holds `{part}`");
+    *text = text.replace(part, instead);
+}
