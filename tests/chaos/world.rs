@@ -1,0 +1,198 @@
+//! The world of one run: instances, their wires, the server, the origin, and the history of what happens to them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::{Mutex, watch};
+
+use super::client::Client;
+use super::counters::Counters;
+use super::spaces;
+use crate::harness::instance::{Config, Instance};
+use crate::harness::origin::Origin;
+use crate::harness::proxy::Proxy;
+use crate::harness::resp::Connection;
+use crate::harness::server::{Options, Server};
+use crate::harness::wait::eventually;
+use crate::history::{Happened, History};
+
+/// D of every namespace: short, so that a run has many of it.
+pub(crate) const MAX_STALENESS: Duration = Duration::from_millis(800);
+/// From whatever was mended until every instance follows the log again, at the most.
+const LEVEL: Duration = Duration::from_secs(60);
+/// Whoever asks an instance for its state does not wait for one that is stopped.
+const STATE: Duration = Duration::from_secs(1);
+
+/// What a world is made of.
+pub(crate) struct Setup {
+    /// How many instances, named `inst-0` and up.
+    pub(crate) instances: usize,
+    /// What everything random in it is drawn from.
+    pub(crate) seed: u64,
+    /// The server they share.
+    pub(crate) server: Options,
+    /// Settings that all instances have beside those of [`spaces`]: dotted paths and values.
+    pub(crate) settings: Vec<(String, toml::Value)>,
+    /// Variables of every instance's process.
+    pub(crate) env: Vec<(String, String)>,
+    /// Where the history is kept, beside memory.
+    pub(crate) file: Option<PathBuf>,
+}
+
+impl Setup {
+    /// So many instances, with the defaults.
+    pub(crate) fn new(instances: usize, seed: u64) -> Self {
+        let (server, settings, env) = (Options::default(), Vec::new(), Vec::new());
+        Self { instances, seed, server, settings, env, file: None }
+    }
+
+    /// Sets one key of every instance's configuration.
+    pub(crate) fn set(mut self, path: &str, value: impl Into<toml::Value>) -> Self {
+        self.settings.push((path.to_owned(), value.into()));
+        self
+    }
+}
+
+/// One instance and its wire to Valkey: whoever breaks one of them holds the lock until it is mended.
+pub(crate) struct Node {
+    /// The instance.
+    pub(crate) instance: Instance,
+    /// Between it and Valkey.
+    pub(crate) wire: Proxy,
+    /// What its processes had counted before they were killed.
+    past: Counters,
+}
+
+impl Node {
+    /// SIGKILL. What it has counted so far is kept for the report, if it still answers.
+    pub(crate) async fn kill(&mut self) {
+        let page = Client::new(STATE).text(&self.instance.admin_url("/metrics")).await;
+        self.instance.kill().await;
+        if let Some(page) = page {
+            self.past.add(&Counters::parse(&page));
+        }
+    }
+
+    /// What all its processes have counted.
+    pub(super) async fn counters(&self) -> Counters {
+        let page = Client::new(STATE).text(&self.instance.admin_url("/metrics")).await;
+        let mut sum = self.past.clone();
+        sum.add(&page.map(|page| Counters::parse(&page)).unwrap_or_default());
+        sum
+    }
+}
+
+/// Where clients find an instance. It stays the same over restarts, so that nobody needs a lock to reach it.
+#[derive(Clone, Debug)]
+pub(crate) struct Endpoint {
+    /// `inst-0` and up.
+    pub(crate) id: String,
+    /// `http://…` of the data listener.
+    pub(crate) data: String,
+    /// `http://…` of the admin listener.
+    pub(crate) admin: String,
+}
+
+/// A running world. A fault takes the locks of what it breaks, clients take none.
+pub(crate) struct World {
+    /// The instances.
+    pub(crate) nodes: Vec<Mutex<Node>>,
+    /// Where they are.
+    pub(crate) endpoints: Vec<Endpoint>,
+    /// The server the instances write to at present. Whoever puts another in its place says so in [`Self::primary`] too.
+    pub(crate) server: Mutex<Server>,
+    /// Where that is.
+    pub(crate) primary: watch::Sender<SocketAddr>,
+    /// The system of record of every namespace but the cache-aside one: its keys are `NAMESPACE/KEY`.
+    pub(crate) origin: Origin,
+    /// What happens.
+    pub(crate) history: Arc<History>,
+    /// What the world was made from.
+    pub(crate) seed: u64,
+}
+
+impl World {
+    /// Starts what `setup` says, and waits until all instances are ready and attached.
+    pub(crate) async fn start(setup: Setup) -> Self {
+        let history = Arc::new(setup.file.as_deref().map_or_else(History::begin, History::begin_in));
+        let max_staleness = u64::try_from(MAX_STALENESS.as_nanos()).expect("D is short");
+        history.record(history.now(), Happened::Promise { max_staleness, seed: setup.seed });
+        let server = Server::with(setup.server.clone()).await;
+        let origin = Origin::start().await;
+        let nodes = (0..setup.instances).map(|number| {
+            let (server, origin, setup) = (&server, &origin, &setup);
+            async move {
+                let wire = Proxy::start(server.addr()).await;
+                let config = Config::new(&format!("inst-{number}"), &server.url_at(wire.addr()));
+                let config = spaces::configure(config, &origin.url());
+                let config = setup
+                    .settings
+                    .iter()
+                    .fold(config, |config, (path, value)| config.set(path, value.clone()));
+                let config = setup.env.iter().fold(config, |config, (name, value)| config.env(name, value));
+                Node { instance: Instance::start(config).await, wire, past: Counters::default() }
+            }
+        });
+        let nodes = join_all(nodes).await;
+        let endpoints = nodes.iter().map(|node| Endpoint {
+            id: node.instance.id().to_owned(),
+            data: node.instance.url(""),
+            admin: node.instance.admin_url(""),
+        });
+        let world = Self {
+            endpoints: endpoints.collect(),
+            nodes: nodes.into_iter().map(Mutex::new).collect(),
+            primary: watch::Sender::new(server.addr()),
+            server: Mutex::new(server),
+            origin,
+            history,
+            seed: setup.seed,
+        };
+        world.level().await;
+        world
+    }
+
+    /// A connection to the server itself, past every wire and without a lock; `None` while nobody answers there.
+    pub(crate) async fn direct(&self) -> Option<Connection> {
+        let addr = *self.primary.borrow();
+        Connection::open(addr, None).await.ok()
+    }
+
+    /// Waits until every instance is attached and has applied all that the log holds.
+    ///
+    /// # Panics
+    ///
+    /// If one never is.
+    pub(crate) async fn level(&self) {
+        for endpoint in &self.endpoints {
+            eventually(&format!("{} is level with the log", endpoint.id), LEVEL, async || {
+                self.is_level(endpoint).await
+            })
+            .await;
+        }
+    }
+
+    /// Whether that instance is attached and has applied all that the log holds.
+    pub(crate) async fn is_level(&self, endpoint: &Endpoint) -> bool {
+        let Some(head) = self.head().await else { return false };
+        let page = Client::new(STATE).text(&format!("{}/stats", endpoint.admin)).await;
+        let stats: Option<serde_json::Value> = page.and_then(|page| serde_json::from_str(&page).ok());
+        let Some(stats) = stats else { return false };
+        let seq = |id: &str| id.split('-').next().and_then(|seq| seq.parse::<u64>().ok());
+        let cursor = stats["log"]["cursor"].as_str().and_then(seq);
+        stats["attached"] == true && stats["log"]["lag_events"] == 0 && Some(head) <= cursor
+    }
+
+    /// The number of the last event, as the server has it.
+    async fn head(&self) -> Option<u64> {
+        let mut connection = self.direct().await?;
+        let asked = connection.command(&["HGET", "coherd:{main}:ctl", "seq"]);
+        match tokio::time::timeout(STATE, asked).await {
+            Ok(Ok(crate::harness::resp::Reply::Text(seq))) => String::from_utf8(seq).ok()?.parse().ok(),
+            _ => None,
+        }
+    }
+}
