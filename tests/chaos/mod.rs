@@ -3,6 +3,7 @@
 
 mod client;
 mod counters;
+mod faults;
 mod spaces;
 mod world;
 

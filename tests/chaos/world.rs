@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tokio::sync::{Mutex, watch};
 
 use super::client::Client;
 use super::counters::Counters;
+use super::faults::Broken;
 use super::spaces;
 use crate::harness::instance::{Config, Instance};
 use crate::harness::origin::Origin;
@@ -69,11 +71,20 @@ pub(crate) struct Node {
 impl Node {
     /// SIGKILL. What it has counted so far is kept for the report, if it still answers.
     pub(crate) async fn kill(&mut self) {
-        let page = Client::new(STATE).text(&self.instance.admin_url("/metrics")).await;
+        self.keep_counters().await;
         self.instance.kill().await;
-        if let Some(page) = page {
-            self.past.add(&Counters::parse(&page));
-        }
+    }
+
+    /// SIGTERM, and waits for its end: as [`Self::kill`].
+    pub(crate) async fn end(&mut self, within: Duration) -> ExitStatus {
+        self.keep_counters().await;
+        self.instance.terminate();
+        self.instance.exit(within).await
+    }
+
+    async fn keep_counters(&mut self) {
+        let page = Client::new(STATE).text(&self.instance.admin_url("/metrics")).await;
+        self.past.add(&page.map(|page| Counters::parse(&page)).unwrap_or_default());
     }
 
     /// What all its processes have counted.
@@ -108,6 +119,8 @@ pub(crate) struct World {
     pub(crate) primary: watch::Sender<SocketAddr>,
     /// The system of record of every namespace but the cache-aside one: its keys are `NAMESPACE/KEY`.
     pub(crate) origin: Origin,
+    /// The faults under way.
+    pub(crate) broken: Broken,
     /// What happens.
     pub(crate) history: Arc<History>,
     /// What the world was made from.
@@ -148,6 +161,7 @@ impl World {
             primary: watch::Sender::new(server.addr()),
             server: Mutex::new(server),
             origin,
+            broken: Broken::default(),
             history,
             seed: setup.seed,
         };

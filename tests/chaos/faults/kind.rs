@@ -1,0 +1,106 @@
+//! The catalogue: every way in which a world may be broken, by name.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// What a world must have for a fault to mean what its name says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// At least two instances.
+    Company,
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $name:literal $(needs $($need:ident)+)?;)*) => {
+        /// A fault.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub(crate) enum Kind {
+            $($(#[$doc])* $kind,)*
+        }
+
+        impl Kind {
+            /// All of them.
+            pub(crate) const ALL: &[Self] = &[$(Self::$kind),*];
+
+            /// Its name, as in `FAULTS=`.
+            pub(crate) fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name,)*
+                }
+            }
+
+            /// What the world must have.
+            pub(crate) fn needs(self) -> &'static [Need] {
+                match self {
+                    $(Self::$kind => &[$($(Need::$need),+)?],)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// An instance is killed at whatever it is doing, and started again.
+    Kill = "kill";
+    /// An instance is killed while a load of its stands at the origin.
+    KillInLoad = "kill-in-load";
+    /// An instance is killed while a publisher waits for it with `wait=all`.
+    KillInWait = "kill-in-wait" needs Company;
+    /// An instance stands still, for about D.
+    Pause = "pause";
+    /// An instance stands still, for much longer than D.
+    LongPause = "long-pause";
+    /// Every instance ends in order and is started again, one after the other.
+    RollingRestart = "rolling-restart";
+
+    /// An instance's wire is cut: connections end, new ones are refused.
+    Cut = "cut";
+    /// An instance's wire is slow, one way or both.
+    Delay = "delay";
+    /// An instance's wire carries nothing, and no connection ends: half-open.
+    Stall = "stall";
+    /// Nothing that the instance sends arrives.
+    Unheard = "unheard";
+    /// Nothing that is sent to the instance arrives.
+    Deaf = "deaf";
+    /// Connections are reset in the middle of what the server sends, again and again.
+    Reset = "reset";
+    /// The server ends every subscription, again and again.
+    KillPubsub = "kill-pubsub";
+    /// The server ends every connection that is no subscription, again and again.
+    KillNormal = "kill-normal";
+
+    /// FLUSHALL.
+    FlushAll = "flushall";
+    /// FLUSHDB.
+    FlushDb = "flushdb";
+    /// The log is trimmed to nothing.
+    TrimLog = "trim-log";
+    /// The control record is deleted.
+    DeleteCtl = "delete-ctl";
+    /// Somebody else writes an entry to the log, under a number between the last one and those to come.
+    ForeignEntry = "foreign-entry";
+    /// Somebody else writes an entry to the log under the highest number there is: nothing fits behind it.
+    PoisonLog = "poison-log";
+    /// SCRIPT FLUSH.
+    FlushScripts = "flush-scripts";
+    /// FUNCTION FLUSH.
+    FlushFunctions = "flush-functions";
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = String;
+    fn from_str(name: &str) -> Result<Self, String> {
+        let known = Self::ALL.iter().find(|kind| kind.name() == name);
+        known.copied().ok_or_else(|| {
+            let names: Vec<_> = Self::ALL.iter().map(|kind| kind.name()).collect();
+            format!("no fault is called `{name}`; there are {}", names.join(", "))
+        })
+    }
+}

@@ -1,0 +1,55 @@
+//! Instances that are killed, stand still, or are replaced.
+
+use std::time::Duration;
+
+use super::{hit, processes, seen, silent, world};
+use crate::chaos::faults::Kind;
+
+const HOLD: Duration = Duration::from_millis(100);
+
+/// How many processes are others than before.
+fn changed(before: &[Option<u32>], after: &[Option<u32>]) -> usize {
+    before.iter().zip(after).filter(|(before, after)| before != after).count()
+}
+
+#[tokio::test]
+async fn a_killed_instance_is_another_process_afterwards() {
+    let world = world().await;
+    let before = processes(&world).await;
+    hit(Kind::Kill, &world, HOLD).await;
+    assert_eq!(changed(&before, &processes(&world).await), 1);
+}
+
+#[tokio::test]
+async fn an_instance_is_killed_while_it_loads() {
+    let world = world().await;
+    let before = processes(&world).await;
+    hit(Kind::KillInLoad, &world, HOLD).await;
+    assert_eq!(changed(&before, &processes(&world).await), 1);
+}
+
+#[tokio::test]
+async fn an_instance_is_killed_while_somebody_waits_for_it() {
+    let world = world().await;
+    let before = processes(&world).await;
+    let struck = hit(Kind::KillInWait, &world, HOLD).await;
+    assert!(struck.target.ends_with(", late"), "{struck:?}");
+    assert_eq!(changed(&before, &processes(&world).await), 1);
+}
+
+#[tokio::test]
+async fn a_paused_instance_does_not_answer() {
+    let world = world().await;
+    let before = processes(&world).await;
+    let (struck, silent) = seen(Kind::Pause, &world, Duration::from_secs(1), silent).await;
+    assert_eq!(silent, [struck.target]);
+    assert_eq!(processes(&world).await, before);
+}
+
+#[tokio::test]
+async fn every_instance_is_replaced_in_turn() {
+    let world = world().await;
+    let before = processes(&world).await;
+    hit(Kind::RollingRestart, &world, HOLD).await;
+    assert_eq!(changed(&before, &processes(&world).await), 2);
+}
