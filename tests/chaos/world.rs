@@ -14,12 +14,12 @@ use super::counters::Counters;
 use super::faults::Broken;
 use super::spaces;
 use crate::harness::instance::{Config, Instance};
-use crate::harness::origin::Origin;
+use crate::harness::origin::{Origin, Watch};
 use crate::harness::proxy::Proxy;
 use crate::harness::resp::Connection;
 use crate::harness::server::{Options, Server};
-use crate::harness::wait::eventually;
-use crate::history::{Happened, History};
+use crate::harness::wait::{SOON, eventually};
+use crate::history::{Happened, History, Record};
 
 /// D of every namespace: short, so that a run has many of it.
 pub(crate) const MAX_STALENESS: Duration = Duration::from_millis(800);
@@ -107,6 +107,19 @@ pub(crate) struct Endpoint {
     pub(crate) admin: String,
 }
 
+/// Writes down what the origin is asked.
+struct Reads(Arc<History>);
+
+impl Watch for Reads {
+    fn arrived(&self) -> u64 {
+        self.0.now()
+    }
+
+    fn read(&self, arrived: u64, key: &str, version: Option<u64>) {
+        self.0.record(arrived, Happened::Load { object: key.to_owned(), version });
+    }
+}
+
 /// A running world. A fault takes the locks of what it breaks, clients take none.
 pub(crate) struct World {
     /// The instances.
@@ -121,8 +134,7 @@ pub(crate) struct World {
     pub(crate) origin: Origin,
     /// The faults under way.
     pub(crate) broken: Broken,
-    /// What happens.
-    pub(crate) history: Arc<History>,
+    history: Arc<History>,
     /// What the world was made from.
     pub(crate) seed: u64,
 }
@@ -134,7 +146,8 @@ impl World {
         let max_staleness = u64::try_from(MAX_STALENESS.as_nanos()).expect("D is short");
         history.record(history.now(), Happened::Promise { max_staleness, seed: setup.seed });
         let server = Server::with(setup.server.clone()).await;
-        let origin = Origin::start().await;
+        let origin = Origin::watched(Some(Arc::new(Reads(Arc::clone(&history))))).await;
+        spaces::describe(&origin);
         let nodes = (0..setup.instances).map(|number| {
             let (server, origin, setup) = (&server, &origin, &setup);
             async move {
@@ -167,6 +180,20 @@ impl World {
         };
         world.level().await;
         world
+    }
+
+    /// What happens.
+    pub(crate) fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Takes everything down; what has happened.
+    pub(crate) async fn end(self) -> Vec<Record> {
+        let Self { history, origin, nodes, .. } = self;
+        drop((nodes, origin));
+        // The origin's connections end a moment after it.
+        eventually("nobody else writes the history", SOON, async || Arc::strong_count(&history) == 1).await;
+        Arc::into_inner(history).expect("nobody else writes it").finish()
     }
 
     /// A connection to the server itself, past every wire and without a lock; `None` while nobody answers there.

@@ -47,12 +47,24 @@ impl State {
     }
 }
 
+/// Somebody who is told of every read.
+pub(crate) trait Watch: Send + Sync + 'static {
+    /// A read has arrived and is about to take its version: the moment, as the watcher tells it.
+    fn arrived(&self) -> u64;
+
+    /// The read that arrived then is over, answered or not; that is the version it took.
+    fn read(&self, arrived: u64, key: &str, version: Option<u64>);
+}
+
 #[derive(Clone, Default)]
-struct Shared(Arc<Mutex<State>>);
+struct Shared {
+    state: Arc<Mutex<State>>,
+    watch: Option<Arc<dyn Watch>>,
+}
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -66,10 +78,15 @@ pub(crate) struct Origin {
 impl Origin {
     /// Starts one that knows no key.
     pub(crate) async fn start() -> Self {
+        Self::watched(None).await
+    }
+
+    /// As [`Self::start`], with somebody who is told of every read.
+    pub(crate) async fn watched(watch: Option<Arc<dyn Watch>>) -> Self {
         let listener =
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port can be listened on");
         let addr = listener.local_addr().expect("a listener has an address");
-        let shared = Shared::default();
+        let shared = Shared { watch, ..Shared::default() };
         let acceptor = spawn(accept(listener, shared.clone()));
         Self { addr, shared, _acceptor: acceptor }
     }
@@ -102,6 +119,12 @@ impl Origin {
     /// How it behaves for this key.
     pub(crate) fn behave(&self, key: &str, behaviour: Behaviour) {
         self.shared.lock().register(key).behaviour = Some(behaviour);
+    }
+
+    /// Headers that every value of this key has, beside those of a behaviour.
+    pub(crate) fn describe(&self, key: &str, headers: &[(&str, &str)]) {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        self.shared.lock().register(key).headers = headers.collect();
     }
 
     /// How it behaves for keys without a behaviour of their own.
@@ -167,6 +190,20 @@ impl Drop for InFlight {
     }
 }
 
+/// A read whose version is taken, until it is over.
+struct Seen<'a> {
+    watch: &'a dyn Watch,
+    arrived: u64,
+    key: &'a str,
+    version: Option<u64>,
+}
+
+impl Drop for Seen<'_> {
+    fn drop(&mut self) {
+        self.watch.read(self.arrived, self.key, self.version);
+    }
+}
+
 type Body = BoxBody<Bytes, io::Error>;
 
 async fn accept(listener: TcpListener, shared: Shared) {
@@ -196,19 +233,23 @@ async fn answer(request: Request<Incoming>, shared: Shared) -> io::Result<Respon
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
 
     // The moment of reading: everything after it may take as long as it likes.
+    let watch = shared.watch.as_deref().filter(|_| reads).map(|watch| (watch, watch.arrived()));
     let (value, behaviour, fault, gate) = {
         let mut state = shared.lock();
         let general = state.behaviour.clone();
         let register = state.register(&key);
         register.reads += u64::from(reads);
-        let behaviour = register.behaviour.clone().unwrap_or(general);
+        let mut behaviour = register.behaviour.clone().unwrap_or(general);
+        behaviour.headers.extend_from_slice(&register.headers);
         let fault = register.faults.pop_front().or(behaviour.fault);
         (register.value.clone(), behaviour, fault, register.gate.clone())
     };
+    let version = value.as_ref().map(|value| value.version);
+    let _seen = watch.map(|(watch, arrived)| Seen { watch, arrived, key: &key, version });
     if let Some(gate) = gate {
         gate.pass().await;
     }
-    sleep(behaviour.delay).await;
+    sleep(behaviour.delay + behaviour.jitter.mul_f64(rand::random::<f64>().powi(4))).await;
     match fault {
         Some(Fault::Status(status)) => {
             return Ok(plain(StatusCode::from_u16(status).map_err(io::Error::other)?));

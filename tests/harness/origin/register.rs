@@ -28,6 +28,8 @@ pub(crate) enum Fault {
 pub(crate) struct Behaviour {
     /// Between reading the version and answering.
     pub(crate) delay: Duration,
+    /// At random up to so much longer: most requests far less, few nearly all of it.
+    pub(crate) jitter: Duration,
     /// Every request meets this.
     pub(crate) fault: Option<Fault>,
     /// 304 to an `If-None-Match` that names the present version.
@@ -73,6 +75,8 @@ pub(super) struct Register {
     last: u64,
     fence: u64,
     pub(super) behaviour: Option<Behaviour>,
+    /// Of every value, whatever the behaviour.
+    pub(super) headers: Vec<(String, String)>,
     pub(super) faults: VecDeque<Fault>,
     pub(super) gate: Option<Gate>,
     pub(super) reads: u64,
