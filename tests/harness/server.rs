@@ -162,6 +162,17 @@ impl Server {
         self.start_again(Found::Dump(dump)).await;
     }
 
+    /// Starts another like it that follows it, by way of `through`: its own address, or a proxy's.
+    pub(crate) async fn replica(&self, through: SocketAddr) -> Self {
+        Self::with(self.options.clone().replica_of(through)).await
+    }
+
+    /// Follows nobody any more, also after a restart.
+    pub(crate) async fn promote(&mut self) {
+        assert_eq!(self.command(&["REPLICAOF", "NO", "ONE"]).await.text(), "OK");
+        self.options.settings.retain(|(name, _)| name != "replicaof");
+    }
+
     /// What it holds now, as a dump.
     pub(crate) async fn dump(&self) -> Vec<u8> {
         assert_eq!(self.command(&["SAVE"]).await.text(), "OK");
@@ -184,6 +195,13 @@ impl Server {
         self.answers().await;
         if late {
             assert_eq!(self.command(&["CONFIG", "SET", "appendonly", "yes"]).await.text(), "OK");
+            eventually("the append-only file is whole", SOON, async || {
+                let info = self.command(&["INFO", "persistence"]).await.text();
+                ["aof_rewrite_in_progress", "aof_rewrite_scheduled"]
+                    .iter()
+                    .all(|field| find(&info, field).as_deref() == Some("0"))
+            })
+            .await;
         }
     }
 

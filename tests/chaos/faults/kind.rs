@@ -6,6 +6,8 @@ use std::str::FromStr;
 /// What a world must have for a fault to mean what its name says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
+    /// A server with an append-only file.
+    AppendOnly,
     /// At least two instances.
     Company,
 }
@@ -69,6 +71,8 @@ kinds! {
     KillPubsub = "kill-pubsub";
     /// The server ends every connection that is no subscription, again and again.
     KillNormal = "kill-normal";
+    /// One wire carries nothing while so much is published that the server ends its subscription.
+    BufferOverflow = "buffer-overflow";
 
     /// FLUSHALL.
     FlushAll = "flushall";
@@ -86,6 +90,21 @@ kinds! {
     FlushScripts = "flush-scripts";
     /// FUNCTION FLUSH.
     FlushFunctions = "flush-functions";
+    /// The server has reached its memory limit and refuses whatever would need more.
+    MemoryFull = "memory-full";
+
+    /// The server is killed and comes back with all it had.
+    ServerKill = "server-kill" needs AppendOnly;
+    /// The server is killed and comes back with what it had some time ago.
+    ServerOldDump = "server-old-dump";
+    /// The server is killed and comes back with nothing.
+    ServerEmpty = "server-empty";
+    /// The server stands still.
+    ServerPause = "server-pause";
+    /// A replica that was held back takes the place of the server: the end of the log is lost.
+    Promote = "promote";
+    /// As before, while one instance stays with the old primary, which refuses writes without its replica.
+    Isolate = "isolate" needs Company;
 }
 
 impl fmt::Display for Kind {

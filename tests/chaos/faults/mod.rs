@@ -3,10 +3,13 @@
 //! A fault takes the locks of what it breaks, the server's before an instance's and a lower instance's before a
 //! higher one's. So two faults at a time never fight over the same thing, and never wait for each other for good.
 
+mod flood;
 mod kind;
 mod process;
 mod recovery;
+mod replica;
 mod schedule;
+mod server;
 mod state;
 mod target;
 mod tests;
@@ -48,7 +51,7 @@ pub(crate) async fn strike(kind: Kind, world: &World, rng: &mut StdRng, hold: Du
     let _broken = world.broken.begin();
     match kind {
         Kind::Kill => process::kill(world, rng, hold).await,
-        Kind::KillInLoad => process::kill_in_load(world, rng, hold).await,
+        Kind::KillInLoad => process::kill_in_load(world, rng, hold).await.0,
         Kind::KillInWait => process::kill_in_wait(world, rng, hold).await,
         Kind::Pause | Kind::LongPause => process::pause(world, rng, hold).await,
         Kind::RollingRestart => process::rolling_restart(world).await,
@@ -60,6 +63,7 @@ pub(crate) async fn strike(kind: Kind, world: &World, rng: &mut StdRng, hold: Du
         Kind::Reset => wire::reset(world, rng, hold).await,
         Kind::KillPubsub => wire::kill_clients(world, rng, hold, "pubsub").await,
         Kind::KillNormal => wire::kill_clients(world, rng, hold, "normal").await,
+        Kind::BufferOverflow => flood::overflow(world, rng, hold).await,
         Kind::FlushAll => state::spoil(world, &["FLUSHALL"]).await,
         Kind::FlushDb => state::spoil(world, &["FLUSHDB"]).await,
         Kind::TrimLog => state::spoil(world, &["XTRIM", LOG, "MAXLEN", "0"]).await,
@@ -68,5 +72,12 @@ pub(crate) async fn strike(kind: Kind, world: &World, rng: &mut StdRng, hold: Du
         Kind::FlushFunctions => state::spoil(world, &["FUNCTION", "FLUSH"]).await,
         Kind::ForeignEntry => state::foreign_entry(world, rng).await,
         Kind::PoisonLog => state::poison(world).await,
+        Kind::MemoryFull => flood::memory(world, rng, hold).await,
+        Kind::ServerKill => server::kill(world, hold).await,
+        Kind::ServerOldDump => server::old_dump(world, hold).await,
+        Kind::ServerEmpty => server::empty(world, hold).await,
+        Kind::ServerPause => server::pause(world, hold).await,
+        Kind::Promote => replica::promote(world, hold).await,
+        Kind::Isolate => replica::isolate(world, rng, hold).await,
     }
 }

@@ -80,7 +80,7 @@ impl Schedule {
 fn hold(kind: Kind, length: Duration, rng: &mut StdRng) -> Duration {
     let drawn = Duration::from_millis(rng.random_range(HOLD));
     match kind {
-        Kind::LongPause if LONG_RUN <= length => {
+        Kind::LongPause | Kind::ServerPause if LONG_RUN <= length => {
             *[LONG, LONG, LONG, LONG, VERY_LONG].choose(rng).expect("there are some")
         }
         Kind::LongPause => LONG.min(length / 4),

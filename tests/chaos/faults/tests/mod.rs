@@ -1,6 +1,7 @@
 //! Each fault does what its name says, and the instances get over it.
 
 mod process;
+mod server;
 mod state;
 mod wire;
 

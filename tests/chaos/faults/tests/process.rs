@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+
 use super::{hit, processes, seen, silent, world};
-use crate::chaos::faults::Kind;
+use crate::chaos::faults::process::kill_in_load;
+use crate::chaos::faults::{Kind, recovered};
 
 const HOLD: Duration = Duration::from_millis(100);
 
@@ -24,7 +28,12 @@ async fn a_killed_instance_is_another_process_afterwards() {
 async fn an_instance_is_killed_while_it_loads() {
     let world = world().await;
     let before = processes(&world).await;
-    hit(Kind::KillInLoad, &world, HOLD).await;
+    let (struck, waited) = kill_in_load(&world, &mut StdRng::seed_from_u64(1), HOLD).await;
+    assert!(!struck.target.contains(','), "{struck:?}");
+    for answer in waited {
+        assert!(answer.as_ref().is_ok_and(|answer| answer.status == 200), "{answer:?}");
+    }
+    recovered(&world).await.expect("nothing else is broken");
     assert_eq!(changed(&before, &processes(&world).await), 1);
 }
 

@@ -63,3 +63,8 @@ async fn subscriptions_are_ended() {
 async fn connections_are_ended() {
     reconnects(Kind::KillNormal).await;
 }
+
+#[tokio::test]
+async fn buffers_overflow() {
+    reconnects(Kind::BufferOverflow).await;
+}
