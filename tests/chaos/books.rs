@@ -41,6 +41,8 @@ pub(super) fn number_in(reason: &str) -> Option<u64> {
 #[derive(Default)]
 struct State {
     versions: BTreeMap<Object, u64>,
+    /// The application's own, for what it caches aside; an object that was given up stays in it.
+    database: HashMap<Object, u64>,
     /// The highest version that an acknowledged event covers, as far as it rules out older ones for good.
     acknowledged: BTreeMap<String, u64>,
     events: u64,
@@ -76,7 +78,11 @@ impl Books {
         let started = self.history().now();
         let name = object.to_string();
         let version = match object.space {
-            ASIDE => state.versions.get(object).copied().unwrap_or(0) + 1,
+            ASIDE => {
+                let version = state.database.entry(object.clone()).or_default();
+                *version += 1;
+                *version
+            }
             _ => self.world.origin.bump(&name),
         };
         state.versions.insert(object.clone(), version);
@@ -87,7 +93,7 @@ impl Books {
     /// The application reads its own database: what it says now, recorded as a load.
     pub(super) fn query(&self, object: &Object) -> u64 {
         let started = self.history().now();
-        let version = self.lock().versions.get(object).copied().unwrap_or(0);
+        let version = self.lock().database[object];
         self.history().record(started, Happened::Load { object: object.to_string(), version: Some(version) });
         version
     }

@@ -1,24 +1,44 @@
 //! One run: a fresh world, a workload while things break, and then peace, in which everybody must agree.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::SeedableRng;
+use futures_util::future::join_all;
 use rand::rngs::StdRng;
-use tokio::time::sleep;
+use rand::{Rng, SeedableRng};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::aside::Aside;
 use super::books::Books;
+use super::counters::Counters;
+use super::faults::{Kind, Planned, Schedule, recovered, strike};
 use super::readers::Reader;
 use super::spaces::{ASIDE, Target};
 use super::ways::Publisher;
 use super::workload::Workload;
 use super::world::{Setup, World};
+use crate::harness::server::Options;
 use crate::harness::wait::eventually;
 use crate::history::{Acknowledged, Floor, Happened, Outcome, Record, Verdict, check};
 
 /// For what nobody knows of to be said again, and heard.
 const PEACE: Duration = Duration::from_secs(30);
+/// From the start of the workload to the first fault: something must be there to be broken.
+const WARM: Duration = Duration::from_secs(1);
+
+/// A run to be made.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    /// What everything in it is drawn from: the world, the workload, the faults.
+    pub(super) seed: u64,
+    /// From the start of the workload to its end.
+    pub(super) length: Duration,
+    /// What may break; nothing, if there is none.
+    pub(super) kinds: Vec<Kind>,
+    /// Where the history goes.
+    pub(super) file: PathBuf,
+}
 
 /// What a run has left.
 pub(super) struct Ran {
@@ -26,22 +46,56 @@ pub(super) struct Ran {
     pub(super) records: Vec<Record>,
     /// What the checker says of it.
     pub(super) verdict: Verdict,
+    /// What the instances counted.
+    pub(super) counters: Counters,
+    /// Name and version of the server.
+    pub(super) server: String,
 }
 
-/// Runs a world for so long.
-pub(super) async fn run(setup: Setup, length: Duration) -> Ran {
+/// Makes a run.
+pub(super) async fn run(plan: Plan) -> Ran {
+    let mut rng = StdRng::seed_from_u64(plan.seed);
+    let mut setup = Setup::new(rng.random_range(3..=5), plan.seed);
+    setup.file = Some(plan.file);
+    if rng.random_bool(0.5) {
+        setup.server = Options::default().appendonly();
+    }
+    let kinds = plan.kinds;
+
     let world = Arc::new(World::start(setup).await);
     let books = Arc::new(Books::open(Arc::clone(&world)));
     let mut workload = Workload::start(&world, &books);
-    sleep(length).await;
+    let end = Instant::now() + plan.length;
+    if !kinds.is_empty() {
+        sleep(WARM).await;
+        let lanes = Schedule::draw(plan.seed, plan.length, &kinds).lanes;
+        join_all(lanes.map(|planned| lane(&world, planned, end))).await;
+    }
+    sleep_until(end).await;
     workload.stop().await;
     settle(&world, &books).await;
     workload.end().await;
     drop(books);
     let world = Arc::into_inner(world).expect("everybody has ended");
+    let (counters, server) = (world.counters().await, world.server_version().await);
     let records = world.end().await;
     let verdict = check(&records);
-    Ran { records, verdict }
+    Ran { records, verdict, counters, server }
+}
+
+/// Faults one after the other, none that begins after `end`.
+async fn lane(world: &World, planned: Vec<Planned>, end: Instant) {
+    for planned in planned {
+        if timeout_at(end, sleep(planned.after)).await.is_err() {
+            return;
+        }
+        let started = world.history().now();
+        let struck = strike(planned.kind, world, &mut planned.rng(), planned.hold).await;
+        let recovered = recovered(world).await;
+        let fault = planned.kind.to_string();
+        let recovered = recovered.map(|took| u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        world.history().record(started, Happened::Fault { fault, target: struck.target, recovered });
+    }
 }
 
 /// Says again what nobody heard of, and reads everything everywhere.

@@ -187,6 +187,24 @@ impl World {
         &self.history
     }
 
+    /// What all instances have counted.
+    pub(crate) async fn counters(&self) -> Counters {
+        let mut sum = Counters::default();
+        for node in &self.nodes {
+            sum.add(&node.lock().await.counters().await);
+        }
+        sum
+    }
+
+    /// The server's name and version.
+    pub(crate) async fn server_version(&self) -> String {
+        let server = self.server.lock().await;
+        match server.info("valkey_version").await {
+            Some(version) => format!("Valkey {version}"),
+            None => format!("Redis {}", server.info("redis_version").await.unwrap_or_default()),
+        }
+    }
+
     /// Takes everything down; what has happened.
     pub(crate) async fn end(self) -> Vec<Record> {
         let Self { history, origin, nodes, .. } = self;

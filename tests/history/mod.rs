@@ -13,5 +13,5 @@ mod writer;
 
 pub(crate) use checker::check;
 pub(crate) use record::{Acknowledged, Floor, Happened, Outcome, Record, Versions, Way};
-pub(crate) use verdict::{Durations, Promise, Verdict};
+pub(crate) use verdict::{Durations, Figures, Promise, Verdict};
 pub(crate) use writer::History;

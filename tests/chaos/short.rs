@@ -1,0 +1,38 @@
+//! The short form, a part of every `make test`: a seed for each sort of trouble, and one without.
+
+use std::time::Duration;
+
+use super::faults::Kind;
+use super::{judge, plan};
+
+/// How long the workload goes on.
+const LENGTH: Duration = Duration::from_secs(12);
+
+async fn holds(seed: u64, kinds: &[Kind]) {
+    let ran = judge(plan(seed, LENGTH, kinds.to_vec())).await;
+    assert_eq!(ran.verdict.violations.len(), 0, "promises were broken");
+    let figures = &ran.verdict.figures;
+    // A run that read or broke nothing has shown nothing.
+    assert!(300 < figures.reads.bound, "{:?}", figures.reads);
+    assert!(kinds.is_empty() || !figures.faults.is_empty(), "nothing was broken");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_faults_no_promise_is_broken() {
+    holds(1, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_instances_die_and_stand_still_no_promise_is_broken() {
+    holds(2, &[Kind::Kill, Kind::KillInLoad, Kind::KillInWait, Kind::Pause]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_wires_break_no_promise_is_broken() {
+    holds(3, &[Kind::Cut, Kind::Delay, Kind::Stall, Kind::Unheard, Kind::Deaf, Kind::Reset]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_server_is_spoilt_no_promise_is_broken() {
+    holds(4, &[Kind::FlushAll, Kind::TrimLog, Kind::DeleteCtl, Kind::ForeignEntry, Kind::FlushScripts]).await;
+}
