@@ -18,9 +18,12 @@ test: ## every test, against a real Valkey or Redis ($VALKEY_SERVER, else the on
 	cargo test --doc --quiet
 	scripts/run-tests
 
-chaos: ## the tests that kill, pause, cut, flush and flood
+LONG_CHAOS := chaos::long::for_as_long_as_asked_no_promise_is_broken
+
+chaos: ## worlds under load that break, held against the promises: SECONDS=60 SEED= FAULTS=kill,cut
 	scripts/need-server
-	scripts/run-tests promises:: away:: junk:: storm::
+	CHAOS_SECONDS=$(or $(SECONDS),60) CHAOS_SEED='$(SEED)' CHAOS_FAULTS='$(FAULTS)' \
+		cargo test --locked --quiet --test it -- --exact $(LONG_CHAOS) --nocapture
 
 lint: ## format, clippy, docs, unused dependencies, licences: what a change must pass
 	cargo fmt --all --check

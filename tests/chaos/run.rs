@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use super::aside::Aside;
 use super::books::Books;
 use super::counters::Counters;
-use super::faults::{Kind, Planned, Schedule, recovered, strike};
+use super::faults::{Kind, Need, Planned, Schedule, recovered, strike};
 use super::readers::Reader;
 use super::spaces::{ASIDE, Target};
 use super::ways::Publisher;
@@ -57,10 +57,11 @@ pub(super) async fn run(plan: Plan) -> Ran {
     let mut rng = StdRng::seed_from_u64(plan.seed);
     let mut setup = Setup::new(rng.random_range(3..=5), plan.seed);
     setup.file = Some(plan.file);
-    if rng.random_bool(0.5) {
+    let appendonly = !plan.kinds.is_empty() && plan.kinds.iter().all(needs_file) || rng.random_bool(0.5);
+    if appendonly {
         setup.server = Options::default().appendonly();
     }
-    let kinds = plan.kinds;
+    let kinds: Vec<Kind> = plan.kinds.into_iter().filter(|kind| appendonly || !needs_file(kind)).collect();
 
     let world = Arc::new(World::start(setup).await);
     let books = Arc::new(Books::open(Arc::clone(&world)));
@@ -81,6 +82,10 @@ pub(super) async fn run(plan: Plan) -> Ran {
     let records = world.end().await;
     let verdict = check(&records);
     Ran { records, verdict, counters, server }
+}
+
+fn needs_file(kind: &Kind) -> bool {
+    kind.needs().contains(&Need::AppendOnly)
 }
 
 /// Faults one after the other, none that begins after `end`.
