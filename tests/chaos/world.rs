@@ -13,6 +13,7 @@ use super::client::Client;
 use super::counters::Counters;
 use super::faults::Broken;
 use super::spaces;
+use crate::harness::clock::Clocks;
 use crate::harness::instance::{Config, Instance};
 use crate::harness::origin::{Origin, Watch};
 use crate::harness::proxy::Proxy;
@@ -28,6 +29,9 @@ const LEVEL: Duration = Duration::from_secs(60);
 /// Whoever asks an instance for its state does not wait for one that is stopped.
 const STATE: Duration = Duration::from_secs(1);
 
+/// The name of the server's clock, and of those that take its place.
+pub(crate) const SERVER_CLOCK: &str = "server";
+
 /// What a world is made of.
 pub(crate) struct Setup {
     /// How many instances, named `inst-0` and up.
@@ -40,6 +44,8 @@ pub(crate) struct Setup {
     pub(crate) settings: Vec<(String, toml::Value)>,
     /// Variables of every instance's process.
     pub(crate) env: Vec<(String, String)>,
+    /// What their clocks and the server's go by; `None`: the time.
+    pub(crate) clocks: Option<Clocks>,
     /// Where the history is kept, beside memory.
     pub(crate) file: Option<PathBuf>,
 }
@@ -48,7 +54,7 @@ impl Setup {
     /// So many instances, with the defaults.
     pub(crate) fn new(instances: usize, seed: u64) -> Self {
         let (server, settings, env) = (Options::default(), Vec::new(), Vec::new());
-        Self { instances, seed, server, settings, env, file: None }
+        Self { instances, seed, server, settings, env, clocks: None, file: None }
     }
 
     /// Sets one key of every instance's configuration.
@@ -134,6 +140,8 @@ pub(crate) struct World {
     pub(crate) origin: Origin,
     /// The faults under way.
     pub(crate) broken: Broken,
+    /// The clocks of all processes: an instance's has its name, the server's [`SERVER_CLOCK`].
+    pub(crate) clocks: Option<Clocks>,
     history: Arc<History>,
     /// What the world was made from.
     pub(crate) seed: u64,
@@ -145,11 +153,13 @@ impl World {
         let history = Arc::new(setup.file.as_deref().map_or_else(History::begin, History::begin_in));
         let max_staleness = u64::try_from(MAX_STALENESS.as_nanos()).expect("D is short");
         history.record(history.now(), Happened::Promise { max_staleness, seed: setup.seed });
-        let server = Server::with(setup.server.clone()).await;
+        let clock =
+            |name: &str| setup.clocks.iter().flat_map(|clocks| clocks.variables(name)).collect::<Vec<_>>();
+        let server = Server::with(setup.server.clone().env(clock(SERVER_CLOCK))).await;
         let origin = Origin::watched(Some(Arc::new(Reads(Arc::clone(&history))))).await;
         spaces::describe(&origin);
         let nodes = (0..setup.instances).map(|number| {
-            let (server, origin, setup) = (&server, &origin, &setup);
+            let (server, origin, setup, clock) = (&server, &origin, &setup, &clock);
             async move {
                 let wire = Proxy::start(server.addr()).await;
                 let config = Config::new(&format!("inst-{number}"), &server.url_at(wire.addr()));
@@ -158,7 +168,12 @@ impl World {
                     .settings
                     .iter()
                     .fold(config, |config, (path, value)| config.set(path, value.clone()));
-                let config = setup.env.iter().fold(config, |config, (name, value)| config.env(name, value));
+                let env = clock(config.id());
+                let config = setup
+                    .env
+                    .iter()
+                    .chain(&env)
+                    .fold(config, |config, (name, value)| config.env(name, value));
                 Node { instance: Instance::start(config).await, wire, past: Counters::default() }
             }
         });
@@ -175,6 +190,7 @@ impl World {
             server: Mutex::new(server),
             origin,
             broken: Broken::default(),
+            clocks: setup.clocks,
             history,
             seed: setup.seed,
         };

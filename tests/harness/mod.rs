@@ -1,5 +1,6 @@
 //! What the tests stand on: real servers, real wires, a real origin and real instances, each test's own.
 
+pub(crate) mod clock;
 pub(crate) mod command;
 pub(crate) mod http;
 pub(crate) mod instance;
@@ -12,3 +13,4 @@ pub(crate) mod server;
 pub(crate) mod task;
 mod tests;
 pub(crate) mod wait;
+pub(crate) mod wind;

@@ -23,6 +23,7 @@ pub(crate) struct Options {
     settings: Vec<(String, String)>,
     password: Option<String>,
     appendonly: bool,
+    env: Vec<(String, String)>,
 }
 
 impl Options {
@@ -46,6 +47,12 @@ impl Options {
     /// Refuses writes without so many replicas that were heard from in the last second.
     pub(crate) fn min_replicas(self, count: u32) -> Self {
         self.set("min-replicas-to-write", &count.to_string()).set("min-replicas-max-lag", "1")
+    }
+
+    /// Variables of the process.
+    pub(crate) fn env(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.env.extend(variables);
+        self
     }
 
     /// Any line of the server's own configuration.
@@ -244,7 +251,7 @@ fn launch(dir: &TempDir, port: &Port, options: &Options, appendonly: bool) -> Pr
     let program = program();
     Process::spawn(
         &program.display().to_string(),
-        Command::new(&program).arg(&config),
+        Command::new(&program).arg(&config).envs(options.env.iter().map(|(name, value)| (name, value))),
         &dir.join("server.log"),
     )
 }

@@ -4,17 +4,16 @@
 
 mod full;
 mod reader;
-mod wind;
 
 use std::fs;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::harness::instance::{Cluster, Instance, Setup};
+use crate::harness::instance::{Cluster, Instance, NAMESPACE, Setup};
 use crate::harness::wait::eventually;
+use crate::harness::wind::{Blown, blow};
 use reader::Watched;
-use wind::Wind;
 
 /// Events a second that are asked for.
 const RATE: u32 = 20_000;
@@ -67,14 +66,17 @@ async fn in_a_storm_nobody_falls_behind_for_good_or_grows_or_answers_with_what_i
     let cluster = Cluster::with(setup).await;
 
     // The first gust: buffers are as large as they get, the log is full, allocators are warm.
-    Wind::blow(&cluster.server, RATE, Duration::from_secs(1)).await;
+    let connect = async || Some(cluster.server.connect().await);
+    blow(connect, NAMESPACE, RATE, Duration::from_secs(1)).await;
     calm(&cluster).await;
     let before: Vec<u64> = cluster.nodes.iter().map(|node| resident_kib(&node.instance)).collect();
 
     let watched = Watched::default();
     let began = Instant::now();
-    let storm = Wind::blow(&cluster.server, RATE, length());
-    let (sent, reads) = tokio::join!(storm, async { watched.follow(&cluster, sleep(length())).await });
+    let storm = blow(connect, NAMESPACE, RATE, length());
+    let (Blown { logged: sent, refused }, reads) =
+        tokio::join!(storm, async { watched.follow(&cluster, sleep(length())).await });
+    assert_eq!(refused, 0, "beside {sent} that were logged");
     let rate = f64::from(u32::try_from(sent).unwrap_or(u32::MAX)) / began.elapsed().as_secs_f64();
     let blown = Instant::now();
     calm(&cluster).await;

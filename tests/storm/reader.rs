@@ -10,9 +10,9 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::MAX_STALENESS;
-use super::wind::invalidation;
 use crate::harness::instance::{Cluster, Instance, NAMESPACE};
 use crate::harness::wait::{SOON, eventually};
+use crate::harness::wind::invalidation;
 
 /// Between two changes, and between two reads of one reader: both are there to check the storm, not to be one.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -86,7 +86,7 @@ impl Watched {
                 return;
             }
             let version = cluster.origin.bump(key);
-            let reply = timeout(SOON, connection.command(&invalidation(key))).await;
+            let reply = timeout(SOON, connection.command(&invalidation(NAMESPACE, key))).await;
             let id = reply.expect("the server answers in time").expect("the server answers").text();
             let change = Change { key, version, id, acknowledged: Instant::now() };
             self.changes.lock().unwrap_or_else(PoisonError::into_inner).push(change);

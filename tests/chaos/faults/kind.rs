@@ -8,6 +8,8 @@ use std::str::FromStr;
 pub(crate) enum Need {
     /// A server with an append-only file.
     AppendOnly,
+    /// Processes whose wall clock can be stepped: [`World::clocks`](crate::chaos::world::World).
+    Clocks,
     /// At least two instances.
     Company,
 }
@@ -105,6 +107,27 @@ kinds! {
     Promote = "promote";
     /// As before, while one instance stays with the old primary, which refuses writes without its replica.
     Isolate = "isolate" needs Company;
+
+    /// The wall clock of an instance is an hour ahead or behind for a while.
+    InstanceClock = "instance-clock" needs Clocks;
+    /// The wall clock of the server is an hour ahead or behind for a while.
+    ServerClock = "server-clock" needs Clocks;
+
+    /// The origin is slow.
+    OriginSlow = "origin-slow";
+    /// The origin does not answer.
+    OriginHangs = "origin-hangs";
+    /// The origin answers with errors, ends connections, and breaks off its answers.
+    OriginFails = "origin-fails";
+    /// The origin answers with a version that was replaced a while ago.
+    OriginLags = "origin-lags";
+
+    /// Values of exactly `max_value`, and a byte more.
+    LimitValues = "limit-values";
+    /// A tag on very many entries is invalidated.
+    ManyTagged = "many-tagged";
+    /// Thousands of events a second.
+    Storm = "storm";
 }
 
 impl fmt::Display for Kind {

@@ -3,8 +3,11 @@
 //! A fault takes the locks of what it breaks, the server's before an instance's and a lower instance's before a
 //! higher one's. So two faults at a time never fight over the same thing, and never wait for each other for good.
 
+mod clock;
 mod flood;
 mod kind;
+mod load;
+mod origin;
 mod process;
 mod recovery;
 mod replica;
@@ -79,5 +82,14 @@ pub(crate) async fn strike(kind: Kind, world: &World, rng: &mut StdRng, hold: Du
         Kind::ServerPause => server::pause(world, hold).await,
         Kind::Promote => replica::promote(world, hold).await,
         Kind::Isolate => replica::isolate(world, rng, hold).await,
+        Kind::InstanceClock => clock::instance(world, rng, hold).await,
+        Kind::ServerClock => clock::server(world, rng, hold).await,
+        Kind::OriginSlow => origin::slow(world, rng, hold).await,
+        Kind::OriginHangs => origin::hangs(world, hold).await,
+        Kind::OriginFails => origin::fails(world, rng, hold).await,
+        Kind::OriginLags => origin::lags(world, rng, hold).await.0,
+        Kind::LimitValues => load::limit_values(world, rng, hold).await.0,
+        Kind::ManyTagged => load::many_tagged(world, rng, hold).await.0,
+        Kind::Storm => load::storm(world, hold).await.0,
     }
 }

@@ -23,6 +23,8 @@ const NOBODY: &str = "faults/nobody";
 pub(crate) struct Broken {
     now: AtomicUsize,
     begun: AtomicU64,
+    /// Held by whoever changes the weather at the origin.
+    pub(super) origin: tokio::sync::Mutex<()>,
 }
 
 /// A fault under way.

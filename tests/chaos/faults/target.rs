@@ -51,6 +51,17 @@ impl Own {
         client.send("GET", &format!("{}/v1/cache/{PLAIN}/{}", at.data, self.key), &[], "").await
     }
 
+    /// How many of a few of its copies the instance answers with a value: the origin does not know them.
+    pub(super) async fn read_copies(&self, at: &Endpoint, client: &Client, count: u32) -> usize {
+        let mut valid = 0;
+        for number in (0..count).step_by(usize::try_from(count / 10).expect("it is small").max(1)) {
+            let url = format!("{}/v1/cache/{PLAIN}/{}/{number}", at.data, self.key);
+            let answer = client.send("GET", &url, &[], "").await;
+            valid += usize::from(answer.is_ok_and(|answer| answer.status == 200));
+        }
+        valid
+    }
+
     /// Invalidates it through an instance; `query` such as `?wait=all`, or none.
     pub(super) async fn invalidate(
         &self,

@@ -116,6 +116,18 @@ impl Origin {
         self.shared.lock().register(key).value.as_ref().map(|value| value.version)
     }
 
+    /// Readers of this key get what it is now, whatever it becomes: their replica stands still.
+    pub(crate) fn fall_behind(&self, key: &str) {
+        let mut state = self.shared.lock();
+        let register = state.register(key);
+        register.replica = register.value.clone();
+    }
+
+    /// The replica of [`Self::fall_behind`] has everything again.
+    pub(crate) fn catch_up(&self, key: &str) {
+        self.shared.lock().register(key).replica = None;
+    }
+
     /// How it behaves for this key.
     pub(crate) fn behave(&self, key: &str, behaviour: Behaviour) {
         self.shared.lock().register(key).behaviour = Some(behaviour);
@@ -242,7 +254,12 @@ async fn answer(request: Request<Incoming>, shared: Shared) -> io::Result<Respon
         let mut behaviour = register.behaviour.clone().unwrap_or(general);
         behaviour.headers.extend_from_slice(&register.headers);
         let fault = register.faults.pop_front().or(behaviour.fault);
-        (register.value.clone(), behaviour, fault, register.gate.clone())
+        (
+            register.replica.as_ref().or(register.value.as_ref()).cloned(),
+            behaviour,
+            fault,
+            register.gate.clone(),
+        )
     };
     let version = value.as_ref().map(|value| value.version);
     let _seen = watch.map(|(watch, arrived)| Seen { watch, arrived, key: &key, version });

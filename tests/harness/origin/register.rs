@@ -71,6 +71,8 @@ pub(super) struct Value {
 #[derive(Debug, Default)]
 pub(super) struct Register {
     pub(super) value: Option<Value>,
+    /// What readers get in its place, while they ask a replica that stands still.
+    pub(super) replica: Option<Value>,
     /// The last version there was, so that a key that comes back does not come back as an old one.
     last: u64,
     fence: u64,

@@ -1,5 +1,8 @@
 //! Each fault does what its name says, and the instances get over it.
 
+mod clock;
+mod load;
+mod origin;
 mod process;
 mod server;
 mod state;

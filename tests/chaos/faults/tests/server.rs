@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use super::{NOTICED, detached, hit, seen, world};
+use super::{NOTICED, detached, seen, world};
 use crate::chaos::faults::{CTL, Kind};
 use crate::chaos::world::{Setup, World};
 use crate::harness::resp::Reply;
