@@ -18,6 +18,7 @@ use super::spaces::{ASIDE, Target};
 use super::ways::Publisher;
 use super::workload::Workload;
 use super::world::{Setup, World};
+use crate::harness::clock::Clocks;
 use crate::harness::server::Options;
 use crate::harness::wait::eventually;
 use crate::history::{Acknowledged, Floor, Happened, Outcome, Record, Verdict, check};
@@ -53,6 +54,7 @@ pub(super) struct Ran {
 }
 
 /// Makes a run.
+#[expect(clippy::print_stderr, reason = "what is left out is said")]
 pub(super) async fn run(plan: Plan) -> Ran {
     let mut rng = StdRng::seed_from_u64(plan.seed);
     let mut setup = Setup::new(rng.random_range(3..=5), plan.seed);
@@ -61,7 +63,15 @@ pub(super) async fn run(plan: Plan) -> Ran {
     if appendonly {
         setup.server = Options::default().appendonly();
     }
-    let kinds: Vec<Kind> = plan.kinds.into_iter().filter(|kind| appendonly || !needs_file(kind)).collect();
+    if plan.kinds.iter().any(needs_clocks) {
+        setup.clocks = Clocks::build();
+        if setup.clocks.is_none() {
+            eprintln!("chaos: clocks are not stepped: that takes Linux and a C compiler");
+        }
+    }
+    let clocks = setup.clocks.is_some();
+    let possible = |kind: &Kind| (appendonly || !needs_file(kind)) && (clocks || !needs_clocks(kind));
+    let kinds: Vec<Kind> = plan.kinds.into_iter().filter(possible).collect();
 
     let world = Arc::new(World::start(setup).await);
     let books = Arc::new(Books::open(Arc::clone(&world)));
@@ -86,6 +96,10 @@ pub(super) async fn run(plan: Plan) -> Ran {
 
 fn needs_file(kind: &Kind) -> bool {
     kind.needs().contains(&Need::AppendOnly)
+}
+
+fn needs_clocks(kind: &Kind) -> bool {
+    kind.needs().contains(&Need::Clocks)
 }
 
 /// Faults one after the other, none that begins after `end`.

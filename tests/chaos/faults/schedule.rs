@@ -10,6 +10,9 @@ use super::Kind;
 
 /// Faults at a time.
 pub(crate) const LANES: usize = 2;
+/// The second lane begins after this part of the run: until then each fault is alone, and what recovery from it takes is
+/// its own.
+const ALONE: u32 = 3;
 /// From what was mended to what is broken next, in milliseconds.
 const CALM: std::ops::Range<u64> = 100..1_500;
 /// How long most faults last, in milliseconds: from much less than D to several times that.
@@ -19,7 +22,7 @@ const LONG: Duration = Duration::from_secs(5);
 /// The same, now and then in a run that is long enough for it.
 const VERY_LONG: Duration = Duration::from_secs(30);
 /// From when on a run is.
-const LONG_RUN: Duration = Duration::from_mins(10);
+const LONG_RUN: Duration = Duration::from_mins(1);
 
 /// One fault to come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +62,7 @@ impl Schedule {
         assert!(!kinds.is_empty(), "a schedule needs a kind of fault");
         let mut rng = StdRng::seed_from_u64(seed);
         let mut lanes: [Vec<Planned>; LANES] = Default::default();
-        let mut lasts = [Duration::ZERO; LANES];
+        let mut lasts = [Duration::ZERO, length / ALONE];
         let mut pack = Vec::new();
         while let Some(lane) = (0..LANES).filter(|lane| lasts[*lane] < length).min_by_key(|lane| lasts[*lane])
         {
@@ -68,9 +71,11 @@ impl Schedule {
                 rand::seq::SliceRandom::shuffle(&mut pack[..], &mut rng);
             }
             let kind = pack.pop().expect("the pack was filled");
-            let after = Duration::from_millis(rng.random_range(CALM));
+            let calm = Duration::from_millis(rng.random_range(CALM));
             let hold = hold(kind, length, &mut rng);
-            lasts[lane] += after + hold;
+            // What has passed of the run before a lane's first fault is a part of its calm.
+            let after = if lanes[lane].is_empty() { lasts[lane] + calm } else { calm };
+            lasts[lane] += calm + hold;
             lanes[lane].push(Planned { kind, after, hold, seed: rng.random() });
         }
         Self { lanes }
@@ -92,7 +97,7 @@ fn hold(kind: Kind, length: Duration, rng: &mut StdRng) -> Duration {
 mod tests {
     use super::*;
 
-    const LENGTH: Duration = Duration::from_mins(2);
+    const LENGTH: Duration = Duration::from_secs(50);
 
     #[test]
     fn a_seed_always_gives_the_same_schedule() {
@@ -109,6 +114,13 @@ mod tests {
                 assert!(LENGTH <= lasts, "{lasts:?} of {LENGTH:?}");
             }
         }
+    }
+
+    #[test]
+    fn faults_are_alone_at_first_and_two_at_a_time_later() {
+        let [first, second] = Schedule::draw(1, LENGTH, Kind::ALL).lanes;
+        assert!(first[0].after < Duration::from_secs(2));
+        assert!(LENGTH / ALONE < second[0].after && second[0].after < LENGTH / 2);
     }
 
     #[test]
