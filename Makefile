@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test chaos lint bench
+.PHONY: help demo serve test chaos mutants lint bench
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -24,6 +24,10 @@ chaos: ## worlds under load that break, held against the promises: SECONDS=60 SE
 	scripts/need-server
 	CHAOS_SECONDS=$(or $(SECONDS),60) CHAOS_SEED='$(SEED)' CHAOS_FAULTS='$(FAULTS)' \
 		cargo test --locked --quiet --test it -- --exact $(LONG_CHAOS) --nocapture
+
+mutants: ## shows that chaos finds eight weakenings of the protocol, each within five minutes; MUTANT_SECONDS=300 FAULTS=
+	scripts/need-server
+	scripts/mutants
 
 lint: ## format, clippy, docs, unused dependencies, licences: what a change must pass
 	cargo fmt --all --check
