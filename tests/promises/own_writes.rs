@@ -5,7 +5,9 @@ use std::time::Duration;
 use crate::harness::http::Request;
 use crate::harness::instance::{Cluster, NAMESPACE};
 use crate::harness::proxy::{Direction, Proxy};
-use crate::promises::steps::{LONG, converges, read, send, setup, version_of, warm};
+use crate::harness::resp::Reply;
+use crate::harness::wait::{SOON, eventually};
+use crate::promises::steps::{LONG, converges, publishes, read, send, setup, version_of, warm};
 
 /// Instances that trust their copies long after their wires are broken, and do not wait for the server for long.
 async fn cluster() -> Cluster {
@@ -89,6 +91,49 @@ async fn lagging() {
         }
     }
     cluster.wire(2).restore().await;
+    converges(&cluster, &["k"]).await;
+}
+
+#[tokio::test]
+async fn left_behind_with_a_primary_that_was_replaced() {
+    let mut cluster = cluster().await;
+    let link = Proxy::start(cluster.server.addr()).await;
+    let mut replica = cluster.server.replica(link.addr()).await;
+    eventually("the replica follows", SOON, async || {
+        replica.info("master_link_status").await.as_deref() == Some("up")
+    })
+    .await;
+    // A server that has never had a replica becomes another one with its first.
+    publishes(cluster.nodes.iter().map(|node| &node.instance)).await;
+    converges(&cluster, &["k"]).await;
+    warm(&cluster, "k").await;
+    for (name, value) in [("min-replicas-to-write", "1"), ("min-replicas-max-lag", "1")] {
+        assert_eq!(cluster.server.command(&["CONFIG", "SET", name, value]).await.text(), "OK");
+    }
+    link.stall();
+    eventually("the primary refuses writes", SOON, async || {
+        let refused = cluster.server.command(&["DEL", "nothing"]).await;
+        matches!(refused, Reply::Error(error) if error.starts_with("NOREPLICAS"))
+    })
+    .await;
+    replica.promote().await;
+    for node in &cluster.nodes[..2] {
+        node.valkey.point_at(replica.addr());
+        node.valkey.close_all();
+    }
+    publishes(cluster.nodes[..2].iter().map(|node| &node.instance)).await;
+
+    let (version, id) = change(&cluster).await;
+    let at = cluster.instance(2);
+    let plain = at.get(NAMESPACE, "k").send().await;
+    assert_eq!(version_of(&plain), version - 1, "its lease is not over: {plain:?}");
+    for request in [strict(at.get(NAMESPACE, "k")), naming(at.get(NAMESPACE, "k"), &id)] {
+        let answer = request.send().await;
+        assert_eq!(version_of(&answer), version, "{answer:?}");
+    }
+    cluster.wire(2).point_at(replica.addr());
+    cluster.wire(2).close_all();
+    cluster.server = replica;
     converges(&cluster, &["k"]).await;
 }
 

@@ -72,6 +72,11 @@ impl ShardKeys {
         self.named("log")
     }
 
+    /// What nobody ever stores.
+    pub(super) fn nothing(&self) -> String {
+        self.named("nothing")
+    }
+
     /// The members.
     pub(super) fn members(&self) -> String {
         self.named("mem")

@@ -100,8 +100,16 @@ pub(super) async fn head(
     shard: Shard,
 ) -> Result<Option<Token>, BackendError> {
     let keys = context.keys.shard(shard);
-    let command = Command::new("HMGET", keys.slot).arg(keys.ctl()).args(["lin", "seq"]);
-    let answer = connection.call(command).await.map_err(|error| explain(&error))?;
+    // A write before it, of what is never there: a primary that lost its replicas may have been replaced, and answers
+    // whoever only reads with a head that is not the log's any more.
+    let commands = vec![
+        Command::new("DEL", keys.slot).arg(keys.nothing()),
+        Command::new("HMGET", keys.slot).arg(keys.ctl()).args(["lin", "seq"]),
+    ];
+    let mut answers = connection.call_all(commands).await.map_err(|error| explain(&error))?.into_iter();
+    let mut answer = || answers.next().unwrap_or(Ok(Value::Null)).map_err(|error| explain(&error));
+    answer()?;
+    let answer = answer()?;
     let mut parts = Parts::of("head", answer)?;
     let (lineage, seq) = (parts.value()?, parts.value()?);
     if lineage.is_null() || seq.is_null() {
