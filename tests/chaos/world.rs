@@ -40,10 +40,6 @@ pub(crate) struct Setup {
     pub(crate) seed: u64,
     /// The server they share.
     pub(crate) server: Options,
-    /// Settings that all instances have beside those of [`spaces`]: dotted paths and values.
-    pub(crate) settings: Vec<(String, toml::Value)>,
-    /// Variables of every instance's process.
-    pub(crate) env: Vec<(String, String)>,
     /// What their clocks and the server's go by; `None`: the time.
     pub(crate) clocks: Option<Clocks>,
     /// Where the history is kept, beside memory.
@@ -53,14 +49,7 @@ pub(crate) struct Setup {
 impl Setup {
     /// So many instances, with the defaults.
     pub(crate) fn new(instances: usize, seed: u64) -> Self {
-        let (server, settings, env) = (Options::default(), Vec::new(), Vec::new());
-        Self { instances, seed, server, settings, env, clocks: None, file: None }
-    }
-
-    /// Sets one key of every instance's configuration.
-    pub(crate) fn set(mut self, path: &str, value: impl Into<toml::Value>) -> Self {
-        self.settings.push((path.to_owned(), value.into()));
-        self
+        Self { instances, seed, server: Options::default(), clocks: None, file: None }
     }
 }
 
@@ -159,21 +148,13 @@ impl World {
         let origin = Origin::watched(Some(Arc::new(Reads(Arc::clone(&history))))).await;
         spaces::describe(&origin);
         let nodes = (0..setup.instances).map(|number| {
-            let (server, origin, setup, clock) = (&server, &origin, &setup, &clock);
+            let (server, origin, clock) = (&server, &origin, &clock);
             async move {
                 let wire = Proxy::start(server.addr()).await;
                 let config = Config::new(&format!("inst-{number}"), &server.url_at(wire.addr()));
                 let config = spaces::configure(config, &origin.url());
-                let config = setup
-                    .settings
-                    .iter()
-                    .fold(config, |config, (path, value)| config.set(path, value.clone()));
-                let env = clock(config.id());
-                let config = setup
-                    .env
-                    .iter()
-                    .chain(&env)
-                    .fold(config, |config, (name, value)| config.env(name, value));
+                let clock = clock(config.id());
+                let config = clock.iter().fold(config, |config, (name, value)| config.env(name, value));
                 Node { instance: Instance::start(config).await, wire, past: Counters::default() }
             }
         });

@@ -86,13 +86,14 @@ pub(crate) enum Happened {
         /// The instance took it; else the lease was lost, or the answer.
         stored: Option<bool>,
     },
-    /// Something was broken at `started` and mended at `ended`.
+    /// Something was broken at `started`, and mended, and gone over at `ended`.
     Fault {
         /// Its name, as in `FAULTS=`.
         fault: String,
         /// Whom it hit.
         target: String,
-        /// From `ended` until every instance was attached and level with the log again, in nanoseconds.
+        /// From when it was mended until every instance was attached and level with the log again, in nanoseconds; `None`
+        /// where another fault began before.
         recovered: Option<u64>,
     },
     /// Nothing changes and nothing is broken from `started` on: every later read is held against the last version.
