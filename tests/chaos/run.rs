@@ -59,19 +59,21 @@ pub(super) async fn run(plan: Plan) -> Ran {
     let mut rng = StdRng::seed_from_u64(plan.seed);
     let mut setup = Setup::new(rng.random_range(3..=5), plan.seed);
     setup.file = Some(plan.file);
-    let appendonly = !plan.kinds.is_empty() && plan.kinds.iter().all(needs_file) || rng.random_bool(0.5);
+    let appendonly = !plan.kinds.is_empty() && plan.kinds.iter().all(|kind| needs(*kind, Need::AppendOnly))
+        || rng.random_bool(0.5);
     if appendonly {
         setup.server = Options::default().appendonly();
     }
-    if plan.kinds.iter().any(needs_clocks) {
+    if plan.kinds.iter().any(|kind| needs(*kind, Need::Clocks)) {
         setup.clocks = Clocks::build();
         if setup.clocks.is_none() {
             eprintln!("chaos: clocks are not stepped: that takes Linux and a C compiler");
         }
     }
     let clocks = setup.clocks.is_some();
-    let possible = |kind: &Kind| (appendonly || !needs_file(kind)) && (clocks || !needs_clocks(kind));
-    let kinds: Vec<Kind> = plan.kinds.into_iter().filter(possible).collect();
+    let mut kinds = plan.kinds;
+    kinds.retain(|kind| appendonly || !needs(*kind, Need::AppendOnly));
+    kinds.retain(|kind| clocks || !needs(*kind, Need::Clocks));
 
     let world = Arc::new(World::start(setup).await);
     let books = Arc::new(Books::open(Arc::clone(&world)));
@@ -94,12 +96,8 @@ pub(super) async fn run(plan: Plan) -> Ran {
     Ran { records, verdict, counters, server }
 }
 
-fn needs_file(kind: &Kind) -> bool {
-    kind.needs().contains(&Need::AppendOnly)
-}
-
-fn needs_clocks(kind: &Kind) -> bool {
-    kind.needs().contains(&Need::Clocks)
+fn needs(kind: Kind, need: Need) -> bool {
+    kind.needs().contains(&need)
 }
 
 /// Faults one after the other, none that begins after `end`.

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::chaos::client::Client;
@@ -11,6 +11,8 @@ use crate::chaos::world::{Endpoint, World};
 
 /// All must be well within this, once nothing is broken any more: more than the instances' own time-outs in a row.
 const RECOVERY_MAX: Duration = Duration::from_secs(30);
+/// Longer than anything in the product waits: worth a word.
+const STRANGE: Duration = Duration::from_secs(3);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(20);
 /// For one question of an instance.
@@ -54,56 +56,67 @@ impl Drop for UnderWay<'_> {
 pub(crate) async fn recovered(world: &World) -> Option<Duration> {
     let (mended, begun) = (Instant::now(), world.broken.begun.load(Ordering::SeqCst));
     let client = Client::new(PATIENCE);
+    let mut heard = 0;
+    let mut said = String::new();
     let mut waiting: Vec<&Endpoint> = world.endpoints.iter().collect();
-    let mut last = 0;
     loop {
         let disturbed = begun < world.broken.begun.load(Ordering::SeqCst);
         if disturbed || 0 < world.broken.now.load(Ordering::SeqCst) {
             return None;
         }
-        if let Some(at) = waiting.last() {
-            if let Some(seq) = publish(at, &client).await {
-                last = last.max(seq);
-                waiting.pop();
-                continue;
-            }
-        } else if level(world, last).await {
-            return Some(mended.elapsed());
-        }
-        let late = || waiting.last().map_or("is not level with the log", |_| "takes no event");
-        assert!(
-            mended.elapsed() < RECOVERY_MAX,
-            "{RECOVERY_MAX:?} after all was mended, {} {}",
-            waiting.last().map_or("an instance", |at| &at.id),
-            late(),
-        );
+        let missing = match waiting.last() {
+            Some(at) => match publish(at, &client).await {
+                Ok(seq) => {
+                    heard = heard.max(seq);
+                    waiting.pop();
+                    continue;
+                }
+                Err(why) => format!("{} takes no event: {why}", at.id),
+            },
+            None => match level(world, &client, heard).await {
+                Ok(()) => return Some(mended.elapsed()),
+                Err(why) => why,
+            },
+        };
+        tell(mended.elapsed(), &missing, &mut said);
+        assert!(mended.elapsed() < RECOVERY_MAX, "{RECOVERY_MAX:?} after all was mended, {missing}");
         sleep(LOOK).await;
     }
 }
 
-/// Publishes an event that concerns nobody: its number.
-async fn publish(at: &Endpoint, client: &Client) -> Option<u64> {
-    let event = json!({ "tags": [NOBODY], "source": "faults" }).to_string();
-    let url = format!("{}/v1/invalidate", at.data);
-    let answer = client.send("POST", &url, &[("content-type", "application/json")], event).await.ok()?;
-    (answer.status == 202).then(|| answer.header("coherd-log-id").and_then(seq)).flatten()
+/// Says what a recovery waits for, if it takes strangely long.
+#[expect(clippy::print_stderr, reason = "whoever wonders at the report finds the reason above it")]
+fn tell(waited: Duration, missing: &str, said: &mut String) {
+    if STRANGE < waited && missing != said {
+        eprintln!("chaos: {waited:.1?} after all was mended, {missing}");
+        missing.clone_into(said);
+    }
 }
 
-/// Whether every instance is attached, and has applied that event and all that the log holds.
-async fn level(world: &World, last: u64) -> bool {
-    let client = Client::new(PATIENCE);
+/// Publishes an event that concerns nobody: its number.
+async fn publish(at: &Endpoint, client: &Client) -> Result<u64, String> {
+    let event = json!({ "tags": [NOBODY], "source": "faults" }).to_string();
+    let url = format!("{}/v1/invalidate", at.data);
+    let answer = client.send("POST", &url, &[("content-type", "application/json")], event).await;
+    let answer = answer.map_err(|failed| format!("{failed:?}"))?;
+    let id = if answer.status == 202 { answer.header("coherd-log-id").and_then(seq) } else { None };
+    id.ok_or_else(|| answer.json().to_string())
+}
+
+/// Whether every instance is attached, and has applied that event and all that the log holds; else who is not.
+async fn level(world: &World, client: &Client, heard: u64) -> Result<(), String> {
     for at in &world.endpoints {
-        let Some(page) = client.text(&format!("{}/stats", at.admin)).await else { return false };
-        let stats: serde_json::Value = serde_json::from_str(&page).unwrap_or_default();
-        let reached = stats["log"]["cursor"].as_str().and_then(seq).is_some_and(|cursor| last <= cursor);
-        let up =
-            |tasks: &serde_json::Map<_, _>| tasks.values().all(|task: &serde_json::Value| task["up"] == true);
+        let page = client.text(&format!("{}/stats", at.admin)).await;
+        let stats: Value = page.and_then(|page| serde_json::from_str(&page).ok()).unwrap_or_default();
+        let up = |tasks: &Map<_, Value>| tasks.values().all(|task| task["up"] == true);
         let whole = stats["attached"] == true && stats["tasks"].as_object().is_some_and(up);
-        if !reached || !whole || stats["log"]["lag_events"] != 0 {
-            return false;
+        let reached = stats["log"]["cursor"].as_str().and_then(seq).is_some_and(|cursor| heard <= cursor);
+        if !whole || !reached || stats["log"]["lag_events"] != 0 {
+            let (attached, log, tasks) = (&stats["attached"], &stats["log"], &stats["tasks"]);
+            return Err(format!("{}: attached {attached}, log {log}, event {heard}, tasks {tasks}", at.id));
         }
     }
-    true
+    Ok(())
 }
 
 /// The number in a log id.
