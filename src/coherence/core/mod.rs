@@ -2,7 +2,12 @@
 //! waiting publisher may be answered.
 
 mod follower;
+#[cfg(test)]
+mod interleavings;
+mod sync;
 mod view;
+#[cfg(test)]
+mod view_tests;
 mod waiting;
 
 pub use follower::{Follower, Gap, Leap, Progress, Step};
