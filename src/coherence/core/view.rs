@@ -131,7 +131,9 @@ impl View {
     }
 
     fn standing(&self, stamp: Stamp, slots: &Slots) -> Standing {
-        if stamp.epoch != self.epoch.load(Acquire) || stamp.seq < self.floor.load(Acquire) {
+        // The floor before the epoch: a floor that another lineage has lowered is never taken for this copy's own.
+        let floor = self.floor.load(Acquire);
+        if stamp.epoch != self.epoch.load(Acquire) || stamp.seq < floor {
             return Standing::Invalid;
         }
         let newer = |table: &[AtomicU64]| {
@@ -172,13 +174,16 @@ impl View {
     }
 
     /// Follows a lineage from `head` on: everything held so far is invalid, at once and for good.
+    ///
+    /// The epoch before the floor, which may fall: see [`View::standing`]. The lineage last: no copy bears its stamp
+    /// before its floor is there.
     pub fn begin(&self, lineage: LineageId, head: Seq) {
         self.proven.store(0, Release);
         let epoch = self.epoch.load(Acquire) + 1;
-        self.floor.store(head, Release);
-        self.lineage.store(Some(Arc::new((lineage, epoch))));
         self.epoch.store(epoch, Release);
+        self.floor.store(head, Release);
         self.cursor.store(head, Release);
+        self.lineage.store(Some(Arc::new((lineage, epoch))));
     }
 
     /// Events up to `head` can no longer be read: copies older than that are asked about again.

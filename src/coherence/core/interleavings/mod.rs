@@ -63,6 +63,11 @@ fn a_copy_of_another_lineage_is_not_proven_by_the_new_one() {
 }
 
 #[test]
+fn what_an_event_made_invalid_stays_so_while_another_lineage_begins() {
+    models::invalid_copy_beside_a_beginning();
+}
+
+#[test]
 fn what_is_older_than_the_beginning_of_a_lineage_is_never_valid_in_it() {
     models::early_token_beside_a_beginning();
 }

@@ -110,6 +110,24 @@ pub(in super::super) fn read_beside_a_beginning() {
     });
 }
 
+/// This instance has confirmed an event that named everything; another history with smaller numbers begins under its
+/// lease.
+pub(in super::super) fn invalid_copy_beside_a_beginning() {
+    loom::model(|| {
+        let view = followed(at(1000));
+        let (copy, slots) = copy(&view);
+        view.mark(101, &Event::hard(vec![Target::All]));
+        view.advance(101);
+        let follower = Arc::clone(&view);
+        let beginning = thread::spawn(move || {
+            follower.begin(LineageId::new("b"), 50);
+            follower.prove(at(1500));
+        });
+        assert!(!judged(&view, copy, &slots, at(1501)), "answered with older data");
+        beginning.join().unwrap();
+    });
+}
+
 /// A load took its token in a lineage that the follower then begins at a later event: what lies between was never marked.
 pub(in super::super) fn early_token_beside_a_beginning() {
     loom::model(|| {
