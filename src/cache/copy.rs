@@ -42,6 +42,14 @@ impl Copy {
         self.entry.lifetime.kept().saturating_sub(self.age(now))
     }
 
+    /// Whether it takes the place of one that is held: not where that one is newer by its stamp and no older by its
+    /// load. A slow load never replaces what a faster one brought.
+    pub(super) fn replaces(&self, held: &Self) -> bool {
+        let Some(stamp) = self.stamp else { return false };
+        let behind = held.stamp.is_some_and(|held| stamp.same_history(held) && stamp.seq() < held.seq());
+        !behind || held.born < self.born
+    }
+
     /// What it weighs in L1, in bytes, with a key of so many.
     pub(super) fn weight(&self, key_bytes: usize) -> u32 {
         let value = match &self.entry.content {

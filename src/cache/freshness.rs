@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::answer::Demand;
+use super::answer::{Demand, Via};
+use super::load::Purpose;
+use crate::clock::Boot;
 use crate::coherence::core::{Judgement, Standing};
 use crate::model::Lifetime;
 
@@ -54,6 +56,37 @@ pub(super) fn decide(
                 Use::No
             }
         }
+    }
+}
+
+/// A reader who joined a load that was under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Joiner<'a> {
+    pub(super) arrived: Boot,
+    pub(super) purpose: Purpose,
+    pub(super) demand: &'a Demand,
+}
+
+impl Joiner<'_> {
+    /// The joiner's rule: whether what the load brought is as good as if it had been made for this reader. Nothing of
+    /// it was read before `read_began`; `used` says what its copy may be used for now, without the namespace's
+    /// `available`, and `None` where nothing is known of it.
+    pub(super) fn may_use(&self, via: Via, read_began: Boot, used: impl FnOnce() -> Option<Use>) -> bool {
+        let loaded = matches!(via, Via::Origin { .. } | Via::TooLarge | Via::Bypass);
+        // The same moment does not say which came first.
+        if self.arrived < read_began {
+            // An entry read plainly was judged by what this instance had applied then: not enough for a reader who
+            // waited for an event meanwhile.
+            if loaded || (self.purpose == Purpose::Miss && !self.demand.proof()) {
+                return true;
+            }
+        }
+        self.purpose == Purpose::Miss
+            && used().is_some_and(|used| match used {
+                Use::Fresh => true,
+                Use::Stale | Use::OnError => via == Via::Stale,
+                Use::Unproven | Use::No => false,
+            })
     }
 }
 

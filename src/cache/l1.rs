@@ -79,17 +79,11 @@ impl L1 {
         self.copies.get(key)
     }
 
-    /// Keeps a copy, unless the one held is newer by its stamp and no older by its load: a slow load never replaces
-    /// what a faster one brought.
+    /// Keeps a copy that can be judged, unless the one held is better.
     pub(super) fn put(&self, key: Arc<str>, copy: Arc<Copy>) {
-        let Some(stamp) = copy.stamp else { return };
-        if let Some(held) = self.copies.get(&*key) {
-            let ahead = held.stamp.is_some_and(|held| stamp.same_history(held) && stamp.seq() < held.seq());
-            if ahead && copy.born <= held.born {
-                return;
-            }
+        if copy.stamp.is_some() && self.copies.get(&*key).is_none_or(|held| copy.replaces(&held)) {
+            self.copies.insert(key, copy);
         }
-        self.copies.insert(key, copy);
     }
 
     /// Forgets a copy that is known to be of no more use.

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use super::answer::{Answer, Demand, GetError, Via};
 use super::copy::Copy;
 use super::flight::Landed;
-use super::freshness::{Use, decide};
+use super::freshness::{Joiner, Use, decide};
 use super::load::{Load, Purpose};
 use super::outcome::request_result;
 use super::space::Space;
@@ -212,25 +212,12 @@ impl Reader {
         if mutants::JOINERS_UNFENCED {
             return true;
         }
-        let loaded = matches!(landed.via, Via::Origin { .. } | Via::TooLarge | Via::Bypass);
-        // The same moment does not say which came first.
-        if read.arrived < landed.read_began {
-            // An entry read plainly was judged by what this instance had applied then: not enough for a reader who
-            // waited for an event meanwhile.
-            if loaded || (purpose == Purpose::Miss && !read.demand.proof()) {
-                return true;
-            }
-        }
-        let allowed = |used| match used {
-            Use::Fresh => true,
-            Use::Stale | Use::OnError => landed.via == Via::Stale,
-            Use::Unproven | Use::No => false,
-        };
-        purpose == Purpose::Miss
-            && self.judge(read.space, read.shard, &landed.copy).is_some_and(|judgement| {
-                let (age, lifetime) = (landed.copy.age(self.now()), &landed.copy.entry.lifetime);
-                allowed(decide(judgement, age, lifetime, read.demand, false))
-            })
+        let joiner = Joiner { arrived: read.arrived, purpose, demand: read.demand };
+        joiner.may_use(landed.via, landed.read_began, || {
+            let judgement = self.judge(read.space, read.shard, &landed.copy)?;
+            let (age, lifetime) = (landed.copy.age(self.now()), &landed.copy.entry.lifetime);
+            Some(decide(judgement, age, lifetime, read.demand, false))
+        })
     }
 
     fn landed(&self, read: &Read<'_>, landed: &Landed, via: Via) -> Answer {

@@ -14,7 +14,7 @@ use super::form::FormError;
 use super::meter::{Meter, reason};
 use super::publish::{self, Along, Terms};
 use super::shared::Shared;
-use super::tail::{Answered, Heard, Tail};
+use super::tail::{Answered, Message, Tail};
 use super::wakes::Waker;
 use super::{
     Notice, PublishError, Receipt, Status, WaitMode, Waited, barrier, confirm, heartbeat, inbox, members,
@@ -84,7 +84,7 @@ impl Coherence {
     /// Hands the room's tasks to the supervisor.
     pub fn start(self: &Arc<Self>, supervisor: &Supervisor) {
         let (heads, answered) = mpsc::channel::<Answered>(HEADS_MAX);
-        let (heard, messages) = mpsc::channel::<Heard>(HEARD_MAX);
+        let (heard, messages) = mpsc::channel::<Message>(HEARD_MAX);
         let shared = &self.shared;
 
         // A task that is restarted goes on with what its predecessor owned.

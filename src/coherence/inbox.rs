@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::form::{self, FormError};
 use super::publish::Terms;
-use super::tail::Heard;
+use super::tail::Message;
 use super::{Coherence, Door};
 use crate::backend::{BackendError, InboxEntry};
 use crate::model::Event;
@@ -113,7 +113,7 @@ async fn log_all(
 /// Whatever was announced before it on the same connection, or not at all, was not.
 pub(super) async fn channel(
     coherence: &Coherence,
-    heard: &mut mpsc::Receiver<Heard>,
+    heard: &mut mpsc::Receiver<Message>,
     stop: &CancellationToken,
 ) {
     let throttle = Throttle::default();
@@ -125,7 +125,7 @@ pub(super) async fn channel(
                 None => return,
             },
         };
-        let Heard { payload, after } = message;
+        let Message { payload, after } = message;
         let event = match form::from_message(&payload) {
             Ok(event) => event,
             Err(error) => {

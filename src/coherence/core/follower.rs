@@ -10,7 +10,7 @@ const REMEMBERED_MAX: usize = 4096;
 
 /// What an event means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub(super) enum Step {
     /// It is the next one: mark its names, then advance.
     Apply,
     /// It was applied before.
@@ -51,7 +51,7 @@ pub enum Gap {
 
 /// What a heartbeat's answer means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
+pub(super) enum Progress {
     /// Every event up to the head has been applied: the heartbeat is proof.
     Level,
     /// Events are missing up to this one.
@@ -62,7 +62,8 @@ pub enum Progress {
 
 /// The follower's memory. It decides; its caller reads, marks and stores.
 #[derive(Debug, Default)]
-pub struct Follower {
+#[cfg_attr(test, derive(Clone))]
+pub(super) struct Follower {
     lineage: Option<LineageId>,
     cursor: Seq,
     /// The nonces of the last events, the newest last; the newest is the cursor's.
@@ -71,12 +72,12 @@ pub struct Follower {
 
 impl Follower {
     /// The last event applied.
-    pub fn cursor(&self) -> Seq {
+    pub(super) fn cursor(&self) -> Seq {
         self.cursor
     }
 
     /// An event that was announced.
-    pub fn announced(&mut self, lineage: &LineageId, logged: &Logged) -> Step {
+    pub(super) fn announced(&mut self, lineage: &LineageId, logged: &Logged) -> Step {
         match &self.lineage {
             None => Step::Other(Leap::Start),
             Some(followed) if followed != lineage => Step::Other(Leap::Lineage),
@@ -85,7 +86,7 @@ impl Follower {
     }
 
     /// An event read from the log, as the first after the cursor or right after the one before.
-    pub fn read(&mut self, logged: &Logged) -> Step {
+    pub(super) fn read(&mut self, logged: &Logged) -> Step {
         match self.next(logged) {
             Step::Missing => Step::Trimmed,
             step => step,
@@ -93,7 +94,7 @@ impl Follower {
     }
 
     /// A heartbeat's answer.
-    pub fn head(&self, head: &Head) -> Progress {
+    pub(super) fn head(&self, head: &Head) -> Progress {
         match &self.lineage {
             None => return Progress::Other(Leap::Start),
             Some(followed) if *followed != head.token.lineage => return Progress::Other(Leap::Lineage),
@@ -111,13 +112,13 @@ impl Follower {
     }
 
     /// Follows a lineage from its head on.
-    pub fn begin(&mut self, head: &Head) {
+    pub(super) fn begin(&mut self, head: &Head) {
         self.lineage = Some(head.token.lineage.clone());
         self.skip(head);
     }
 
     /// Goes on at the head without what lies between.
-    pub fn skip(&mut self, head: &Head) {
+    pub(super) fn skip(&mut self, head: &Head) {
         self.cursor = head.token.seq;
         self.applied.clear();
         self.applied.push_back(head.nonce.clone());

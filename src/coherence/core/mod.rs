@@ -2,6 +2,7 @@
 //! waiting publisher may be answered.
 
 mod follower;
+mod following;
 #[cfg(test)]
 mod interleavings;
 mod sync;
@@ -10,6 +11,7 @@ mod view;
 mod view_tests;
 mod waiting;
 
-pub use follower::{Follower, Gap, Leap, Progress, Step};
+pub use follower::{Gap, Leap};
+pub use following::{Answer, Following, Heard};
 pub use view::{Judgement, Slots, Stamp, Standing, View};
 pub use waiting::{Decision, Part, Wait};
