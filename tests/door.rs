@@ -94,6 +94,8 @@ impl Door {
             clock: Clock::Boottime,
             metrics: Arc::clone(&metrics.coherence),
             instance: "inst-a".to_owned(),
+            process: 0,
+            slots: coherence::SLOTS,
             namespaces: spaces
                 .iter()
                 .map(|it| (it.name.clone(), (1, it.max_staleness)))

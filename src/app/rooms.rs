@@ -111,6 +111,8 @@ pub(super) fn coherence(
         clock,
         metrics: Arc::clone(&metrics.coherence),
         instance: config.instance.id.clone(),
+        process: rand::random(),
+        slots: coherence::SLOTS,
         namespaces,
         depended_on,
         max_staleness: config.coherence.max_staleness,

@@ -28,14 +28,26 @@ pub enum Policy {
 /// One namespace's copies.
 pub(super) struct L1 {
     copies: sync::Cache<Arc<str>, Arc<Copy>, RandomState>,
+    clock: Clock,
     metrics: L1Metrics,
 }
 
+/// When moka lets go of a copy, by the machine's clock.
 struct Ttl(Clock);
+
+impl Ttl {
+    fn left(&self, copy: &Copy) -> Option<Duration> {
+        match self.0 {
+            Clock::Boottime => Some(copy.left(self.0.now())),
+            // A paused clock has nothing to do with the machine's.
+            Clock::Tokio(_) => None,
+        }
+    }
+}
 
 impl Expiry<Arc<str>, Arc<Copy>> for Ttl {
     fn expire_after_create(&self, _: &Arc<str>, copy: &Arc<Copy>, _: Instant) -> Option<Duration> {
-        Some(copy.left(self.0.now()))
+        self.left(copy)
     }
 
     fn expire_after_update(
@@ -45,7 +57,7 @@ impl Expiry<Arc<str>, Arc<Copy>> for Ttl {
         _: Instant,
         _: Option<Duration>,
     ) -> Option<Duration> {
-        Some(copy.left(self.0.now()))
+        self.left(copy)
     }
 }
 
@@ -60,7 +72,7 @@ impl L1 {
             .max_capacity(capacity)
             .weigher(|key: &Arc<str>, copy: &Arc<Copy>| copy.weight(key.len()))
             .eviction_policy(policy)
-            .expire_after(Ttl(clock))
+            .expire_after(Ttl(clock.clone()))
             .eviction_listener(move |_, _, cause| {
                 let cause = match cause {
                     RemovalCause::Size => EvictionCause::Size,
@@ -71,12 +83,12 @@ impl L1 {
                 evictions.of(cause).inc();
             })
             .build_with_hasher(RandomState::default());
-        Self { copies, metrics }
+        Self { copies, clock, metrics }
     }
 
-    /// The copy, not judged.
+    /// The copy, not judged, while it is of any use: moka's clock stands still while the machine is suspended.
     pub(super) fn get(&self, key: &str) -> Option<Arc<Copy>> {
-        self.copies.get(key)
+        self.copies.get(key).filter(|copy| !copy.left(self.clock.now()).is_zero())
     }
 
     /// Keeps a copy that can be judged, unless the one held is better.

@@ -26,6 +26,7 @@ pub(super) async fn run(
     let mut waiting = Vec::new();
     loop {
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             count = asked.recv_many(&mut waiting, WAITING_MAX) => if count == 0 { return },
         }

@@ -14,6 +14,7 @@ pub(super) async fn run(shared: Arc<Shared>, shard: Shard, stop: CancellationTok
     let mut asked = state.to_confirm.subscribe();
     loop {
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             changed = asked.changed() => if changed.is_err() { return },
         }

@@ -32,6 +32,8 @@ const HEADS_MAX: usize = 64;
 const HEARD_MAX: usize = 65_536;
 /// How long a read waits for an event that it must not be older than.
 const REACH_MAX: Duration = Duration::from_millis(250);
+/// The usual [`Settings::slots`]: 16 MiB.
+pub const SLOTS: usize = 1 << 20;
 /// Beyond the longest `max_staleness`: how long a publisher waits unless it says otherwise.
 const WAIT_SLACK: Duration = Duration::from_secs(1);
 
@@ -45,6 +47,11 @@ pub struct Settings {
     pub metrics: Arc<CoherenceMetrics>,
     /// `instance.id`.
     pub instance: String,
+    /// Tells this process from another of the same `instance.id`: random, but for simulations.
+    pub process: u32,
+    /// Places for names in the watermark tables of all shards together, rounded up to a power of two per shard; 16 bytes
+    /// each. Names that share a place only invalidate too much. [`SLOTS`] but for tests.
+    pub slots: usize,
     /// Every namespace's `version` and `max_staleness`.
     pub namespaces: HashMap<Namespace, (u32, Duration)>,
     /// Namespaces whose keys others depend on: their events concern every shard.
@@ -64,14 +71,15 @@ pub struct Coherence {
 impl Coherence {
     /// Builds the room; nothing runs before [`Coherence::start`].
     pub fn new(settings: Settings) -> Arc<Self> {
-        let Settings { backend, clock, metrics, instance, namespaces, depended_on, max_staleness } = settings;
+        let Settings { backend, clock, metrics, instance, process, slots, namespaces, depended_on, max_staleness } =
+            settings;
         let each = namespaces.values().map(|(_, staleness)| *staleness);
         let shortest = each.clone().fold(max_staleness, Duration::min);
         let longest = each.fold(max_staleness, Duration::max);
         let versions = namespaces.into_iter().map(|(name, (version, _))| (name, version)).collect();
         let known = publish::Known { versions, depended_on };
-        let member = members::unique(&instance);
-        let shared = Arc::new(Shared::new(backend, clock, metrics, member, (shortest, longest)));
+        let member = members::unique(&instance, process);
+        let shared = Arc::new(Shared::new(backend, clock, metrics, member, (shortest, longest), slots));
         let (barriers, waiting) = shared
             .count()
             .all()

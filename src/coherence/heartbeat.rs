@@ -41,6 +41,7 @@ impl Heartbeat {
             let connected = self.beat(beats).await;
             let kick = &self.shared.shard(self.shard).kick;
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 () = kick.notified() => tokio::time::sleep(PAUSE_MIN).await,
                 // Back at once when the connection is.

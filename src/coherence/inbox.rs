@@ -45,6 +45,7 @@ pub(super) async fn stream(coherence: Arc<Coherence>, stop: CancellationToken) {
             }
         };
         let taken = tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             taken = taking => taken,
         };
@@ -61,6 +62,7 @@ pub(super) async fn stream(coherence: Arc<Coherence>, stop: CancellationToken) {
         if let Err(error) = done {
             debug!(error = %error, "the inbox waits for the backend");
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 () = sleep(PAUSE) => {}
             }
@@ -119,6 +121,7 @@ pub(super) async fn channel(
     let throttle = Throttle::default();
     loop {
         let message = tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             message = heard.recv() => match message {
                 Some(message) => message,

@@ -29,8 +29,8 @@ struct Seen {
 }
 
 /// The name of a process among the members: its id, and what tells it from another process of that id.
-pub(super) fn unique(instance: &str) -> String {
-    format!("{instance}~{:08x}", rand::random::<u32>())
+pub(super) fn unique(instance: &str, process: u32) -> String {
+    format!("{instance}~{process:08x}")
 }
 
 /// The `instance.id` behind a member's name.
@@ -50,6 +50,7 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             }
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = sleep(PAUSE) => {}
         }

@@ -35,7 +35,7 @@ use std::time::Duration;
 use crate::backend::{BackendError, Token};
 use crate::model::{Event, LogId, Seq, Shard};
 
-pub use face::{Coherence, Settings};
+pub use face::{Coherence, SLOTS, Settings};
 pub use publish::{Along, Terms};
 pub use wakes::{Ended, Waker};
 

@@ -16,8 +16,6 @@ use crate::clock::{Boot, Clock};
 use crate::model::{LineageId, Seq, Shard, ShardCount};
 use crate::telemetry::CoherenceMetrics;
 
-/// Places in the watermark tables of all shards together: 8 MiB a table.
-const SLOTS: usize = 1 << 20;
 /// Notices a slow follower of `/events` may be behind before it loses some.
 const NOTICES_MAX: usize = 4096;
 
@@ -70,10 +68,11 @@ impl Shared {
         metrics: Arc<CoherenceMetrics>,
         member: String,
         staleness: (Duration, Duration),
+        slots: usize,
     ) -> Self {
         let count = backend.shards();
         let shard = |_| ShardState {
-            view: View::new(SLOTS / usize::from(count.get()).next_power_of_two()),
+            view: View::new(slots / usize::from(count.get()).next_power_of_two()),
             moved: Notify::new(),
             kick: Notify::new(),
             to_confirm: watch::Sender::new(0),

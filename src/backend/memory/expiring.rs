@@ -8,7 +8,7 @@ pub(super) const FOREVER: u64 = u64::MAX;
 
 /// Items with an end, in milliseconds of the caller's clock, and a cost. Beyond `cost_max` the soonest to end go first:
 /// they are worth least, and the order is kept anyway for the ends.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Expiring<K, V> {
     items: HashMap<K, Item<V>>,
     order: BTreeSet<(u64, K)>,
@@ -16,7 +16,7 @@ pub(super) struct Expiring<K, V> {
     cost_max: usize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Item<V> {
     pub(super) value: V,
     pub(super) until: u64,

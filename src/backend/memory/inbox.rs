@@ -14,7 +14,7 @@ const ENTRIES_MAX: usize = 100_000;
 type Id = (u64, u64);
 
 /// Entries nobody has taken, and entries taken but not finished.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Inbox {
     last: Id,
     waiting: VecDeque<(Id, Fields)>,
@@ -24,7 +24,7 @@ pub(super) struct Inbox {
 
 type Fields = Vec<(Bytes, Bytes)>;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Pending {
     fields: Fields,
     since: u64,

@@ -14,10 +14,10 @@ const LEASES_MAX: usize = 1_000_000;
 pub(super) type Place = (Namespace, Key);
 
 /// The leases of one shard.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Leases(Expiring<Place, Lease>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Lease {
     load: LoadId,
     /// What was given out with it.

@@ -12,7 +12,7 @@ mod tests;
 mod watermarks;
 
 pub use shard::{Limits, ShardState};
-pub use store::Store;
+pub use store::{Dump, Store};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};

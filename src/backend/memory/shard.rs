@@ -42,7 +42,7 @@ impl Default for Limits {
 }
 
 /// One shard.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ShardState {
     shard: Shard,
     limits: Limits,
@@ -62,7 +62,7 @@ pub struct ShardState {
 
 type Place = (Namespace, u32, Key);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Kept {
     stored: Stored,
     fresh_until: u64,
@@ -106,6 +106,16 @@ impl ShardState {
         let leases = std::mem::replace(&mut self.leases, Leases::new());
         self.flush();
         (self.entries, self.leases) = (entries, leases);
+    }
+
+    /// Goes back to what it was once. Ids are not given out again: on a server they hold its clock and who it is.
+    pub fn restore(&mut self, dumped: &Self) {
+        *self = Self { ids: self.ids.clone(), ..dumped.clone() };
+    }
+
+    /// Drops every event from the log, like XTRIM: the counter and the marks stay.
+    pub fn trim(&mut self) {
+        self.log.clear();
     }
 
     /// What the steps so far have to announce, in order.
@@ -366,7 +376,7 @@ pub(super) fn after(now: u64, by: Duration) -> u64 {
 }
 
 /// Ids of 16 hexadecimal digits, none twice: `SplitMix64`, whose every state gives another number.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Ids(u64);
 
 impl Ids {

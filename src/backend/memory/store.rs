@@ -14,6 +14,13 @@ use crate::model::{Shard, ShardCount};
 /// Signals a subscriber may lag behind before it hears [`Signal::Lost`].
 pub(super) const SIGNALS_MAX: usize = 65_536;
 
+/// What a store held at a moment.
+#[derive(Clone, Debug)]
+pub struct Dump {
+    shards: Vec<ShardState>,
+    inbox: Inbox,
+}
+
 /// The shared part. It lives as long as anybody holds it and is lost with the process.
 #[derive(Debug)]
 pub struct Store {
@@ -59,6 +66,32 @@ impl Store {
         for state in &self.shards {
             state.lock().unwrap_or_else(PoisonError::into_inner).end_lineage();
         }
+    }
+
+    /// For tests and simulation: loses the events in the log, like XTRIM, and nothing else.
+    pub fn trim(&self) {
+        for state in &self.shards {
+            state.lock().unwrap_or_else(PoisonError::into_inner).trim();
+        }
+    }
+
+    /// For tests and simulation: what a dump of the server would hold now.
+    pub fn dump(&self) -> Dump {
+        let shard = |state: &Mutex<ShardState>| state.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Dump { shards: self.shards.iter().map(shard).collect(), inbox: self.with_inbox(|inbox, _| inbox.clone()) }
+    }
+
+    /// For tests and simulation: comes back with what a dump of this store held, as another server. So no lineage goes
+    /// on, as a handshake sees to; without that `same_server` would give out the same numbers again.
+    pub fn restore(&self, dump: &Dump, same_server: bool) {
+        for (state, dumped) in self.shards.iter().zip(&dump.shards) {
+            let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.restore(dumped);
+            if !same_server {
+                state.end_lineage();
+            }
+        }
+        self.with_inbox(|inbox, _| inbox.clone_from(&dump.inbox));
     }
 
     /// Appends to the inbox stream, as other systems do, and says under which id.

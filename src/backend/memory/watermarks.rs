@@ -6,7 +6,7 @@ use crate::model::{Hardness, Name, Seq};
 
 /// Two generations of marks. A full one pushes out the one before it, and the floors rise to where that one was
 /// closed: no mark in it was higher, so what is forgotten only ever counts as more recent than it was.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Watermarks {
     current: Marks,
     previous: Marks,
@@ -15,13 +15,13 @@ pub(super) struct Watermarks {
     floor: Floors,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Marks {
     hard: HashMap<Name, Seq>,
     soft: HashMap<Name, Seq>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Floors {
     hard: Seq,
     soft: Seq,

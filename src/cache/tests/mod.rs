@@ -212,6 +212,8 @@ impl Node {
             clock,
             metrics: Arc::clone(&metrics.coherence),
             instance: id.to_owned(),
+            process: rand::random(),
+            slots: coherence::SLOTS,
             namespaces: HashMap::from([(settings.name.clone(), (settings.version, settings.max_staleness))]),
             depended_on: std::collections::HashSet::new(),
             max_staleness: D,
