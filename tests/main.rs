@@ -16,6 +16,7 @@ mod promises;
 mod publishers;
 mod refusals;
 mod serve;
+mod simulation;
 mod starts;
 mod storm;
 mod tidy;

@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{AcqRel, Acquire};
 use std::sync::{Mutex, PoisonError};
 
 use tokio::time::Instant;
@@ -12,6 +14,7 @@ use super::record::{Happened, Record};
 /// A history being written: to memory, and to a file of JSON lines where one was named.
 pub(crate) struct History {
     began: Instant,
+    last: AtomicU64,
     written: Mutex<Written>,
 }
 
@@ -23,19 +26,23 @@ struct Written {
 impl History {
     /// Begins now, in memory only.
     pub(crate) fn begin() -> Self {
-        Self { began: Instant::now(), written: Mutex::new(Written { records: Vec::new(), file: None }) }
+        Self { began: Instant::now(), last: AtomicU64::new(0), written: Mutex::new(Written { records: Vec::new(), file: None }) }
     }
 
     /// Begins now, and keeps what happens in a file.
     pub(crate) fn begin_in(path: &Path) -> Self {
         let file = File::create(path).expect("the history's file can be made");
         let written = Written { records: Vec::new(), file: Some(BufWriter::new(file)) };
-        Self { began: Instant::now(), written: Mutex::new(written) }
+        Self { began: Instant::now(), last: AtomicU64::new(0), written: Mutex::new(written) }
     }
 
     /// The present moment. To be taken before an operation begins; its end is taken by [`Self::record`].
+    /// No moment comes twice, so that what came first is known where the clock stands still.
     pub(crate) fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        let now = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let next = |last: u64| now.max(last + 1);
+        let last = self.last.fetch_update(AcqRel, Acquire, |last| Some(next(last)));
+        last.map_or(now, next)
     }
 
     /// Something that began at `started` has ended.
@@ -50,11 +57,11 @@ impl History {
     }
 
     /// What has happened, in the order of its ends.
-    pub(crate) fn finish(self) -> Vec<Record> {
-        let written = self.written.into_inner().unwrap_or_else(PoisonError::into_inner);
-        if let Some(mut file) = written.file {
+    pub(crate) fn finish(&self) -> Vec<Record> {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = &mut written.file {
             file.flush().expect("the history's file can be written");
         }
-        written.records
+        std::mem::take(&mut written.records)
     }
 }
