@@ -71,8 +71,17 @@ pub struct Coherence {
 impl Coherence {
     /// Builds the room; nothing runs before [`Coherence::start`].
     pub fn new(settings: Settings) -> Arc<Self> {
-        let Settings { backend, clock, metrics, instance, process, slots, namespaces, depended_on, max_staleness } =
-            settings;
+        let Settings {
+            backend,
+            clock,
+            metrics,
+            instance,
+            process,
+            slots,
+            namespaces,
+            depended_on,
+            max_staleness,
+        } = settings;
         let each = namespaces.values().map(|(_, staleness)| *staleness);
         let shortest = each.clone().fold(max_staleness, Duration::min);
         let longest = each.fold(max_staleness, Duration::max);

@@ -26,7 +26,11 @@ struct Written {
 impl History {
     /// Begins now, in memory only.
     pub(crate) fn begin() -> Self {
-        Self { began: Instant::now(), last: AtomicU64::new(0), written: Mutex::new(Written { records: Vec::new(), file: None }) }
+        Self {
+            began: Instant::now(),
+            last: AtomicU64::new(0),
+            written: Mutex::new(Written { records: Vec::new(), file: None }),
+        }
     }
 
     /// Begins now, and keeps what happens in a file.

@@ -27,7 +27,7 @@ pub(super) async fn reader(sim: Arc<Sim>, number: usize) {
         let object = if draw.per_mille(500) { &sim.objects[0] } else { draw.pick(&sim.objects) };
         let place = draw.place(sim.plan.instances);
         let (floor, demand) = demand(&sim, &mut draw, object);
-        read(&sim, &mut draw, place, object, floor, demand).await;
+        Box::pin(read(&sim, &mut draw, place, object, floor, demand)).await;
     }
 }
 
@@ -60,7 +60,8 @@ pub(super) async fn read(
 ) {
     let started = sim.history.now();
     let node = sim.node(place);
-    let got = node.cache.get(object.namespace, &object.key, &demand);
+    // Boxed, for it is large.
+    let got = Box::pin(node.cache.get(object.namespace, &object.key, &demand));
     let (outcome, grant) = match node.call(draw.fork(), PATIENCE, got).await {
         Some(Ended::Answered(got)) => outcome(got),
         Some(Ended::Hung) => (Outcome::Failed { hung: true }, None),
@@ -69,7 +70,7 @@ pub(super) async fn read(
     let (instance, name) = (node.name.clone(), object.name.clone());
     sim.history.record(started, Happened::Read { instance, object: name, floor, outcome });
     if let Some(grant) = grant {
-        fill(sim, draw, &node, object, grant).await;
+        Box::pin(fill(sim, draw, &node, object, grant)).await;
     }
 }
 

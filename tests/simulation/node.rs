@@ -79,7 +79,13 @@ impl Node {
     }
 
     /// A call within the process; `None` if it dies meanwhile.
-    pub(super) async fn call<T>(&self, draw: Rng, limit: u64, call: impl Future<Output = T>) -> Option<Ended<T>> {
+    pub(super) async fn call<T>(
+        &self,
+        draw: Rng,
+        limit: u64,
+        call: impl Future<Output = T>,
+    ) -> Option<Ended<T>> {
+        let call = Box::pin(call);
         let call = paced(&self.wire.sea.world, &self.gate, draw, limit, call);
         let ended = self.dead.run_until_cancelled(call).await?;
         Some(ended.map_or(Ended::Hung, Ended::Answered))

@@ -86,7 +86,12 @@ impl Register {
     }
 
     /// Reads an object as an instance or a client does; the version is that of the arrival.
-    pub(super) async fn read(&self, gate: &Arc<Gate>, draw: &mut Rng, object: &str) -> Result<u64, OriginError> {
+    pub(super) async fn read(
+        &self,
+        gate: &Arc<Gate>,
+        draw: &mut Rng,
+        object: &str,
+    ) -> Result<u64, OriginError> {
         let manners = &self.manners;
         let travel = draw.below(5 * MS);
         self.world.pause_at(gate, draw, travel).await;
@@ -120,7 +125,12 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(register: &Arc<Register>, namespace: &'static str, gate: &Arc<Gate>, process: u32) -> Self {
+    pub(super) fn new(
+        register: &Arc<Register>,
+        namespace: &'static str,
+        gate: &Arc<Gate>,
+        process: u32,
+    ) -> Self {
         let (register, gate) = (Arc::clone(register), Arc::clone(gate));
         Self { register, namespace, gate, process, asked: Mutex::default() }
     }

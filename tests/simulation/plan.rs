@@ -85,7 +85,7 @@ impl Plan {
             stale_if_error: *draw.pick(&[Duration::ZERO, seconds(5)]),
         };
         Self {
-            instances: *draw.pick(&[2, 2, 3, 3, 4, 5]),
+            instances: *draw.pick(&[2, 2, 2, 3, 3, 4, 5]),
             shards: *draw.pick(&[ShardCount::ONE, ShardCount::ONE, ShardCount::new(2)]),
             limits: Limits {
                 log_max_events: *draw.pick(&[4, 20, 10_000]),
@@ -93,7 +93,7 @@ impl Plan {
                 ..Limits::default()
             },
             slots: *draw.pick(&[8, 64, 4096]),
-            max_staleness: *draw.pick(&[seconds(1), seconds(2)]),
+            max_staleness: *draw.pick(&[seconds(1), seconds(2), seconds(2)]),
             timeout: *draw.pick(&[100, 300, 800]) * MS,
             lifetime,
             lease: *draw.pick(&[Duration::ZERO, seconds(1), seconds(5), seconds(5)]),
@@ -104,7 +104,7 @@ impl Plan {
             read_every: *draw.pick(&[30, 80, 200]) * MS,
             write_every: *draw.pick(&[150, 400, 1000]) * MS,
             soft: *draw.pick(&[0, 100, 400]),
-            lasts: 9_000 * MS,
+            lasts: 7_000 * MS,
             faults: *draw.pick(&[0, 1, 2, 3, 5]),
         }
     }

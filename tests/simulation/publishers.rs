@@ -185,10 +185,8 @@ fn inbox(sim: &Sim, event: &Event) -> Acknowledged {
 fn channel(sim: &Sim, event: &Event) -> Acknowledged {
     let [Target::Key(ns, key)] = &*event.targets else { return Acknowledged::Unknown };
     let soft = event.hardness == Hardness::Soft;
-    let text = format!(
-        r#"{{"ns":"{ns}","key":"{key}","soft":{soft},"source":"{}"}}"#,
-        event.provenance.source
-    );
+    let text =
+        format!(r#"{{"ns":"{ns}","key":"{key}","soft":{soft},"source":"{}"}}"#, event.provenance.source);
     sim.sea.store.inbox_publish(text.into());
     sim.sea.spread();
     Acknowledged::Unknown
@@ -204,7 +202,9 @@ async fn put(sim: &Sim, draw: &mut Rng, change: &Change, object: &Object, versio
             sim.acknowledge(change.number, &receipt.id, &change.covers);
             Acknowledged::Logged { id: receipt.id.to_string() }
         }
-        Some(Ended::Answered(Ok(Written::Leased) | Err(PutError::LeaseLost | PutError::Off | PutError::TooLarge(_)))) => {
+        Some(Ended::Answered(
+            Ok(Written::Leased) | Err(PutError::LeaseLost | PutError::Off | PutError::TooLarge(_)),
+        )) => {
             panic!("a write without a lease was taken for another")
         }
         Some(Ended::Answered(Err(PutError::Backend(_))) | Ended::Hung) | None => Acknowledged::Unknown,
@@ -218,5 +218,10 @@ pub(super) async fn settle(sim: &Sim, draw: &mut Rng, object: &Object) {
     let change = Change::of(sim, vec![key(object)], false);
     let acknowledged = publish(sim, draw, &change, true, 10).await;
     change.record(sim, Way::Http, &acknowledged);
-    assert_ne!(acknowledged, Acknowledged::Unknown, "seed {}: an event is not taken in calm weather", sim.seed);
+    assert_ne!(
+        acknowledged,
+        Acknowledged::Unknown,
+        "seed {}: an event is not taken in calm weather",
+        sim.seed
+    );
 }

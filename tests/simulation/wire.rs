@@ -62,8 +62,15 @@ struct State {
 
 impl Wire {
     /// Connected at once. Whoever has no answer gives up after `timeout` nanoseconds.
-    pub(super) fn new(sea: &Arc<Sea>, gate: &Arc<Gate>, faults: &Arc<Faults>, process: u32, timeout: u64) -> Arc<Self> {
-        let state = State { alive: CancellationToken::new(), generation: 1, dead: false, asked: HashMap::new() };
+    pub(super) fn new(
+        sea: &Arc<Sea>,
+        gate: &Arc<Gate>,
+        faults: &Arc<Faults>,
+        process: u32,
+        timeout: u64,
+    ) -> Arc<Self> {
+        let state =
+            State { alive: CancellationToken::new(), generation: 1, dead: false, asked: HashMap::new() };
         Arc::new(Self {
             sea: Arc::clone(sea),
             gate: Arc::clone(gate),
@@ -193,7 +200,9 @@ impl Wire {
             wire.sea.spread();
             let Some(tell) = tell else { return };
             match fate {
-                Fate::Answered { back: after, .. } if after < left => wire.answer(&mut back, after, tell, answer),
+                Fate::Answered { back: after, .. } if after < left => {
+                    wire.answer(&mut back, after, tell, answer)
+                }
                 Fate::Reset { back: after, .. } if after < left => wire.reset(&mut back, after, tell),
                 _ => wire.give_up(&mut back, left, tell),
             }

@@ -5,6 +5,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
+use std::pin::Pin;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +14,6 @@ use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use tokio::sync::{Notify, oneshot};
-use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use super::rng::Rng;
@@ -134,7 +134,7 @@ impl World {
             if let Some(due) = due {
                 (due.act)();
                 // What it set off goes first.
-                yield_now().await;
+                last_in_line().await;
             }
         }
     }
@@ -148,6 +148,19 @@ impl World {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Lets all tasks that can go on do so. tokio's own way would look at the clock each time, too.
+async fn last_in_line() {
+    let mut waited = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// What stands between an instance and everything that would make it go on: closed, the instance is stopped.
@@ -176,6 +189,10 @@ impl Gate {
     pub(super) fn clear(&self) {
         let acts = std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).acts);
         drop(acts);
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).closed
     }
 
     /// Stops the instance.
@@ -226,34 +243,40 @@ pub(super) async fn paced<T>(
     gate: &Arc<Gate>,
     mut draw: Rng,
     limit: u64,
-    call: impl Future<Output = T>,
+    mut call: impl Future<Output = T> + Unpin,
 ) -> Option<T> {
-    let mut call = std::pin::pin!(call);
     let late = Arc::new(AtomicBool::new(false));
     let pace = Arc::new(Pace {
         world: Arc::clone(world),
         gate: Arc::clone(gate),
         draw: Mutex::new(draw.fork()),
         coming: AtomicBool::new(false),
-        ready: AtomicBool::new(false),
+        ready: AtomicBool::new(!gate.is_closed()),
         task: AtomicWaker::new(),
     });
-    let (of, over) = (Arc::clone(&pace), Arc::clone(&late));
-    world.later(&mut draw, limit, move || {
-        over.store(true, SeqCst);
-        of.task.wake();
-    });
     let waker = Waker::from(Arc::clone(&pace));
-    waker.wake_by_ref();
+    if gate.is_closed() {
+        waker.wake_by_ref();
+    }
+    let mut armed = false;
     std::future::poll_fn(|context: &mut Context<'_>| {
         pace.task.register(context.waker());
         if late.load(SeqCst) {
             return Poll::Ready(None);
         }
-        if !pace.ready.swap(false, SeqCst) {
-            return Poll::Pending;
+        if pace.ready.swap(false, SeqCst)
+            && let Poll::Ready(answer) = Pin::new(&mut call).poll(&mut Context::from_waker(&waker))
+        {
+            return Poll::Ready(Some(answer));
         }
-        call.as_mut().poll(&mut Context::from_waker(&waker)).map(Some)
+        if !std::mem::replace(&mut armed, true) {
+            let (of, over) = (Arc::clone(&pace), Arc::clone(&late));
+            world.later(&mut draw, limit, move || {
+                over.store(true, SeqCst);
+                of.task.wake();
+            });
+        }
+        Poll::Pending
     })
     .await
 }

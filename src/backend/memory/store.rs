@@ -78,7 +78,10 @@ impl Store {
     /// For tests and simulation: what a dump of the server would hold now.
     pub fn dump(&self) -> Dump {
         let shard = |state: &Mutex<ShardState>| state.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Dump { shards: self.shards.iter().map(shard).collect(), inbox: self.with_inbox(|inbox, _| inbox.clone()) }
+        Dump {
+            shards: self.shards.iter().map(shard).collect(),
+            inbox: self.with_inbox(|inbox, _| inbox.clone()),
+        }
     }
 
     /// For tests and simulation: comes back with what a dump of this store held, as another server. So no lineage goes
