@@ -8,7 +8,7 @@ use tracing::warn;
 
 use super::codec::{entry_seq, logged, pack_names, provenance_args, target_args};
 use super::connection::{Arg, Command, Connection};
-use super::errors::explain;
+use super::errors::{explain, is_wrong_type};
 use super::members::read_members;
 use super::reply::{Parts, number};
 use super::{Context, script};
@@ -107,9 +107,13 @@ pub(super) async fn head(
         Command::new("HMGET", keys.slot).arg(keys.ctl()).args(["lin", "seq"]),
     ];
     let mut answers = connection.call_all(commands).await.map_err(|error| explain(&error))?.into_iter();
-    let mut answer = || answers.next().unwrap_or(Ok(Value::Null)).map_err(|error| explain(&error));
-    answer()?;
-    let answer = answer()?;
+    let mut answer = || answers.next().unwrap_or(Ok(Value::Null));
+    answer().map_err(|error| explain(&error))?;
+    let answer = match answer() {
+        // as the scripts see it: no control record that can be used
+        Err(error) if is_wrong_type(&error) => return Ok(None),
+        answer => answer.map_err(|error| explain(&error))?,
+    };
     let mut parts = Parts::of("head", answer)?;
     let (lineage, seq) = (parts.value()?, parts.value()?);
     if lineage.is_null() || seq.is_null() {

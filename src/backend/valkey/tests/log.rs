@@ -58,15 +58,6 @@ async fn nonces_chain_events_and_the_head() {
 }
 
 #[tokio::test]
-async fn a_prefix_off_the_boundary_is_logged_as_what_it_was_widened_to() {
-    let it = Fixture::start().await;
-    let start = it.backend.head(S0).await.unwrap();
-    it.publish(vec![prefix("eu/d"), prefix("e"), prefix("1/2/3/4/5/6/7/8/9/")]).await;
-    let targets = log(&it, start.seq).await.remove(0).event.targets;
-    assert_eq!(targets, [prefix("eu/"), Target::Namespace(ns()), prefix("1/2/3/4/5/6/7/8/")]);
-}
-
-#[tokio::test]
 async fn a_request_id_is_logged_once() {
     let it = Fixture::start().await;
     let publish = async |id: &str| {
@@ -173,6 +164,15 @@ async fn a_lost_control_record_begins_a_lineage_above_everything_known() {
         let next = it.publish(vec![key_target("1")]).await.token;
         assert_eq!((next.lineage, next.seq), (head.token.lineage, head.token.seq + 1));
     }
+}
+
+#[tokio::test]
+async fn a_read_barrier_too_begins_a_lineage_where_the_control_record_is_something_else() {
+    let it = Fixture::start().await;
+    let before = it.publish(vec![key_target("1")]).await.token;
+    it.admin("SET", &["coherd:{main}:ctl", "foreign"]).await;
+    let head = it.backend.head(S0).await.unwrap();
+    assert!(before.seq < head.seq && before.lineage != head.lineage);
 }
 
 #[tokio::test]
