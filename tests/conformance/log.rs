@@ -57,6 +57,16 @@ pub(crate) async fn an_event_is_read_as_it_was_published<F: Fixture>() {
     }
 }
 
+pub(crate) async fn a_prefix_off_a_boundary_is_logged_as_what_it_was_widened_to<F: Fixture>() {
+    let it = two::<F>().await;
+    let before = head(&it.a).await;
+    let targets = vec![prefix("eu/d"), prefix("e"), prefix("1/2/3/4/5/6/7/8/9/")];
+    publish(&it.a, Event::hard(targets)).await;
+    let logged = it.b.read_log(SHARD, before, 10).await.unwrap().remove(0);
+    let widened = [prefix("eu/"), Target::Namespace(users()), prefix("1/2/3/4/5/6/7/8/")];
+    assert_eq!(logged.event.targets, widened);
+}
+
 fn seqs(log: &[Logged]) -> Vec<Seq> {
     log.iter().map(|logged| logged.seq).collect()
 }

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "an operation that fails fails its case")]
 
 mod fill;
-mod fixture;
+pub(crate) mod fixture;
 mod inbox;
 mod kit;
 mod log;
@@ -12,7 +12,7 @@ mod members;
 mod memory;
 mod publish;
 mod signals;
-mod valkey;
+pub(crate) mod valkey;
 
 /// One backend's run of all cases: its name in the test's path, and its [`fixture::Fixture`].
 macro_rules! conformance {
@@ -74,6 +74,7 @@ macro_rules! conformance {
             conformance!(@cases $fixture, log: [
                 each_event_is_chained_to_the_one_before
                 an_event_is_read_as_it_was_published
+                a_prefix_off_a_boundary_is_logged_as_what_it_was_widened_to
                 a_part_of_the_log_is_read_from_where_one_stands
                 a_trimmed_log_shows_by_its_first_number
                 the_head_counts_what_another_instance_logged
@@ -91,6 +92,7 @@ macro_rules! conformance {
                 an_event_is_announced_to_every_instance_as_it_is_logged
                 a_confirmation_is_heard
                 who_waits_for_a_lease_hears_how_it_ended
+                who_waits_for_a_load_hears_of_it_though_it_took_its_lease_in_another_lineage
                 a_lease_that_nobody_waits_for_ends_in_silence
                 a_message_on_the_inbox_channel_is_heard_as_it_came
                 a_distrusted_connection_ends_and_another_is_made

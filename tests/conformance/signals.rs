@@ -64,6 +64,18 @@ pub(crate) async fn who_waits_for_a_lease_hears_how_it_ended<F: Fixture>() {
     assert_eq!(heard, expected.map(|(key, filled)| (key.to_owned(), filled)));
 }
 
+pub(crate) async fn who_waits_for_a_load_hears_of_it_though_it_took_its_lease_in_another_lineage<
+    F: Fixture,
+>() {
+    let it = two::<F>().await;
+    let mut ears = Ears::of(&it.b).await;
+    wanted(&it, "1").await;
+    it.begin_another_lineage().await;
+    let token = lease(&it.a, &entry("1"), "a").await;
+    fill(&it.a, &entry("1"), "a", token, value("1")).await;
+    assert_eq!(ears.wakes_until(&entry("1")).await, [("1".to_owned(), true)]);
+}
+
 pub(crate) async fn a_lease_that_nobody_waits_for_ends_in_silence<F: Fixture>() {
     let it = two::<F>().await;
     let mut ears = Ears::of(&it.b).await;

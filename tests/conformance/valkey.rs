@@ -21,6 +21,13 @@ pub(crate) struct Connected {
     _stop: DropGuard,
 }
 
+impl Connected {
+    /// The server.
+    pub(crate) fn server(&self) -> &Server {
+        &self.server
+    }
+}
+
 #[async_trait(?Send)]
 impl Fixture for Connected {
     #[expect(clippy::disallowed_methods, reason = "the test's own runtime ends with it")]

@@ -15,7 +15,7 @@ type Id = (u64, u64);
 
 /// Entries nobody has taken, and entries taken but not finished.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Inbox {
+pub struct Inbox {
     last: Id,
     waiting: VecDeque<(Id, Fields)>,
     /// Who took them is not kept: whoever adopts or finishes one need not be the one who took it.
@@ -32,7 +32,7 @@ struct Pending {
 
 impl Inbox {
     /// Appends an entry; `None` when the inbox is full.
-    pub(super) fn add(&mut self, now: u64, fields: Fields) -> Option<String> {
+    pub fn add(&mut self, now: u64, fields: Fields) -> Option<String> {
         if ENTRIES_MAX <= self.waiting.len() + self.pending.len() {
             return None;
         }
@@ -43,7 +43,7 @@ impl Inbox {
     }
 
     /// Hands out at most `max` entries that nobody has taken.
-    pub(super) fn take(&mut self, now: u64, max: usize) -> Vec<InboxEntry> {
+    pub fn take(&mut self, now: u64, max: usize) -> Vec<InboxEntry> {
         let taken: Vec<_> = self.waiting.drain(..max.min(self.waiting.len())).collect();
         let hand = |(id, fields): (Id, Fields)| {
             self.pending.insert(id, Pending { fields: fields.clone(), since: now });
@@ -53,7 +53,7 @@ impl Inbox {
     }
 
     /// Hands out again at most `max` entries that were taken `idle` ago or earlier.
-    pub(super) fn adopt(&mut self, now: u64, max: usize, idle: Duration) -> Vec<InboxEntry> {
+    pub fn adopt(&mut self, now: u64, max: usize, idle: Duration) -> Vec<InboxEntry> {
         let idle = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
         let ripe = self.pending.iter_mut().filter(|(_, it)| idle <= now.saturating_sub(it.since));
         let adopt = |(id, it): (&Id, &mut Pending)| {
@@ -64,7 +64,7 @@ impl Inbox {
     }
 
     /// Removes finished entries; unknown ids are nothing to finish.
-    pub(super) fn done(&mut self, ids: &[String]) {
+    pub fn done(&mut self, ids: &[String]) {
         for id in ids.iter().filter_map(|id| read(id)) {
             self.pending.remove(&id);
         }

@@ -41,15 +41,15 @@ impl Leases {
         token: &Token,
     ) -> Result<(), Duration> {
         let mut wanted = false;
-        if let Some(taken) = self.0.get_mut(now, &place)
-            && taken.value.token.lineage == token.lineage
-        {
-            if taken.value.load != claim.load {
+        if let Some(taken) = self.0.get_mut(now, &place) {
+            let again = taken.value.load == claim.load;
+            if !again && taken.value.token.lineage == token.lineage {
                 taken.value.wanted = true;
                 return Err(Duration::from_millis(taken.until - now));
             }
-            // The load asks again, for the answer was lost: it has not begun to read.
-            wanted = taken.value.wanted;
+            // The load asks again, for the answer was lost or the lineage has ended: it has not begun to read, and who
+            // waits for it still does.
+            wanted = again && taken.value.wanted;
         }
         let lease = Lease { load: claim.load.clone(), token: token.clone(), wanted };
         self.0.insert(now, place, (lease, after(now, claim.lease)), 1);

@@ -11,6 +11,7 @@ mod store;
 mod tests;
 mod watermarks;
 
+pub use inbox::Inbox;
 pub use shard::{Limits, ShardState};
 pub use store::{Dump, Store};
 

@@ -71,7 +71,7 @@ impl Store {
     /// For tests and simulation: loses the events in the log, like XTRIM, and nothing else.
     pub fn trim(&self) {
         for state in &self.shards {
-            state.lock().unwrap_or_else(PoisonError::into_inner).trim();
+            state.lock().unwrap_or_else(PoisonError::into_inner).trim_log(0);
         }
     }
 

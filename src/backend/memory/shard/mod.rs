@@ -4,6 +4,10 @@
 //! Each method is one step at `now`, in milliseconds since 1970. What a step announces waits in
 //! [`ShardState::announcements`].
 
+mod outside;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -14,7 +18,9 @@ use crate::backend::{
     Beat, EntryId, Fill, FillRefusal, Filled, Found, Head, LoadId, Logged, Lookup, Member, Publication,
     Published, Put, Signal, Stored, Token,
 };
-use crate::model::{Event, Hardness, Key, LineageId, Name, Namespace, Nonce, Seq, Shard, Target, widen};
+use crate::model::{
+    Event, Hardness, Key, LineageId, Name, Namespace, Nonce, Prefix, Seq, Shard, Target, widen,
+};
 
 /// How long a `request_id` is remembered, in milliseconds.
 const REQUEST_MS: u64 = 60_000;
@@ -95,29 +101,6 @@ impl ShardState {
         }
     }
 
-    /// Loses everything, like FLUSHALL; only the counter is kept, as the least that the next lineage starts above.
-    pub fn flush(&mut self) {
-        *self = Self { seq: self.seq, ..Self::new(self.shard, self.limits, self.ids.0) };
-    }
-
-    /// Ends the lineage, like a server that is another one than before: entries and leases are still there, and void.
-    pub fn end_lineage(&mut self) {
-        let entries = std::mem::replace(&mut self.entries, Expiring::new(0));
-        let leases = std::mem::replace(&mut self.leases, Leases::new());
-        self.flush();
-        (self.entries, self.leases) = (entries, leases);
-    }
-
-    /// Goes back to what it was once. Ids are not given out again: on a server they hold its clock and who it is.
-    pub fn restore(&mut self, dumped: &Self) {
-        *self = Self { ids: self.ids.clone(), ..dumped.clone() };
-    }
-
-    /// Drops every event from the log, like XTRIM: the counter and the marks stay.
-    pub fn trim(&mut self) {
-        self.log.clear();
-    }
-
     /// What the steps so far have to announce, in order.
     pub fn announcements(&mut self) -> Vec<Signal> {
         std::mem::take(&mut self.announcements)
@@ -183,7 +166,7 @@ impl ShardState {
 
     /// See [`crate::backend::Backend::publish`].
     pub fn publish(&mut self, now: u64, publication: Publication) -> Published {
-        let Publication { event, entries, confirm, value, known, repeat_after } = publication;
+        let Publication { mut event, entries, confirm, value, known, repeat_after } = publication;
         let mut token = self.token(now, known);
         let members = self.members();
         if let Some(id) = &event.request_id
@@ -192,6 +175,9 @@ impl ShardState {
         {
             return Published { token: first.value.clone(), repeated: true, members };
         }
+        for target in &mut event.targets {
+            widened(target);
+        }
         self.seq = self.seq.saturating_add(1);
         token.seq = self.seq;
         if let Some(id) = &event.request_id {
@@ -199,7 +185,6 @@ impl ShardState {
             self.requests.insert(now, id.clone(), (token.clone(), until), 1);
         }
         self.mark(&event);
-        self.append(now, event.clone(), confirm);
         for target in &event.targets {
             if let Target::Key(namespace, key) = target {
                 let place = (namespace.clone(), key.clone());
@@ -217,18 +202,19 @@ impl ShardState {
         if let Some((entry, load, put)) = value {
             self.store(now, &entry, load, token.clone(), put);
         }
+        self.append(now, event, confirm);
         Published { token, repeated: false, members }
     }
 
     /// See [`crate::backend::Backend::beat`].
     /// A confirmation may have overtaken it: the cursor never goes back.
     pub fn beat(&mut self, now: u64, beat: Beat) -> Head {
+        let (lineage, nonce) = self.lineage(now, beat.known).clone();
         let mut member = beat.member;
         if let Some(before) = self.members.get(&member.instance) {
             member.cursor = member.cursor.max(before.cursor);
         }
         self.members.insert(member.instance.clone(), member);
-        let (lineage, nonce) = self.lineage(now, beat.known).clone();
         Head { token: Token { lineage, seq: self.seq }, nonce, time_ms: now }
     }
 
@@ -267,10 +253,21 @@ impl ShardState {
 
     /// The lineage, begun above everything known where there is none.
     fn lineage(&mut self, now: u64, known: Seq) -> &mut (LineageId, Nonce) {
-        self.lineage.get_or_insert_with(|| {
-            self.seq = now.saturating_mul(128).max(known.saturating_add(1)).max(self.seq.saturating_add(1));
-            (LineageId::new(&self.ids.next()), Nonce::new(&self.ids.next()))
-        })
+        let begun = self.lineage.take().unwrap_or_else(|| {
+            let start = now.saturating_mul(128).max(known.saturating_add(1)).max(self.seq.saturating_add(1));
+            self.begun(start)
+        });
+        self.lineage.insert(begun)
+    }
+
+    /// A lineage at its start: of the one before, only entries and leases are still there, and void.
+    fn begun(&mut self, start: Seq) -> (LineageId, Nonce) {
+        self.seq = start;
+        self.marks = Watermarks::default();
+        self.log.clear();
+        self.requests = Expiring::new(REQUESTS_MAX);
+        self.members.clear();
+        (LineageId::new(&self.ids.next()), Nonce::new(&self.ids.next()))
     }
 
     fn token(&mut self, now: u64, known: Seq) -> Token {
@@ -321,8 +318,7 @@ impl ShardState {
         for target in &event.targets {
             let name = match target {
                 Target::Key(namespace, key) => Name::key(namespace, key),
-                Target::Prefix(namespace, prefix) => widen(prefix)
-                    .map_or_else(|| Name::namespace(namespace), |prefix| Name::prefix(namespace, prefix)),
+                Target::Prefix(namespace, prefix) => Name::prefix(namespace, prefix),
                 Target::Namespace(namespace) => Name::namespace(namespace),
                 Target::Tag(tag) => Name::tag(tag),
                 Target::All => {
@@ -361,6 +357,16 @@ impl ShardState {
     }
 }
 
+/// What a prefix off its boundary stands for is what is logged.
+fn widened(target: &mut Target) {
+    if let Target::Prefix(namespace, prefix) = target {
+        let boundary = widen(prefix).and_then(|boundary| Prefix::new(boundary).ok());
+        let namespace = namespace.clone();
+        *target =
+            boundary.map_or(Target::Namespace(namespace.clone()), |prefix| Target::Prefix(namespace, prefix));
+    }
+}
+
 fn place(entry: &EntryId) -> Place {
     (entry.namespace.clone(), entry.version, entry.key.clone())
 }
@@ -387,7 +393,3 @@ impl Ids {
         format!("{:016x}", mixed ^ (mixed >> 31))
     }
 }
-
-#[cfg(test)]
-#[path = "shard_tests.rs"]
-mod tests;

@@ -1,0 +1,57 @@
+//! What others than the scripts do to a shard: for tests and simulation, and for the check of the scripts against this
+//! model. Nobody is told.
+
+use super::{Limits, ShardState, lease_place, place};
+use crate::backend::EntryId;
+use crate::model::{LineageId, Seq};
+
+impl ShardState {
+    /// Loses everything, like FLUSHALL; only the counter is kept, as the least that the next lineage starts above.
+    pub fn flush(&mut self) {
+        *self = Self { seq: self.seq, ..Self::new(self.shard, self.limits, self.ids.0) };
+    }
+
+    /// Ends the lineage, like DEL of the control record or a server that is another one than before: what was stored
+    /// under it is void, and the next step that needs a lineage begins one.
+    pub fn end_lineage(&mut self) {
+        self.lineage = None;
+    }
+
+    /// Goes back to what it was once. Ids are not given out again: on a server they hold its clock and who it is.
+    pub fn restore(&mut self, dumped: &Self) {
+        *self = Self { ids: self.ids.clone(), ..dumped.clone() };
+    }
+
+    /// Begins a lineage at this very number, the one that a server chose, and says which it is.
+    pub fn begin_lineage(&mut self, start: Seq) -> LineageId {
+        let begun = self.begun(start);
+        self.lineage.insert(begun).0.clone()
+    }
+
+    /// Another configuration: it counts from the next event on.
+    pub fn limit(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// DEL of an entry.
+    pub fn drop_entry(&mut self, entry: &EntryId) {
+        self.entries.remove(&place(entry));
+    }
+
+    /// A pending write under this number, where there is an entry.
+    pub fn soil_entry(&mut self, now: u64, entry: &EntryId, write: Seq) {
+        if let Some(item) = self.entries.get_mut(now, &place(entry)) {
+            item.value.stored.dirty = Some(write);
+        }
+    }
+
+    /// DEL of a lease.
+    pub fn drop_lease(&mut self, now: u64, entry: &EntryId) {
+        self.leases.end(now, &lease_place(entry));
+    }
+
+    /// XTRIM of the log to its last `keep` events.
+    pub fn trim_log(&mut self, keep: usize) {
+        self.log.drain(..self.log.len().saturating_sub(keep));
+    }
+}
