@@ -12,6 +12,7 @@ mod history;
 mod junk;
 mod kept;
 mod loads;
+mod model;
 mod promises;
 mod publishers;
 mod refusals;

@@ -1,0 +1,94 @@
+//! A command as it is sent, and what comes back of it: the same words for the server and the model.
+
+use std::time::Duration;
+
+use coherd::backend::{
+    Beat, EntryId, Fill, Filled, Found, Head, InboxEntry, LoadId, Logged, Lookup, Member, Publication,
+    Published, Token,
+};
+use coherd::model::Seq;
+
+use super::steps::UNIT;
+
+/// Spelt out: sent again it is the very same.
+#[derive(Clone, Debug)]
+pub(crate) enum Command {
+    Lookup(Lookup),
+    Fill(Fill),
+    Release(EntryId, LoadId),
+    Publish(Publication),
+    /// What FCALL takes, and what it means; `None`: nothing that it accepts.
+    Fcall(Vec<Vec<u8>>, Option<Publication>),
+    Beat(Beat),
+    Confirm(String, Seq),
+    Head,
+    ReadLog(Seq, usize),
+    Members,
+    Forget(String, Option<u64>),
+    InboxAdd,
+    InboxTake(String, usize),
+    InboxAdopt(String, usize, Duration),
+    InboxDone(Vec<String>),
+}
+
+impl Command {
+    /// Whether it is a door for events.
+    pub(crate) fn publishes(&self) -> bool {
+        matches!(self, Self::Publish(_) | Self::Fcall(_, Some(_)))
+    }
+
+    /// The highest number that its sender says it has seen.
+    pub(crate) fn known(&self) -> Seq {
+        match self {
+            Self::Publish(publication) => publication.known,
+            Self::Beat(beat) => beat.known,
+            _ => 0,
+        }
+    }
+}
+
+/// What came back.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Answer {
+    Done,
+    Found(Found),
+    Filled(Filled),
+    Published(Published),
+    /// FCALL's.
+    Id(String),
+    Head(Head),
+    Token(Token),
+    Log(Vec<Logged>),
+    Members(Vec<Member>),
+    Taken(Vec<InboxEntry>),
+    /// A refusal: nothing happened.
+    Refused,
+    /// The function is not there.
+    NoFunction,
+}
+
+impl Answer {
+    /// What is left of a lease counts in whole [`UNIT`]s: real time has passed between the two sides.
+    pub(crate) fn found(found: Found) -> Self {
+        Self::Found(match found {
+            Found::Busy { left, stale } => {
+                let units = left.as_millis().div_ceil(UNIT.as_millis());
+                Found::Busy { left: UNIT * u32::try_from(units).unwrap(), stale }
+            }
+            other => other,
+        })
+    }
+
+    /// The place in the log that it speaks of, if it does.
+    pub(crate) fn token(&self) -> Option<&Token> {
+        match self {
+            Self::Found(Found::Fresh(stored)) => Some(&stored.token),
+            Self::Found(Found::NotModified(token) | Found::Leased { token, .. }) | Self::Token(token) => {
+                Some(token)
+            }
+            Self::Published(published) => Some(&published.token),
+            Self::Head(head) => Some(&head.token),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The server's side: two instances, a client that only looks, and an ear on everything that is announced.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use coherd::backend::{Backend, BackendError, Signal, Subscription};
+use coherd::model::{LineageId, Seq, Shard};
+use tokio::time::timeout;
+
+use super::command::{Answer, Command};
+use crate::conformance::fixture::{Fixture as _, Settings};
+use crate::conformance::valkey::Connected;
+use crate::harness::resp::{Connection, Reply};
+use crate::harness::wait::SOON;
+
+/// The only shard.
+const SHARD: Shard = Shard(0);
+
+/// Makes everything that the server keeps older: what is kept with a time-out ends sooner, what is fresh until a moment
+/// is so until an earlier one, what was taken from the inbox was taken before. Nobody can set a server's clock.
+const AGE: &str = r"
+local by = tonumber(ARGV[1])
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  local left = redis.call('PTTL', key)
+  if 0 <= left and left <= by then
+    redis.call('DEL', key)
+  else
+    if 0 <= left then
+      redis.call('PEXPIRE', key, left - by)
+    end
+    if redis.call('TYPE', key).ok == 'hash' and redis.call('HEXISTS', key, 'x') == 1 then
+      redis.call('HINCRBY', key, 'x', -by)
+    end
+  end
+end
+local taken = redis.pcall('XPENDING', KEYS[1], 'coherd', '-', '+', 10000)
+for _, entry in ipairs(taken.err and {} or taken) do
+  redis.call('XCLAIM', KEYS[1], 'coherd', entry[2], 0, entry[1], 'IDLE', entry[3] + by, 'JUSTID')
+end
+";
+
+/// Where the control record stands, if it can be read.
+pub(crate) type Control = Option<(LineageId, Seq)>;
+
+/// A server and who uses it.
+pub(crate) struct Real {
+    /// Runs as long as this is held.
+    _fixture: Connected,
+    instances: [Arc<dyn Backend>; 2],
+    admin: Connection,
+    ears: Box<dyn Subscription>,
+    pub(crate) settings: Settings,
+    /// FUNCTION DUMP.
+    functions: Vec<u8>,
+    turn: usize,
+    /// The highest number that anybody was told, in whatever history: instances remember.
+    pub(crate) highest: Seq,
+}
+
+impl Real {
+    /// Starts one.
+    pub(crate) async fn start(settings: Settings) -> Self {
+        let fixture = Connected::start(settings).await;
+        let instances = fixture.instances();
+        // A node for each event: the server trims whole nodes, and so keeps exactly as many as it is told.
+        fixture.server().command(&["CONFIG", "SET", "stream-node-max-entries", "1"]).await;
+        for instance in &instances {
+            // The connection that waits for the inbox is made now, or its handshake would fall among the steps.
+            instance.inbox("warm", 1, Duration::ZERO).await.unwrap();
+        }
+        let ears = instances[0].subscribe().await.unwrap();
+        let mut admin = fixture.server().connect().await;
+        let Reply::Text(functions) = admin.command(&["FUNCTION", "DUMP"]).await.unwrap() else {
+            panic!("no functions");
+        };
+        Self { _fixture: fixture, instances, admin, ears, settings, functions, turn: 0, highest: 0 }
+    }
+
+    /// An empty server, and nothing announced that was not heard.
+    pub(crate) async fn clear(&mut self) {
+        self.command(&["FLUSHALL"]).await;
+        self.restore_functions().await;
+        self.signals().await;
+    }
+
+    /// FUNCTION FLUSH, undone.
+    pub(crate) async fn restore_functions(&mut self) {
+        let restore = [b"FUNCTION".as_slice(), b"RESTORE", &self.functions, b"REPLACE"];
+        self.admin.command(&restore).await.unwrap();
+    }
+
+    /// Any command, as somebody else sends it. A refusal is an answer.
+    pub(crate) async fn command<W: AsRef<[u8]>>(&mut self, words: &[W]) -> Reply {
+        self.admin.command(words).await.unwrap()
+    }
+
+    /// Lets time pass.
+    pub(crate) async fn age(&mut self, by: Duration) {
+        let by = by.as_millis().to_string();
+        let reply = self.command(&["EVAL", AGE, "1", "coherd:{main}:inbox", &by]).await;
+        assert!(!matches!(reply, Reply::Error(_)), "{reply:?}");
+    }
+
+    /// The server's clock in milliseconds, and the control record.
+    pub(crate) async fn look(&mut self) -> (u64, Control) {
+        let commands = [vec!["TIME"], vec!["HMGET", "coherd:{main}:ctl", "lin", "seq"]];
+        let replies = self.admin.pipeline(&commands).await.unwrap();
+        let time: Vec<u64> = replies[0].items().iter().map(|part| part.text().parse().unwrap()).collect();
+        let control = match &replies[1] {
+            Reply::Array(parts) if parts.iter().all(|part| *part != Reply::Nil) => {
+                Some((LineageId::new(&parts[0].text()), parts[1].text().parse().unwrap()))
+            }
+            _ => None,
+        };
+        (time[0] * 1000 + time[1] / 1000, control)
+    }
+
+    /// What was announced since the last look.
+    pub(crate) async fn signals(&mut self) -> Vec<Signal> {
+        let mark = Bytes::from_static(b"that was all");
+        self.command(&[b"PUBLISH".as_slice(), b"coherd:{main}:inbox", &mark]).await;
+        let mut signals = Vec::new();
+        loop {
+            let signal =
+                timeout(SOON, self.ears.next()).await.expect("a signal comes").expect("it is subscribed");
+            if signal == Signal::Inbox(mark.clone()) {
+                return signals;
+            }
+            signals.push(signal);
+        }
+    }
+
+    /// One of the instances, in turn.
+    pub(crate) fn instance(&mut self) -> Arc<dyn Backend> {
+        self.turn += 1;
+        Arc::clone(&self.instances[self.turn % 2])
+    }
+
+    /// Carries out a command.
+    pub(crate) async fn run(&mut self, command: &Command) -> Result<Answer, BackendError> {
+        let instance = self.instance();
+        let answer = match command.clone() {
+            Command::Lookup(lookup) => instance.lookup(lookup).await.map(Answer::found),
+            Command::Fill(fill) => instance.fill(fill).await.map(Answer::Filled),
+            Command::Release(entry, load) => instance.release(&entry, &load).await.map(|()| Answer::Done),
+            Command::Publish(publication) => {
+                instance.publish(SHARD, publication).await.map(Answer::Published)
+            }
+            Command::Fcall(words, _) => Ok(self.fcall(&words).await),
+            Command::Beat(beat) => instance.beat(SHARD, beat).await.map(Answer::Head),
+            Command::Confirm(who, cursor) => {
+                instance.confirm(SHARD, &who, cursor).await.map(|()| Answer::Done)
+            }
+            Command::Head => instance.head(SHARD).await.map(Answer::Token),
+            Command::ReadLog(after, max) => instance.read_log(SHARD, after, max).await.map(Answer::Log),
+            Command::Members => instance.members(SHARD).await.map(Answer::Members),
+            Command::Forget(who, beats) => instance.forget(SHARD, &who, beats).await.map(|()| Answer::Done),
+            Command::InboxAdd => {
+                let id = self.command(&["XADD", "coherd:{main}:inbox", "*", "field", "value"]).await;
+                Ok(Answer::Id(id.text()))
+            }
+            Command::InboxTake(who, max) => {
+                instance.inbox(&who, max, Duration::ZERO).await.map(Answer::Taken)
+            }
+            Command::InboxAdopt(who, max, idle) => {
+                instance.inbox_adopt(&who, max, idle).await.map(Answer::Taken)
+            }
+            Command::InboxDone(ids) => instance.inbox_done(&ids).await.map(|()| Answer::Done),
+        };
+        match answer {
+            Err(BackendError::Refused(_)) => Ok(Answer::Refused),
+            other => other,
+        }
+    }
+
+    async fn fcall(&mut self, words: &[Vec<u8>]) -> Answer {
+        let mut call = vec![b"FCALL".to_vec(), b"coherd_invalidate".to_vec()];
+        call.extend_from_slice(words);
+        match self.command(&call).await {
+            Reply::Error(why) if why.contains("Function not found") => Answer::NoFunction,
+            Reply::Error(why) => {
+                assert!(why.starts_with("ERR ") && !why.contains("script"), "{why}");
+                Answer::Refused
+            }
+            id => Answer::Id(id.text()),
+        }
+    }
+}
