@@ -13,6 +13,7 @@ use coherd::cache::{self, Cache, OriginError, Policy};
 use coherd::clock::Clock;
 use coherd::coherence::{self, Coherence};
 use coherd::http::{AdminDesk, DataDesk, Desk, Listener, Right, Settings, Spawn, Tokens, Vitals};
+use coherd::limit::RateLimits;
 use coherd::model::{Content, Keep, Key, Lifetime, Loaded, Namespace, ShardCount, Stated, Value, etag_of};
 use coherd::origin::{Fetched, Origin, Validators};
 use coherd::supervisor::{Stage, Supervisor};
@@ -118,6 +119,7 @@ impl Door {
             max_body: 1 << 20,
             connections_max: 100,
         });
+        let limits = Arc::new(RateLimits::new(Vec::new(), &Clock::Boottime, &metrics));
         let admin = AdminDesk {
             cache: Arc::clone(&cache),
             coherence: Arc::clone(&coherence),
@@ -131,7 +133,7 @@ impl Door {
             stop: supervisor.stopping(Stage::Door),
         };
         let attached = Arc::clone(&coherence);
-        let data = DataDesk { cache, coherence, readiness, tokens, settings: Arc::clone(&settings) };
+        let data = DataDesk { cache, coherence, readiness, tokens, settings: Arc::clone(&settings), limits };
         let door = Self {
             data: listen(&supervisor, &settings, data).await,
             admin: listen(&supervisor, &settings, admin).await,

@@ -15,6 +15,7 @@ mod loads;
 mod model;
 mod promises;
 mod publishers;
+mod rates;
 mod refusals;
 mod serve;
 mod simulation;

@@ -25,8 +25,9 @@ const ROOMS: [(&str, &[&str]); 18] = [
     ("cache", &["model", "telemetry", "supervisor", "guard", "backend", "origin", "coherence"]),
     ("refresh", &["model", "telemetry", "supervisor", "guard", "backend", "origin", "coherence", "cache"]),
     ("write", &["model", "telemetry", "supervisor", "guard", "backend", "origin", "coherence", "cache"]),
+    ("limit", &["model", "telemetry", "guard", "backend"]),
     // Not `backend`, not `origin`: a handler cannot go round the cache.
-    ("http", &["model", "telemetry", "supervisor", "guard", "coherence", "cache", "write"]),
+    ("http", &["model", "telemetry", "supervisor", "guard", "coherence", "cache", "write", "limit"]),
     ("app", ALL),
     ("cli", ALL),
     ("lib", ALL),

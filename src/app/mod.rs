@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::coherence::Coherence;
 use crate::config::Config;
 use crate::http::{AdminDesk, DataDesk, Desk, Listener, Settings, Spawn};
+use crate::limit::RateLimits;
 use crate::supervisor::{Stage, Supervisor};
 use crate::telemetry::{Metrics, Readiness, Reason};
 
@@ -81,6 +82,7 @@ impl Instance {
         let desk = DataDesk {
             cache: Arc::clone(&cache),
             coherence: Arc::clone(&coherence),
+            limits: Arc::new(RateLimits::new(rooms::limits(config)?, &Clock::Boottime, &metrics)),
             readiness: readiness.clone(),
             tokens: Arc::clone(&tokens),
             settings: Arc::clone(&settings),

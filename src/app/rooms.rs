@@ -15,11 +15,12 @@ use crate::cache::{self, Policy};
 use crate::clock::Clock;
 use crate::coherence;
 use crate::config::{
-    BackendKind, CacheControl, Codec, Config, HttpOrigin, L1Policy, Mode, Namespace, Origin, Right,
+    BackendKind, CacheControl, Codec, Config, HttpOrigin, L1Policy, Mode, Namespace, Origin, RateKey, Right,
     SqlOrigin, Topology,
 };
 use crate::http::{self, Tokens};
-use crate::model::{self, Lifetime, ShardCount};
+use crate::limit;
+use crate::model::{self, Lifetime, Quota, ShardCount};
 use crate::origin;
 use crate::origin::http::{HttpOrigin as HttpClient, HttpSettings};
 use crate::origin::sql::{SqlOrigin as SqlClient, SqlSettings};
@@ -209,6 +210,24 @@ fn sql_origin(of: &Namespace, sql: &SqlOrigin) -> SqlSettings {
         max_concurrency: sql.limits.max_concurrency,
         max_value: size(of.max_value),
     }
+}
+
+pub(super) fn limits(config: &Config) -> Result<Vec<limit::Settings>, StartError> {
+    let limited = config.namespaces.iter().filter_map(|(name, it)| Some((name, it.rate_limit.as_ref()?)));
+    limited
+        .map(|(name, of)| {
+            let unbounded = || StartError::Config(format!("the rate limit of `{name}` is never regained"));
+            Ok(limit::Settings {
+                namespace: checked(name)?,
+                key: match &of.key {
+                    RateKey::Header(name) => limit::Key::Header(name.clone()),
+                    RateKey::Token => limit::Key::Token,
+                    RateKey::Ip => limit::Key::Ip,
+                },
+                quota: Quota::new(of.rate, of.per, of.burst).ok_or_else(unbounded)?,
+            })
+        })
+        .collect()
 }
 
 pub(super) fn http(config: &Config) -> http::Settings {

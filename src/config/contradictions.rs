@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::reader::Reader;
-use super::{BackendKind, Config, Namespace, Origin, WriteMode};
+use super::{BackendKind, Config, Namespace, Origin, RateKey, RateLimit, WriteMode};
+use crate::model::Quota;
 
 /// Adds a fault for each.
 pub(super) fn find(config: &Config, reader: &mut Reader) {
@@ -21,7 +22,8 @@ pub(super) fn find(config: &Config, reader: &mut Reader) {
         );
     }
     for (name, namespace) in &config.namespaces {
-        self::namespace(&format!("namespaces.{name}"), namespace, reader);
+        let without_tokens = config.auth.tokens.is_empty();
+        self::namespace(&format!("namespaces.{name}"), namespace, without_tokens, reader);
     }
 }
 
@@ -86,7 +88,7 @@ fn backend(config: &Config, reader: &mut Reader) {
     }
 }
 
-fn namespace(path: &str, namespace: &Namespace, reader: &mut Reader) {
+fn namespace(path: &str, namespace: &Namespace, without_tokens: bool, reader: &mut Reader) {
     let key = |name: &str| format!("{path}.{name}");
     if let Some(limits) = namespace.origin.limits()
         && !limits.soft_timeout.is_zero()
@@ -115,11 +117,32 @@ fn namespace(path: &str, namespace: &Namespace, reader: &mut Reader) {
             "a `ttl` above \"0s\", or `refresh_ahead = 0`",
         );
     }
+    if let Some(limit) = &namespace.rate_limit {
+        rate_limit(path, limit, without_tokens, reader);
+    }
     if let Some(file) = &namespace.warm.keys_file
         && let Err(error) = readable(file)
     {
         let message = format!("`{}` cannot be read: {error}", file.display());
         reader.clash(&[&key("warm.keys_file")], message, "a file with one key a line, or \"\"");
+    }
+}
+
+fn rate_limit(path: &str, limit: &RateLimit, without_tokens: bool, reader: &mut Reader) {
+    let key = |name: &str| format!("{path}.rate_limit.{name}");
+    if Quota::new(limit.rate, limit.per, limit.burst).is_none() {
+        reader.clash(
+            &[&key("burst"), &key("rate"), &key("per")],
+            "at `rate` per `per` the `burst` is not regained within ten years",
+            "a smaller `burst`, or more requests in less time",
+        );
+    }
+    if limit.key == RateKey::Token && without_tokens {
+        reader.clash(
+            &[&key("key"), "auth.tokens"],
+            "there are no tokens to tell callers apart by",
+            "\"header:NAME\" or \"ip\", or [[auth.tokens]]",
+        );
     }
 }
 

@@ -1,5 +1,8 @@
 //! What keeps a failing part from taking the rest along.
 
 mod bulkhead;
+mod callers;
+mod rate;
 
 pub use bulkhead::{Bulkhead, Place, Refused};
+pub use rate::RateLimit;

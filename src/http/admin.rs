@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::auth::{Right, Scope, Tokens};
 use super::body::Body;
-use super::front::{Allowance, Call, Desk};
+use super::front::{Allowance, Call, Desk, Sender};
 use super::problem::{Code, Problem};
 use super::routes::{self, AdminRoute};
 use super::stats::{Stats, Vitals};
@@ -51,14 +51,14 @@ impl Desk for AdminDesk {
         routes::admin(method, uri)
     }
 
-    fn admit(&self, route: &AdminRoute, headers: &HeaderMap) -> Result<Allowance, Problem> {
+    async fn admit(&self, route: &AdminRoute, sender: Sender<'_>) -> Result<Allowance, Problem> {
         match route {
             AdminRoute::Healthz | AdminRoute::Readyz | AdminRoute::Metrics => {}
             AdminRoute::Stats | AdminRoute::ResetStats | AdminRoute::Events => {
-                self.tokens.check(headers, Right::Admin, Scope::Nothing)?;
+                self.tokens.check(sender.headers, Right::Admin, Scope::Nothing)?;
             }
         }
-        Ok(Allowance { body_max: 0, time: Some(self.settings.request_timeout) })
+        Ok(Allowance { body_max: 0, time: Some(self.settings.request_timeout), headers: Vec::new() })
     }
 
     async fn answer(&self, route: AdminRoute, call: Call) -> Result<Response<Body>, Problem> {

@@ -109,6 +109,11 @@ impl Tokens {
 pub struct Caller<'a>(Option<&'a Token>);
 
 impl Caller<'_> {
+    /// The token's name.
+    pub fn name(&self) -> Option<&str> {
+        self.0.map(|token| token.name.as_str())
+    }
+
     /// Whether it may do this there.
     pub fn check(&self, right: Right, scope: Scope<'_>) -> Result<(), Problem> {
         let Some(token) = self.0 else { return Ok(()) };

@@ -1,6 +1,7 @@
 //! One connection: HTTP/1.1 or HTTP/2 by what the client sends first, every wait on the client bounded.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,6 +55,7 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Tasks {
 /// Serves a connection until it ends; once `stop` is cancelled, requests under way are finished and no more.
 pub(super) async fn run<D: Desk>(
     stream: TcpStream,
+    peer: IpAddr,
     desk: Arc<D>,
     settings: Arc<Settings>,
     tasks: Tasks,
@@ -66,7 +68,7 @@ pub(super) async fn run<D: Desk>(
     let service = service_fn(|request: Request<Incoming>| {
         let (desk, settings, busy) = (Arc::clone(&desk), Arc::clone(&settings), Busy::new(&traffic));
         async move {
-            let response = respond(&*desk, &settings, request).await;
+            let response = respond(&*desk, &settings, peer, request).await;
             Ok::<Response<_>, Infallible>(response.map(|body| body.holding(busy)))
         }
     });

@@ -5,17 +5,18 @@ use std::sync::Arc;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
 use hyper::{Method, Response, Uri};
 
-use super::auth::{Right, Scope, Tokens};
+use super::auth::{Caller, Right, Scope, Tokens};
 use super::body::Body;
-use super::front::{Allowance, Call, Desk, too_slow};
+use super::front::{Allowance, Call, Desk, Sender, too_slow};
 use super::invalidate;
 use super::problem::{Code, Problem};
 use super::reply::{self, LEASE};
 use super::routes::{self, DataRoute};
-use super::{Settings, admin, bulk, demand, tags};
+use super::{Settings, admin, bulk, demand, tags, toll};
 use crate::cache::{Cache, Write};
 use crate::coherence::form::{EVENT_BYTES_MAX, FormError};
 use crate::coherence::{Coherence, Door, Terms};
+use crate::limit::RateLimits;
 use crate::model::{Event, Hardness, Key, Namespace, Target, Value, etag_of};
 use crate::telemetry::Readiness;
 
@@ -25,6 +26,8 @@ pub struct DataDesk {
     pub cache: Arc<Cache>,
     /// The log.
     pub coherence: Arc<Coherence>,
+    /// How often who may read and write.
+    pub limits: Arc<RateLimits>,
     /// For `/readyz`.
     pub readiness: Readiness,
     /// Who may do what.
@@ -40,7 +43,7 @@ impl Desk for DataDesk {
         routes::data(method, uri)
     }
 
-    fn admit(&self, route: &DataRoute, headers: &HeaderMap) -> Result<Allowance, Problem> {
+    async fn admit(&self, route: &DataRoute, sender: Sender<'_>) -> Result<Allowance, Problem> {
         let (right, namespace) = match route {
             DataRoute::Healthz | DataRoute::Readyz => return Ok(self.allowance(route)),
             DataRoute::Read(namespace, _)
@@ -50,12 +53,19 @@ impl Desk for DataDesk {
             DataRoute::Purge { namespace, .. } => (Right::Invalidate, namespace),
             // What the event names is checked when it has been read.
             DataRoute::Invalidate(_) => {
-                self.tokens.check(headers, Right::Invalidate, Scope::Nothing)?;
+                self.tokens.check(sender.headers, Right::Invalidate, Scope::Nothing)?;
                 return Ok(self.allowance(route));
             }
         };
-        self.may(headers, right, namespace).inspect_err(|_| self.cache.count_rejected(namespace))?;
-        Ok(self.allowance(route))
+        let paid = self.may(sender.headers, right, namespace).and_then(|caller| {
+            // An invalidation that had to wait would have everybody read what is old.
+            if right == Right::Invalidate {
+                return Ok(Vec::new());
+            }
+            toll::pay(&self.limits, namespace, &caller, sender)
+        });
+        let headers = paid.inspect_err(|_| self.cache.count_rejected(namespace))?;
+        Ok(Allowance { headers, ..self.allowance(route) })
     }
 
     fn unread(&self, route: &DataRoute, problem: &Problem) {
@@ -118,8 +128,9 @@ impl Desk for DataDesk {
 
 impl DataDesk {
     /// Whether the sender may do this in this namespace, and the namespace knows it.
-    fn may(&self, headers: &HeaderMap, right: Right, namespace: &Namespace) -> Result<(), Problem> {
-        self.tokens.check(headers, right, Scope::Namespace(namespace))?;
+    fn may(&self, headers: &HeaderMap, right: Right, namespace: &Namespace) -> Result<Caller<'_>, Problem> {
+        let caller = self.tokens.caller(headers)?;
+        caller.check(right, Scope::Namespace(namespace))?;
         if !self.cache.knows(namespace) {
             let detail = format!("namespace `{namespace}` is not configured");
             return Err(Problem::new(Code::UnknownNamespace, detail));
@@ -127,7 +138,7 @@ impl DataDesk {
         if right == Right::Write && !self.cache.is_cache_aside(namespace) {
             return Err(Problem::new(Code::WriteOff, format!("namespace `{namespace}` takes no writes")));
         }
-        Ok(())
+        Ok(caller)
     }
 
     fn allowance(&self, route: &DataRoute) -> Allowance {
@@ -139,7 +150,7 @@ impl DataDesk {
         };
         // A publisher that waits says for how long.
         let own = matches!(route, DataRoute::Invalidate(_));
-        Allowance { body_max, time: (!own).then_some(self.settings.request_timeout) }
+        Allowance { body_max, time: (!own).then_some(self.settings.request_timeout), headers: Vec::new() }
     }
 
     async fn bulk(

@@ -2,6 +2,7 @@
 //! every response has.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -28,7 +29,11 @@ pub trait Desk: Send + Sync + 'static {
     fn route(&self, method: &Method, uri: &Uri) -> Result<Self::Route, Problem>;
 
     /// Whether the sender may ask it, before any of the body is read; and what it may take.
-    fn admit(&self, route: &Self::Route, headers: &HeaderMap) -> Result<Allowance, Problem>;
+    fn admit(
+        &self,
+        route: &Self::Route,
+        sender: Sender<'_>,
+    ) -> impl Future<Output = Result<Allowance, Problem>> + Send;
 
     /// The body of an admitted request could not be read; the sender is told.
     fn unread(&self, _route: &Self::Route, _problem: &Problem) {}
@@ -41,13 +46,24 @@ pub trait Desk: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Response<Body>, Problem>> + Send;
 }
 
-/// What a request may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Who sends a request, as far as its head tells.
+#[derive(Clone, Copy, Debug)]
+pub struct Sender<'a> {
+    /// The request's headers.
+    pub headers: &'a HeaderMap,
+    /// The other end of the connection.
+    pub peer: IpAddr,
+}
+
+/// What a request may take, and what it is told in any case.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Allowance {
     /// Bytes of the body; 0: it is not read.
     pub body_max: usize,
     /// Time to answer, once the body is there; `None`: the handler bounds itself.
     pub time: Option<Duration>,
+    /// Headers of its answer, whatever that is.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// A request, all of it.
@@ -59,7 +75,12 @@ pub struct Call {
 }
 
 /// Answers a request. Never fails: what goes wrong, a panic too, is an answer.
-pub(super) async fn respond<D, B>(desk: &D, settings: &Settings, request: Request<B>) -> Response<Body>
+pub(super) async fn respond<D, B>(
+    desk: &D,
+    settings: &Settings,
+    peer: IpAddr,
+    request: Request<B>,
+) -> Response<Body>
 where
     D: Desk,
     B: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
@@ -67,7 +88,8 @@ where
     let head = request.method() == Method::HEAD;
     let span = debug_span!("request", http.method = %request.method());
     // What a handler leaves behind half done is its own: nothing of it is looked at after a panic.
-    let answered = AssertUnwindSafe(serve(desk, settings, request)).catch_unwind().instrument(span).await;
+    let answered =
+        AssertUnwindSafe(serve(desk, settings, peer, request)).catch_unwind().instrument(span).await;
     let mut response = match answered {
         Ok(Ok(response)) => response,
         Ok(Err(problem)) => problem.into_response(),
@@ -80,26 +102,37 @@ where
     response
 }
 
-async fn serve<D, B>(desk: &D, settings: &Settings, request: Request<B>) -> Result<Response<Body>, Problem>
+async fn serve<D, B>(
+    desk: &D,
+    settings: &Settings,
+    peer: IpAddr,
+    request: Request<B>,
+) -> Result<Response<Body>, Problem>
 where
     D: Desk,
     B: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
 {
     let (parts, body) = request.into_parts();
     let route = desk.route(&parts.method, &parts.uri)?;
-    let allowance = desk.admit(&route, &parts.headers)?;
-    let body = match allowance.body_max {
-        0 => Bytes::new(),
-        max => {
-            let read = body::read(body, max, settings.body_timeout).await;
-            read.inspect_err(|problem| desk.unread(&route, problem))?
+    let sender = Sender { headers: &parts.headers, peer };
+    let Allowance { body_max, time, headers } = desk.admit(&route, sender).await?;
+    let answer = async {
+        let body = match body_max {
+            0 => Bytes::new(),
+            max => {
+                let read = body::read(body, max, settings.body_timeout).await;
+                read.inspect_err(|problem| desk.unread(&route, problem))?
+            }
+        };
+        let answer = desk.answer(route, Call { headers: parts.headers, body });
+        match time {
+            None => answer.await,
+            Some(time) => timeout(time, answer).await.unwrap_or_else(|_| Err(too_slow(time))),
         }
     };
-    let answer = desk.answer(route, Call { headers: parts.headers, body });
-    match allowance.time {
-        None => answer.await,
-        Some(time) => timeout(time, answer).await.unwrap_or_else(|_| Err(too_slow(time))),
-    }
+    let mut response = answer.await.unwrap_or_else(Problem::into_response);
+    response.headers_mut().extend(headers);
+    Ok(response)
 }
 
 /// No answer within the time a request may take.

@@ -43,8 +43,8 @@ impl<D: Desk> Listener<D> {
         let permits = Arc::new(Semaphore::new(settings.connections_max));
         let mut pause = PAUSES.0;
         while let Some(accepted) = stop.run_until_cancelled(socket.accept()).await {
-            let stream = match accepted {
-                Ok((stream, _peer)) => stream,
+            let (stream, peer) = match accepted {
+                Ok((stream, peer)) => (stream, peer.ip()),
                 Err(error) if is_of_one_client(&error) => continue,
                 Err(error) => {
                     // No descriptors or no memory left: the loop stays, for connections end and free some.
@@ -70,6 +70,7 @@ impl<D: Desk> Listener<D> {
             }
             let work = connection::run(
                 stream,
+                peer,
                 Arc::clone(&desk),
                 Arc::clone(&settings),
                 tasks.clone(),

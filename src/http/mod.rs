@@ -23,6 +23,7 @@ mod routes;
 mod stall;
 mod stats;
 mod tags;
+mod toll;
 
 use std::sync::Arc;
 use std::time::Duration;

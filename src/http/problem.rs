@@ -33,6 +33,8 @@ pub enum Code {
     RequestTimeout,
     /// The lease is gone.
     LeaseLost,
+    /// The sender has sent as many requests as it may.
+    RateLimited,
     /// Body or value over its limit.
     TooLarge,
     /// The URI is over its limit.
@@ -68,6 +70,7 @@ impl Code {
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
             Self::LeaseLost => (StatusCode::CONFLICT, "lease_lost"),
+            Self::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::UriTooLong => (StatusCode::URI_TOO_LONG, "uri_too_long"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),

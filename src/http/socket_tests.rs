@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Full};
-use hyper::header::{HeaderMap, HeaderValue};
+use hyper::header::HeaderValue;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::body::Body;
-use super::front::{Allowance, Call};
+use super::front::{Allowance, Call, Sender};
 use super::problem::{Code, Problem};
 use super::routes::{self, DataRoute};
 use super::*;
@@ -50,14 +50,14 @@ impl Desk for TestDesk {
         routes::data(method, uri)
     }
 
-    fn admit(&self, route: &DataRoute, headers: &HeaderMap) -> Result<Allowance, Problem> {
-        if headers.contains_key("x-refused") {
+    async fn admit(&self, route: &DataRoute, sender: Sender<'_>) -> Result<Allowance, Problem> {
+        if sender.headers.contains_key("x-refused") {
             return Err(Problem::new(Code::Forbidden, "refused"));
         }
         let body_max = if matches!(route, DataRoute::Put(..)) { 1000 } else { 0 };
         let never = matches!(route, DataRoute::Read(_, key) if &**key == "never");
         let time = if never { Duration::from_millis(50) } else { PATIENCE };
-        Ok(Allowance { body_max, time: Some(time) })
+        Ok(Allowance { body_max, time: Some(time), headers: Vec::new() })
     }
 
     async fn answer(&self, route: DataRoute, call: Call) -> Result<Response<Body>, Problem> {

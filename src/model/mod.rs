@@ -5,6 +5,7 @@ mod entry;
 mod event;
 mod id;
 mod name;
+mod quota;
 pub mod tags;
 mod text;
 
@@ -13,4 +14,5 @@ pub use entry::{Content, Keep, Lifetime, Loaded, Stated, Value, etag_of};
 pub use event::{Event, Hardness, Provenance, Target};
 pub use id::{LineageId, LogId, LogIdError, Nonce, Seq, Shard, ShardCount};
 pub use name::{Name, boundaries, covering, widen};
+pub use quota::{CallerId, Quota, Verdict};
 pub use text::{Invalid, Key, Namespace, PREFIX_BYTES_MAX, Prefix, TAGS_MAX, Tag};

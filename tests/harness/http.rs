@@ -1,5 +1,6 @@
 //! A small HTTP client for the tests: whatever was answered, with nothing followed, retried or decoded.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -33,6 +34,13 @@ impl Client {
                 .pool_max_idle_per_host(0)
                 .build_http(),
         )
+    }
+
+    /// A client whose connections come from that address of this machine.
+    pub(crate) fn from_address(address: IpAddr) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_local_address(Some(address));
+        Self(HyperClient::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector))
     }
 
     /// A request with any method.

@@ -12,7 +12,7 @@ use crate::harness::http::{Request, Response};
 use crate::harness::instance::Instance;
 
 /// That it is such a refusal, with everything a refusal has.
-fn assert_refused(of: &str, answer: &Response, status: u16, code: &str) {
+pub(crate) fn assert_refused(of: &str, answer: &Response, status: u16, code: &str) {
     assert_eq!(answer.status, status, "{of}: {answer:?}");
     assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{of}: {answer:?}");
     let problem = answer.json();
@@ -25,7 +25,7 @@ fn assert_refused(of: &str, answer: &Response, status: u16, code: &str) {
     assert!(answer.header("coherd-instance").is_some_and(|id| id.starts_with("inst-")), "{of}: {answer:?}");
     assert_eq!(answer.header("allow").is_some(), status == 405, "{of}: {answer:?}");
     let retry_after = answer.header("retry-after").and_then(|text| text.parse::<u32>().ok());
-    assert_eq!(retry_after.is_some(), status == 503, "{of}: {answer:?}");
+    assert_eq!(retry_after.is_some(), [429, 503].contains(&status), "{of}: {answer:?}");
     assert_eq!(answer.header("www-authenticate"), (status == 401).then_some("Bearer"), "{of}: {answer:?}");
 }
 

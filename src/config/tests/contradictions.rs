@@ -41,6 +41,12 @@ fn each_contradiction_is_a_fault_of_a_key_that_was_set() {
             "cannot be read",
         ),
         (file(NONE).set("namespaces.u.warm.keys_file=/"), "namespaces.u.warm.keys_file", "cannot be read"),
+        (file(NONE).set("namespaces.u.rate_limit.key=token"), "namespaces.u.rate_limit.key", "no tokens"),
+        (
+            file(NONE).set("defaults.rate_limit={ key = \"ip\", rate = 1, per = \"24h\", burst = 4000 }"),
+            "defaults.rate_limit.burst",
+            "not regained",
+        ),
         (Layers::default().set("backend.password_env=UNSET"), "backend.password_env", "`UNSET` is not set"),
         (
             Layers::default().env("P", "x").set("backend.password_env=P").set("backend.password=x"),
@@ -74,6 +80,8 @@ fn what_only_looks_like_a_contradiction_is_none() {
         file(NONE).set("namespaces.u.ttl=0s"),
         file(HTTP).set("defaults.origin.select=SELECT ?1"),
         file(HTTP).set("defaults.origin.timeout=1ms"),
+        file(token).env("T", "x").set("defaults.rate_limit.key=token"),
+        file(NONE).set("defaults.rate_limit={ key = \"ip\", rate = 1, per = \"24h\", burst = 3650 }"),
     ] {
         layers.config();
     }
@@ -114,7 +122,11 @@ fn what_is_not_obeyed_is_refused() {
         ("", "monitor.sample=0", "monitor.sample"),
         (NONE, "namespaces.u.refresh_ahead=1", "namespaces.u.refresh_ahead"),
         (NONE, "namespaces.u.origin_lag=1s", "namespaces.u.origin_lag"),
-        (NONE, "namespaces.u.rate_limit.key=ip", "namespaces.u.rate_limit"),
+        (
+            NONE,
+            "namespaces.u.rate_limit={ key = \"ip\", scope = \"cluster\" }",
+            "namespaces.u.rate_limit.scope",
+        ),
         (NONE, "namespaces.u.warm.keys=[\"k\"]", "namespaces.u.warm.keys"),
         (NONE, "namespaces.u.warm.keys_file=Cargo.toml", "namespaces.u.warm.keys_file"),
         (HTTP, "namespaces.u.write=invalidate", "namespaces.u.write"),
