@@ -105,6 +105,7 @@ impl Door {
             depended_on: HashSet::new(),
         });
         coherence.start(&supervisor);
+        let limits = Arc::new(RateLimits::new(Vec::new(), backend.clone(), &Clock::Boottime, &metrics));
         let cache =
             Cache::new(spaces, "inst-a", backend, Arc::clone(&coherence), supervisor.clone(), &metrics);
         let (cache, tokens) = (Arc::new(cache), Arc::new(tokens));
@@ -119,7 +120,6 @@ impl Door {
             max_body: 1 << 20,
             connections_max: 100,
         });
-        let limits = Arc::new(RateLimits::new(Vec::new(), &Clock::Boottime, &metrics));
         let admin = AdminDesk {
             cache: Arc::clone(&cache),
             coherence: Arc::clone(&coherence),

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::json;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::harness::http::{Client, Request, Response};
 use crate::harness::instance::{Cluster, Config, Instance, NAMESPACE, Setup};
 use crate::harness::server::Server;
+use crate::harness::wait::{SOON, eventually};
 
 /// A hundred at once, and one more every so long: much longer than a hundred requests take.
 const EVERY: Duration = Duration::from_secs(5);
@@ -119,6 +120,100 @@ async fn reads_and_writes_count_and_invalidations_never_do() {
     assert_eq!((purged.status, purged.header("ratelimit")), (200, None), "{purged:?}");
     let event = json!({"namespace": "own", "keys": ["k"]});
     assert_eq!(as_user(instance.invalidate("", &event), "ada").send().await.status, 202);
+}
+
+/// Reads by a user at every instance in turn, all at once or one by one; the refusals.
+async fn reads_everywhere(cluster: &Cluster, user: &str, count: usize, at_once: bool) -> Vec<Response> {
+    let read = |number: usize| {
+        let instance = cluster.instance(number % cluster.nodes.len());
+        as_user(instance.get(NAMESPACE, "k"), user).send()
+    };
+    let answers = if at_once {
+        join_all((0..count).map(read)).await
+    } else {
+        let mut answers = Vec::new();
+        for number in 0..count {
+            answers.push(read(number).await);
+        }
+        answers
+    };
+    answers.into_iter().filter(|answer| !passed(answer)).collect()
+}
+
+/// How many requests the instances have decided about alone.
+async fn alone(cluster: &Cluster) -> f64 {
+    let series = format!("coherd_rate_limit_fallbacks_total{{namespace=\"{NAMESPACE}\"}}");
+    let counts = cluster.nodes.iter().map(|node| node.instance.metric(&series));
+    join_all(counts).await.into_iter().map(|count| count.expect("it is counted")).sum()
+}
+
+#[tokio::test]
+async fn three_instances_count_together_and_retry_after_is_true_at_each() {
+    let cluster = Cluster::with(setup(3).namespace("rate_limit.scope", "cluster")).await;
+    cluster.origin.set("k", 1);
+    let refused = reads_everywhere(&cluster, "ada", 105, true).await;
+    assert_eq!(refused.len(), 5, "{refused:?}");
+    let wait = refused.iter().map(assert_refused).max().expect("there are five");
+    let limited = format!("coherd_rate_limited_total{{namespace=\"{NAMESPACE}\"}}");
+    let counts = join_all(cluster.nodes.iter().map(|node| node.instance.metric(&limited))).await;
+    assert!((counts.into_iter().flatten().sum::<f64>() - 5.0).abs() < f64::EPSILON);
+
+    sleep(wait).await;
+    let next = as_user(cluster.instance(1).get(NAMESPACE, "k"), "ada").send().await;
+    assert_eq!(next.status, 200, "{next:?}");
+    for node in &cluster.nodes {
+        assert_refused(&as_user(node.instance.get(NAMESPACE, "k"), "ada").send().await);
+    }
+    // One by one it is the same, and each has its own.
+    assert_eq!(reads_everywhere(&cluster, "grace", 105, false).await.len(), 5);
+    assert!(alone(&cluster).await < 1.0);
+}
+
+#[tokio::test]
+async fn without_valkey_each_instance_counts_by_itself_from_what_it_knows() {
+    let cluster = Cluster::with(setup(3).namespace("rate_limit.scope", "cluster")).await;
+    cluster.origin.set("k", 1);
+    assert!(reads_everywhere(&cluster, "ada", 60, true).await.is_empty());
+    for node in &cluster.nodes {
+        node.valkey.cut().await;
+    }
+    // Each has let in 20 and knows nothing of the others'.
+    for node in &cluster.nodes {
+        assert_eq!(reads(&node.instance, "ada", 85).await.len(), 5);
+    }
+    assert!((alone(&cluster).await - 3.0 * 85.0).abs() < f64::EPSILON);
+    let said = "is not counted by the cluster, this instance decides alone";
+    assert!(cluster.nodes.iter().all(|node| node.instance.output().contains(said)));
+
+    for node in &cluster.nodes {
+        node.valkey.restore().await;
+    }
+    for node in &cluster.nodes {
+        eventually("it counts with the others again", SOON, async || {
+            let before = alone(&cluster).await;
+            let _answer = as_user(node.instance.get(NAMESPACE, "k"), "probe").send().await;
+            alone(&cluster).await <= before
+        })
+        .await;
+    }
+    let before = alone(&cluster).await;
+    assert_eq!(reads_everywhere(&cluster, "grace", 105, true).await.len(), 5);
+    assert!((alone(&cluster).await - before).abs() < f64::EPSILON, "the cluster counts again");
+}
+
+#[tokio::test]
+async fn a_valkey_that_does_not_answer_holds_nobody_up_for_long() {
+    let cluster = Cluster::with(setup(1).namespace("rate_limit.scope", "cluster")).await;
+    let instance = cluster.instance(0);
+    cluster.origin.set("k", 1);
+    assert!(reads(instance, "ada", 1).await.is_empty());
+    cluster.wire(0).stall();
+    let began = Instant::now();
+    // The copy is younger than what needs proof: only the limit asks.
+    let answer = as_user(instance.get(NAMESPACE, "k"), "ada").send().await;
+    assert_eq!(answer.header("ratelimit"), Some("\"default\";r=98;t=10"), "{answer:?}");
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert!((alone(&cluster).await - 1.0).abs() < f64::EPSILON);
 }
 
 #[tokio::test]

@@ -77,12 +77,14 @@ impl Instance {
         cache.start();
         watch::start(&supervisor, &readiness, &coherence, &backend, config.coherence.start_detached_after);
 
+        let limits = rooms::limits(config)?;
+        let limits = Arc::new(RateLimits::new(limits, Arc::clone(&backend), &Clock::Boottime, &metrics));
         let settings = Arc::new(rooms::http(config));
         let tokens = Arc::new(rooms::tokens(config)?);
         let desk = DataDesk {
             cache: Arc::clone(&cache),
             coherence: Arc::clone(&coherence),
-            limits: Arc::new(RateLimits::new(rooms::limits(config)?, &Clock::Boottime, &metrics)),
+            limits,
             readiness: readiness.clone(),
             tokens: Arc::clone(&tokens),
             settings: Arc::clone(&settings),

@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::coherence;
 use crate::config::{
     BackendKind, CacheControl, Codec, Config, HttpOrigin, L1Policy, Mode, Namespace, Origin, RateKey, Right,
-    SqlOrigin, Topology,
+    Scope, SqlOrigin, Topology,
 };
 use crate::http::{self, Tokens};
 use crate::limit;
@@ -225,6 +225,7 @@ pub(super) fn limits(config: &Config) -> Result<Vec<limit::Settings>, StartError
                     RateKey::Ip => limit::Key::Ip,
                 },
                 quota: Quota::new(of.rate, of.per, of.burst).ok_or_else(unbounded)?,
+                cluster: of.scope == Scope::Cluster,
             })
         })
         .collect()

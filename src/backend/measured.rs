@@ -9,10 +9,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Backend, BackendError, Beat, EntryId, Fill, Filled, Found, Head, InboxEntry, LinkState, LoadId, Logged,
-    Lookup, Member, Publication, Published, Stored, Subscription, Token,
+    Arrival, Backend, BackendError, Beat, EntryId, Fill, Filled, Found, Head, InboxEntry, LinkState, LoadId,
+    Logged, Lookup, Member, Publication, Published, Stored, Subscription, Token,
 };
-use crate::model::{Seq, Shard, ShardCount};
+use crate::model::{Seq, Shard, ShardCount, Verdict};
 use crate::telemetry::BackendMetrics;
 use crate::telemetry::labels::BackendOp;
 
@@ -107,6 +107,10 @@ impl Backend for Measured {
 
     async fn subscribe(&self) -> Result<Box<dyn Subscription>, BackendError> {
         self.timed(BackendOp::Subscribe, self.inner.subscribe()).await
+    }
+
+    async fn admit(&self, arrival: Arrival<'_>) -> Result<Verdict, BackendError> {
+        self.timed(BackendOp::Admit, self.inner.admit(arrival)).await
     }
 
     // Waiting for an entry is not an operation that takes long.

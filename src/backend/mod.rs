@@ -16,7 +16,9 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::model::{Event, Key, LineageId, Name, Namespace, Nonce, Seq, Shard, ShardCount};
+use crate::model::{
+    CallerId, Event, Key, LineageId, Name, Namespace, Nonce, Quota, Seq, Shard, ShardCount, Verdict,
+};
 
 /// Which entry of L2.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -240,6 +242,17 @@ pub struct Logged {
     pub at_ms: u64,
 }
 
+/// A request that counts against a limit of the whole cluster.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival<'a> {
+    /// Where.
+    pub namespace: &'a Namespace,
+    /// Whose.
+    pub caller: CallerId,
+    /// What the caller may, as this instance is configured.
+    pub quota: Quota,
+}
+
 /// What a subscription brings.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Signal {
@@ -379,6 +392,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Subscribes to every shard's events and to wake-ups, confirmations and the inbox channel.
     async fn subscribe(&self) -> Result<Box<dyn Subscription>, BackendError>;
+
+    /// Counts a request, by GCRA on the server's clock, or refuses it; a refused one costs nothing. One step.
+    async fn admit(&self, arrival: Arrival<'_>) -> Result<Verdict, BackendError>;
 
     /// Entries of the inbox stream that no member has taken yet; waits up to `wait` for the first.
     async fn inbox(

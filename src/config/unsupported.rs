@@ -2,7 +2,7 @@
 
 use super::reader::Reader;
 use super::{
-    Breaker, Config, Limits, Monitor, Namespace, OnFailover, Origin, Scope, Topology, WriteBehind, WriteMode,
+    Breaker, Config, Limits, Monitor, Namespace, OnFailover, Origin, Topology, WriteBehind, WriteMode,
 };
 
 /// Adds a fault for each of them that says something else than its default.
@@ -31,8 +31,6 @@ pub(super) fn find(config: &Config, reader: &mut Reader) {
 fn in_namespace(namespace: &Namespace, mut refuse: impl FnMut(&str, bool)) {
     refuse("refresh_ahead", 0.0 < namespace.refresh_ahead);
     refuse("origin_lag", !namespace.origin_lag.is_zero());
-    let limit = namespace.rate_limit.as_ref();
-    refuse("rate_limit.scope", limit.is_some_and(|limit| limit.scope == Scope::Cluster));
     refuse("warm.keys", !namespace.warm.keys.is_empty());
     refuse("warm.keys_file", namespace.warm.keys_file.is_some());
     refuse("write", namespace.origin != Origin::None && namespace.write != WriteMode::Off);

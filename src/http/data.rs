@@ -57,14 +57,15 @@ impl Desk for DataDesk {
                 return Ok(self.allowance(route));
             }
         };
-        let paid = self.may(sender.headers, right, namespace).and_then(|caller| {
+        let paid = async {
+            let caller = self.may(sender.headers, right, namespace)?;
             // An invalidation that had to wait would have everybody read what is old.
             if right == Right::Invalidate {
                 return Ok(Vec::new());
             }
-            toll::pay(&self.limits, namespace, &caller, sender)
-        });
-        let headers = paid.inspect_err(|_| self.cache.count_rejected(namespace))?;
+            toll::pay(&self.limits, namespace, &caller, sender).await
+        };
+        let headers = paid.await.inspect_err(|_| self.cache.count_rejected(namespace))?;
         Ok(Allowance { headers, ..self.allowance(route) })
     }
 

@@ -25,7 +25,7 @@ pub(super) type Headers = Vec<(HeaderName, HeaderValue)>;
 
 /// Counts a request for a namespace, or refuses it; what its answer says of the limit, if there is one. Whoever sends
 /// nothing to be told apart by is not counted.
-pub(super) fn pay(
+pub(super) async fn pay(
     limits: &RateLimits,
     namespace: &str,
     caller: &Caller<'_>,
@@ -34,7 +34,7 @@ pub(super) fn pay(
     let Some(id) = limits.key(namespace).and_then(|key| identify(key, headers, caller, peer)) else {
         return Ok(Headers::new());
     };
-    let Some((quota, verdict)) = limits.admit(namespace, id) else {
+    let Some((quota, verdict)) = limits.admit(namespace, id).await else {
         return Ok(Headers::new());
     };
     match verdict {

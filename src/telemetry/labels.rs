@@ -116,6 +116,8 @@ labels! {
         Forget = "forget",
         /// Subscribes to announcements.
         Subscribe = "subscribe",
+        /// Counts a request against a limit.
+        Admit = "admit",
         /// Takes, adopts or finishes entries of the inbox.
         Inbox = "inbox",
     }

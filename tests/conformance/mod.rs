@@ -6,6 +6,7 @@ mod fill;
 pub(crate) mod fixture;
 mod inbox;
 mod kit;
+mod limits;
 mod log;
 mod lookup;
 mod members;
@@ -105,6 +106,16 @@ macro_rules! conformance {
                 an_unfinished_entry_is_adopted_when_it_was_idle_long_enough
                 a_finished_entry_is_never_seen_again
                 the_inbox_goes_on_after_the_store_was_lost
+            ]);
+            conformance!(@cases $fixture, limits: [
+                a_burst_is_spent_by_all_instances_together
+                of_many_at_once_as_many_as_the_burst_are_admitted
+                who_waits_as_long_as_told_is_admitted
+                a_refusal_costs_nothing
+                callers_and_namespaces_spend_their_own
+                a_quota_that_shrank_keeps_nobody_waiting_longer_than_it_says
+                the_extremes_of_a_quota_are_counted
+                what_is_spent_outlives_a_lineage_and_not_the_store
             ]);
         }
     };

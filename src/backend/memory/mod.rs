@@ -1,6 +1,7 @@
 //! The backend of a single process: for the demo, for an instance without Valkey, for tests with a paused clock.
 //! Several instances in one process join one [`Store`].
 
+mod arrivals;
 mod connection;
 mod expiring;
 mod inbox;
@@ -27,10 +28,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::connection::Connection;
 use super::{
-    Backend, BackendError, Beat, EntryId, Fill, Filled, Found, Head, InboxEntry, LinkState, LoadId, Logged,
-    Lookup, Member, Publication, Published, Signal, Stored, Subscription, Token,
+    Arrival, Backend, BackendError, Beat, EntryId, Fill, Filled, Found, Head, InboxEntry, LinkState, LoadId,
+    Logged, Lookup, Member, Publication, Published, Signal, Stored, Subscription, Token,
 };
-use crate::model::{Seq, Shard, ShardCount};
+use crate::model::{Seq, Shard, ShardCount, Verdict};
 
 /// One instance's handle of a store.
 #[derive(Debug)]
@@ -150,6 +151,11 @@ impl Backend for Memory {
     async fn subscribe(&self) -> Result<Box<dyn Subscription>, BackendError> {
         let alive = self.connection.alive()?;
         Ok(Box::new(Listener { alive, signals: self.store.signals(), deaf: Arc::clone(&self.deaf) }))
+    }
+
+    async fn admit(&self, arrival: Arrival<'_>) -> Result<Verdict, BackendError> {
+        let shard = self.store.count().of(arrival.namespace, &arrival.caller.to_string());
+        self.step(shard, |state, now| state.admit(now, arrival))
     }
 
     async fn inbox(

@@ -93,6 +93,11 @@ impl ShardKeys {
         format!("{}l:{namespace}:{key}", self.base)
     }
 
+    /// What a caller has spent of a namespace's limit.
+    pub(super) fn caller(&self, namespace: &Namespace, caller: &str) -> String {
+        format!("{}r:{namespace}:{caller}", self.base)
+    }
+
     fn named(&self, name: &str) -> String {
         format!("{}{name}", self.base)
     }

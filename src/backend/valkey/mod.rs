@@ -13,6 +13,7 @@ mod function;
 mod handshake;
 mod inbox;
 mod keys;
+mod limits;
 mod link;
 mod log;
 mod members;
@@ -42,10 +43,10 @@ use self::handshake::{Checked, Fault};
 use self::link::{Generation, Link, Parts};
 pub use self::settings::Settings;
 use super::{
-    Backend, BackendError, Beat, EntryId, Fill, Filled, Found, Head, InboxEntry, LinkState, LoadId, Logged,
-    Lookup, Member, Publication, Published, Stored, Subscription, Token,
+    Arrival, Backend, BackendError, Beat, EntryId, Fill, Filled, Found, Head, InboxEntry, LinkState, LoadId,
+    Logged, Lookup, Member, Publication, Published, Stored, Subscription, Token,
 };
-use crate::model::{Seq, Shard, ShardCount};
+use crate::model::{Seq, Shard, ShardCount, Verdict};
 
 /// Valkey 7.2 and later, or Redis 7.0 and later.
 pub struct Valkey {
@@ -285,6 +286,11 @@ impl Backend for Valkey {
         let generation = self.primary.connected()?;
         let subscribing = subscription::subscribe(&self.context, &self.opener, generation.ended());
         Ok(Box::new(self.run(&generation, subscribing).await?))
+    }
+
+    async fn admit(&self, arrival: Arrival<'_>) -> Result<Verdict, BackendError> {
+        let generation = self.primary.connected()?;
+        self.run(&generation, limits::admit(&self.context, generation.data(), arrival)).await
     }
 
     async fn inbox(

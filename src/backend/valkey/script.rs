@@ -36,6 +36,7 @@ scripts! {
     RELEASE = include_str!("scripts/release.lua");
     PUBLISH = include_str!("scripts/publish.lua");
     BEAT = include_str!("scripts/beat.lua");
+    ADMIT = include_str!("scripts/admit.lua");
     CONFIRM = include_str!("scripts/confirm.lua");
     FORGET = CONSUMERS, include_str!("scripts/forget.lua");
     ADOPT = CONSUMERS, include_str!("scripts/adopt.lua");

@@ -122,11 +122,6 @@ fn what_is_not_obeyed_is_refused() {
         ("", "monitor.sample=0", "monitor.sample"),
         (NONE, "namespaces.u.refresh_ahead=1", "namespaces.u.refresh_ahead"),
         (NONE, "namespaces.u.origin_lag=1s", "namespaces.u.origin_lag"),
-        (
-            NONE,
-            "namespaces.u.rate_limit={ key = \"ip\", scope = \"cluster\" }",
-            "namespaces.u.rate_limit.scope",
-        ),
         (NONE, "namespaces.u.warm.keys=[\"k\"]", "namespaces.u.warm.keys"),
         (NONE, "namespaces.u.warm.keys_file=Cargo.toml", "namespaces.u.warm.keys_file"),
         (HTTP, "namespaces.u.write=invalidate", "namespaces.u.write"),

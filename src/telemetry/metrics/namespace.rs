@@ -27,6 +27,8 @@ pub struct NamespaceMetrics {
     pub refreshes: By<RefreshOutcome, IntCounter>,
     /// `coherd_rate_limited_total{namespace}`.
     pub rate_limited: IntCounter,
+    /// `coherd_rate_limit_fallbacks_total{namespace}`.
+    pub limited_alone: IntCounter,
 }
 
 impl NamespaceMetrics {
@@ -69,6 +71,7 @@ pub(super) struct NamespaceFamilies {
     fills_rejected: IntCounterVec,
     refreshes: IntCounterVec,
     rate_limited: IntCounterVec,
+    limited_alone: IntCounterVec,
 }
 
 impl NamespaceFamilies {
@@ -116,6 +119,11 @@ impl NamespaceFamilies {
                 "Requests refused by the namespace's rate limit.",
                 &[NS],
             )?,
+            limited_alone: to.counter_vec(
+                "coherd_rate_limit_fallbacks_total",
+                "Requests under a limit of the whole cluster that this instance decided about alone.",
+                &[NS],
+            )?,
         })
     }
 
@@ -135,6 +143,7 @@ impl NamespaceFamilies {
             fills_rejected: by(&self.fills_rejected, name),
             refreshes: by(&self.refreshes, name),
             rate_limited: self.rate_limited.with_label_values(&[name]),
+            limited_alone: self.limited_alone.with_label_values(&[name]),
         }
     }
 }

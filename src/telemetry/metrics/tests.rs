@@ -38,6 +38,7 @@ const FAMILIES: &[(&str, &str)] = &[
     ("coherd_write_behind_dead", ""),
     ("coherd_breaker_state", "target"),
     ("coherd_rate_limited_total", "namespace"),
+    ("coherd_rate_limit_fallbacks_total", "namespace"),
     ("coherd_task_up", "task"),
     ("coherd_task_restarts_total", "task"),
     ("coherd_task_panics_total", "task"),

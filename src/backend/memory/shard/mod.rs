@@ -11,15 +11,16 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use super::arrivals::Arrivals;
 use super::expiring::{Expiring, FOREVER};
 use super::leases::{self, Leases};
 use super::watermarks::Watermarks;
 use crate::backend::{
-    Beat, EntryId, Fill, FillRefusal, Filled, Found, Head, LoadId, Logged, Lookup, Member, Publication,
-    Published, Put, Signal, Stored, Token,
+    Arrival, Beat, EntryId, Fill, FillRefusal, Filled, Found, Head, LoadId, Logged, Lookup, Member,
+    Publication, Published, Put, Signal, Stored, Token,
 };
 use crate::model::{
-    Event, Hardness, Key, LineageId, Name, Namespace, Nonce, Prefix, Seq, Shard, Target, widen,
+    Event, Hardness, Key, LineageId, Name, Namespace, Nonce, Prefix, Seq, Shard, Target, Verdict, widen,
 };
 
 /// How long a `request_id` is remembered, in milliseconds.
@@ -61,6 +62,7 @@ pub struct ShardState {
     requests: Expiring<String, Token>,
     entries: Expiring<Place, Kept>,
     leases: Leases,
+    arrivals: Arrivals,
     /// As many as instances have joined and not been forgotten.
     members: BTreeMap<String, Member>,
     announcements: Vec<Signal>,
@@ -96,6 +98,7 @@ impl ShardState {
             requests: Expiring::new(REQUESTS_MAX),
             entries: Expiring::new(limits.entry_bytes_max),
             leases: Leases::new(),
+            arrivals: Arrivals::new(),
             members: BTreeMap::new(),
             announcements: Vec::new(),
         }
@@ -236,6 +239,11 @@ impl ShardState {
     pub fn read_log(&self, after: Seq, max: usize) -> Vec<Logged> {
         let from = self.log.partition_point(|logged| logged.seq <= after);
         self.log.iter().skip(from).take(max).cloned().collect()
+    }
+
+    /// See [`crate::backend::Backend::admit`].
+    pub fn admit(&mut self, now: u64, arrival: Arrival<'_>) -> Verdict {
+        self.arrivals.admit(now, arrival)
     }
 
     /// See [`crate::backend::Backend::members`].
