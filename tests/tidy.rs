@@ -11,7 +11,7 @@ const LINES_MAX: usize = 450;
 const EVERYWHERE: [&str; 3] = ["clock", "config", "mutants"];
 
 /// The rooms, and what each may import beside [`EVERYWHERE`]. A room that is not here does not exist.
-const ROOMS: [(&str, &[&str]); 18] = [
+const ROOMS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("clock", &[]),
     ("config", &["model"]),
@@ -37,7 +37,7 @@ const ROOMS: [(&str, &[&str]); 18] = [
 const ALL: &[&str] = &["*"];
 
 /// Outside crates, or parts of them, and where they are at home: the beginnings of paths below `src/`.
-const HOMES: [(&str, &[&str]); 10] = [
+const HOMES: &[(&str, &[&str])] = &[
     ("fred", &["backend/valkey"]),
     ("moka", &["cache/l1"]),
     // Tests of clients stand on real servers.

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use coherd::backend::{
-    Backend, BackendError, Beat, EntryId, Fill, Filled, Found, Head, InboxEntry, LinkState, LoadId, Logged,
-    Lookup, Member, Publication, Published, Stored, Subscription, Token,
+    Arrival, Backend, BackendError, Beat, EntryId, Fill, Filled, Found, Head, InboxEntry, LinkState, LoadId,
+    Logged, Lookup, Member, Publication, Published, Stored, Subscription, Token,
 };
-use coherd::model::{Seq, Shard, ShardCount};
+use coherd::model::{Seq, Shard, ShardCount, Verdict};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -93,6 +93,11 @@ impl Backend for Remote {
             return Err(BackendError::TimedOut);
         }
         self.0.ask(draw, false, async move |memory| memory.read_log(shard, after, max).await).await
+    }
+
+    /// Nobody is limited here.
+    async fn admit(&self, arrival: Arrival<'_>) -> Result<Verdict, BackendError> {
+        self.0.memory.admit(arrival).await
     }
 
     async fn members(&self, shard: Shard) -> Result<Vec<Member>, BackendError> {
