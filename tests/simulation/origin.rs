@@ -112,7 +112,7 @@ impl Register {
 /// The tags that an answer for this object carries.
 pub(super) fn tags_of(object: &str) -> Vec<Tag> {
     let last = object.bytes().last().unwrap_or_default();
-    vec![Tag::new(if last % 2 == 0 { "even" } else { "odd" }).expect("a tag")]
+    vec![Tag::new(if last.is_multiple_of(2) { "even" } else { "odd" }).expect("a tag")]
 }
 
 /// A namespace's objects, as one process asks for them.

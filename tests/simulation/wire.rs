@@ -201,7 +201,7 @@ impl Wire {
             let Some(tell) = tell else { return };
             match fate {
                 Fate::Answered { back: after, .. } if after < left => {
-                    wire.answer(&mut back, after, tell, answer)
+                    wire.answer(&mut back, after, tell, answer);
                 }
                 Fate::Reset { back: after, .. } if after < left => wire.reset(&mut back, after, tell),
                 _ => wire.give_up(&mut back, left, tell),

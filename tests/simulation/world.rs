@@ -207,7 +207,9 @@ impl Gate {
             held.closed = false;
             std::mem::take(&mut held.acts)
         };
-        acts.into_iter().for_each(|act| act());
+        for act in acts {
+            act();
+        }
     }
 }
 
