@@ -36,3 +36,19 @@ async fn while_wires_break_no_promise_is_broken() {
 async fn while_the_server_is_spoilt_no_promise_is_broken() {
     holds(4, &[Kind::FlushAll, Kind::TrimLog, Kind::DeleteCtl, Kind::ForeignEntry, Kind::FlushScripts]).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_servers_die_and_come_back_as_others_no_promise_is_broken() {
+    holds(5, &[Kind::ServerOldDump, Kind::ServerEmpty, Kind::ServerPause, Kind::Promote, Kind::Isolate])
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_origins_fail_no_promise_is_broken() {
+    holds(6, &[Kind::OriginSlow, Kind::OriginHangs, Kind::OriginFails, Kind::KillInLoad, Kind::Kill]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_whatever_can_break_does_no_promise_is_broken() {
+    holds(7, Kind::ALL).await;
+}
