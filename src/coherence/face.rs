@@ -294,8 +294,8 @@ impl Coherence {
     pub fn status(&self) -> Status {
         let shards = || self.shared.count().all().map(|shard| (shard, self.shared.shard(shard)));
         let cursor = shards().map(|(shard, state)| (shard, state.view.cursor())).collect();
-        let head = shards().map(|(shard, state)| (shard, state.known().max(state.view.cursor()))).collect();
-        let lag_events = shards().map(|(_, state)| state.known().saturating_sub(state.view.cursor())).sum();
+        let head = shards().map(|(shard, state)| (shard, state.head())).collect();
+        let lag_events = shards().map(|(_, state)| state.head().saturating_sub(state.view.cursor())).sum();
         Status {
             attached: self.attached(),
             cursor: LogId::new(cursor),
@@ -312,7 +312,7 @@ impl Coherence {
         let now = shared.clock.now();
         let proven = shared.shards.iter().map(|state| state.view.proven()).min().unwrap_or(Boot::NEVER);
         let remaining = (proven + shared.shortest).since(now);
-        let lag: Seq = shared.shards.iter().map(|it| it.known().saturating_sub(it.view.cursor())).sum();
+        let lag: Seq = shared.shards.iter().map(|it| it.head().saturating_sub(it.view.cursor())).sum();
         shared.metrics.attached.set(i64::from(self.attached()));
         shared.metrics.staleness.set(now.since(proven).as_secs_f64());
         shared.metrics.lease_remaining.set(remaining.as_secs_f64());

@@ -93,7 +93,7 @@ async fn log(
     let event = publication.event.clone();
     let published = shared.backend.publish(shard, publication).await?;
     let state = shared.shard(shard);
-    state.learn(published.token.seq);
+    state.learn_head(&published.token);
     // The publisher's own instance obeys before the publisher has its answer, without waiting for the announcement.
     if state.view.lineage().as_ref() == Some(&published.token.lineage) {
         state.view.mark(published.token.seq, &event);

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, broadcast, watch};
 use super::core::View;
 use super::wakes::Wakes;
 use super::{MemberStatus, Notice};
-use crate::backend::{Backend, Head, Member};
+use crate::backend::{Backend, Head, Member, Token};
 use crate::clock::{Boot, Clock};
 use crate::model::{LineageId, Seq, Shard, ShardCount};
 use crate::telemetry::CoherenceMetrics;
@@ -31,8 +31,15 @@ pub(super) struct ShardState {
     pub(super) to_confirm: watch::Sender<Seq>,
     /// The highest number ever seen, in any lineage.
     known: AtomicU64,
-    /// The lineage followed and since when.
-    followed: Mutex<Option<(LineageId, Boot)>>,
+    followed: Mutex<Option<Followed>>,
+}
+
+/// The lineage that is followed.
+struct Followed {
+    lineage: LineageId,
+    since: Boot,
+    /// The last event it is known to have.
+    head: Seq,
 }
 
 /// The room's state.
@@ -169,18 +176,33 @@ impl ShardState {
         self.known.load(Acquire)
     }
 
+    /// An event was applied.
     pub(super) fn learn(&self, seq: Seq) {
         self.known.fetch_max(seq, AcqRel);
+    }
+
+    /// The log has come so far.
+    pub(super) fn learn_head(&self, head: &Token) {
+        self.learn(head.seq);
+        if let Some(followed) = lock(&self.followed).as_mut().filter(|it| it.lineage == head.lineage) {
+            followed.head = head.seq.max(followed.head);
+        }
+    }
+
+    /// The last event that the lineage followed is known to have: not [`Self::known`], which may be of another one.
+    pub(super) fn head(&self) -> Seq {
+        let cursor = self.view.cursor();
+        lock(&self.followed).as_ref().map_or(cursor, |followed| followed.head.max(cursor))
     }
 
     /// Since when `lineage` has been followed.
     pub(super) fn followed_since(&self, lineage: &LineageId) -> Option<Boot> {
         let followed = lock(&self.followed);
-        followed.as_ref().filter(|(id, _)| id == lineage).map(|(_, since)| *since)
+        followed.as_ref().filter(|it| it.lineage == *lineage).map(|it| it.since)
     }
 
-    pub(super) fn follow(&self, lineage: &LineageId, since: Boot) {
-        *lock(&self.followed) = Some((lineage.clone(), since));
+    pub(super) fn follow(&self, head: &Token, since: Boot) {
+        *lock(&self.followed) = Some(Followed { lineage: head.lineage.clone(), since, head: head.seq });
     }
 }
 

@@ -177,7 +177,7 @@ impl Tail {
 
     fn head(&mut self, &Answered { shard, sent, ref head }: &Answered) {
         let state = self.shared.shard(shard);
-        state.learn(head.token.seq);
+        state.learn_head(&head.token);
         let tailed = &mut self.shards[usize::from(shard.0)];
         match tailed.following.head(&state.view, sent, head) {
             Answer::Proof => tailed.caught_up(sent),
@@ -270,7 +270,7 @@ impl Tailed {
                 info!(shard = self.shard.0, cause = ?leap, "another history: everything held is asked for again");
             }
             shared.metrics.count_resync(leap);
-            state.follow(&head.token.lineage, shared.clock.now());
+            state.follow(&head.token, shared.clock.now());
         }
         state.moved.notify_waiters();
     }

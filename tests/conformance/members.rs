@@ -53,9 +53,20 @@ pub(crate) async fn a_lineage_begun_by_a_beat_starts_above_what_is_known<F: Fixt
     fixture.flush_all().await;
     let begun = a.beat(SHARD, Beat { member: member("a", 1), known }).await.unwrap();
     assert!(known < begun.token.seq, "{}", begun.token.seq);
-    // The lineage stands: what others know does not begin another.
-    let later = b.beat(SHARD, Beat { member: member("b", 1), known: known * 2 }).await.unwrap();
+    // The lineage stands for whoever knows nothing higher.
+    let later = b.beat(SHARD, Beat { member: member("b", 1), known: begun.token.seq }).await.unwrap();
     assert_eq!((later.token, later.nonce), (begun.token, begun.nonce));
+}
+
+pub(crate) async fn a_lineage_ends_with_whoever_knows_of_higher_numbers<F: Fixture>() {
+    let it = two::<F>().await;
+    let old = it.a.head(SHARD).await.unwrap();
+    let known = old.seq + 1_000;
+    let begun = it.b.beat(SHARD, Beat { member: member("b", 2), known }).await.unwrap();
+    assert_ne!(begun.token.lineage, old.lineage);
+    assert!(known < begun.token.seq, "{}", begun.token.seq);
+    assert_eq!(it.a.head(SHARD).await.unwrap(), begun.token);
+    assert_eq!(members(&it).await, [member("b", 2)]);
 }
 
 pub(crate) async fn a_confirmation_raises_the_cursor_and_never_lowers_it<F: Fixture>() {

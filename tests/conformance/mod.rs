@@ -85,6 +85,7 @@ macro_rules! conformance {
                 a_publisher_gets_the_members
                 a_beat_says_where_the_log_stands
                 a_lineage_begun_by_a_beat_starts_above_what_is_known
+                a_lineage_ends_with_whoever_knows_of_higher_numbers
                 a_confirmation_raises_the_cursor_and_never_lowers_it
                 a_member_that_went_on_beating_is_not_forgotten
                 a_member_that_leaves_is_forgotten_at_once

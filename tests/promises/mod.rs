@@ -4,6 +4,7 @@
 //! what it must not survive.
 
 mod acknowledged;
+mod clock;
 mod convergence;
 mod own_writes;
 mod staleness;

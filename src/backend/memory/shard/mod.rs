@@ -27,6 +27,8 @@ use crate::model::{
 const REQUEST_MS: u64 = 60_000;
 /// Most `request_id`s remembered; beyond it the oldest go.
 const REQUESTS_MAX: usize = 100_000;
+/// More events than an instance can have missed, as the scripts have it.
+const LEAP: Seq = 1 << 34;
 /// What an entry takes beside its bytes, roughly.
 const ENTRY_OVERHEAD: usize = 512;
 
@@ -259,13 +261,15 @@ impl ShardState {
         }
     }
 
-    /// The lineage, begun above everything known where there is none.
+    /// The lineage, begun above everything known where there is none, or only one of lower numbers.
     fn lineage(&mut self, now: u64, known: Seq) -> &mut (LineageId, Nonce) {
-        let begun = self.lineage.take().unwrap_or_else(|| {
-            let start = now.saturating_mul(128).max(known.saturating_add(1)).max(self.seq.saturating_add(1));
-            self.begun(start)
+        let standing = self.lineage.take().filter(|_| known <= self.seq);
+        let lineage = standing.unwrap_or_else(|| {
+            let (clock, last) = (now.saturating_mul(128), known.max(self.seq));
+            // Where the clock went back, nothing else is sure to be above what others have seen.
+            self.begun(if last < clock { clock } else { last.saturating_add(LEAP) })
         });
-        self.lineage.insert(begun)
+        self.lineage.insert(lineage)
     }
 
     /// A lineage at its start: of the one before, only entries and leases are still there, and void.

@@ -4,6 +4,8 @@
 
 local GENERATIONS = {'wm:0', 'wm:1'}
 local CHUNK = 500
+-- More events than an instance can have missed: two days of them, at the rate of the fastest server.
+local LEAP = 2 ^ 34
 
 local function num(text)
   return tonumber(text) or 0
@@ -68,7 +70,11 @@ end
 local function lineage_begin(base, old, known, rid, settings)
   local us = micros()
   local start = math.floor(us / 1000) * 128
-  start = math.max(start, num(known) + 1, old and num(old.seq) + 1 or 0)
+  local last = math.max(num(known), old and num(old.seq) or 0)
+  if start <= last then
+    -- The clock went back: only it is sure to be above what others have seen of the lineage that ends.
+    start = last + LEAP
+  end
   redis.call('UNLINK', base .. 'log', base .. 'ctl', base .. GENERATIONS[1], base .. GENERATIONS[2], base .. 'mem')
   local lin = digest('lineage', old and old.nonce or '', str(start), str(us), rid)
   local ctl = {
@@ -110,11 +116,12 @@ local function members_count(base, ctl)
   end
 end
 
--- The control record of a lineage that this very server began; begins one where there is none, or none to rely on.
+-- The control record of a lineage that this very server began; begins one where there is none, or none to rely on, or
+-- one that whoever asks knows higher numbers than: they are compared without a lineage, and so must never go back.
 local function ctl_ensure(base, known, settings)
   local ctl = ctl_read(base)
   local rid = server_id()
-  if ctl and ctl.rid == rid and members_whole(base, ctl) then
+  if ctl and ctl.rid == rid and num(known) <= num(ctl.seq) and members_whole(base, ctl) then
     return ctl
   end
   return lineage_begin(base, ctl, known, rid, settings)
