@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test chaos mutants lint bench
+.PHONY: help demo serve test chaos mutants fuzz lint bench
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -28,6 +28,10 @@ chaos: ## worlds under load that break, held against the promises: SECONDS=60 SE
 mutants: ## shows that chaos finds eight weakenings of the protocol, each within five minutes; MUTANT_SECONDS=300 FAULTS=
 	scripts/need-server
 	scripts/mutants
+
+fuzz: ## every decoder against what nobody thought of, SECONDS=60 each; TARGETS="route tags" for some; needs nightly Rust
+	scripts/need-tool cargo-fuzz 0.13.2
+	scripts/fuzz $(or $(SECONDS),60) $(TARGETS)
 
 lint: ## format, clippy, docs, unused dependencies, licences: what a change must pass
 	cargo fmt --all --check

@@ -41,6 +41,8 @@ pub mod cli;
 pub mod clock;
 pub mod coherence;
 pub mod config;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod guard;
 pub mod http;
 pub mod limit;

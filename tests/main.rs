@@ -5,6 +5,7 @@ mod chaos;
 mod check;
 mod commands;
 mod conformance;
+mod corpus;
 mod demo;
 mod door;
 mod harness;

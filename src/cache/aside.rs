@@ -210,13 +210,13 @@ fn backend_error(error: PublishError) -> PutError {
 }
 
 /// What a client is handed: the load, its lineage and its token, in one text that means nothing to it.
-fn grant(load: LoadId, token: &Token) -> LeaseGrant {
+pub(super) fn grant(load: LoadId, token: &Token) -> LeaseGrant {
     let text = format!("{}.{}.{}", load.0, token.lineage.as_str(), token.seq);
     LeaseGrant { token: text, load }
 }
 
 /// What a client hands back; the backend holds it against the lease it gave.
-fn granted(text: &str) -> Option<(LoadId, Token)> {
+pub(super) fn granted(text: &str) -> Option<(LoadId, Token)> {
     let mut parts = text.splitn(3, '.');
     let load = LoadId(parts.next()?.into());
     let lineage = LineageId::new(parts.next()?);

@@ -9,6 +9,7 @@ mod aside;
 mod copy;
 mod flight;
 mod freshness;
+pub(crate) mod fuzzing;
 mod l1;
 mod load;
 mod outcome;

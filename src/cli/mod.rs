@@ -11,6 +11,7 @@ mod delete;
 mod demo;
 mod entry;
 mod exit;
+pub(crate) mod fuzzing;
 mod get;
 mod invalidate;
 mod ping;

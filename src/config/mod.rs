@@ -10,6 +10,7 @@ mod coherence;
 mod contradictions;
 mod declare;
 mod fault;
+pub(crate) mod fuzzing;
 mod instance;
 mod kind;
 mod layers;

@@ -168,7 +168,7 @@ impl DataDesk {
 }
 
 /// What a PUT stores.
-fn write(call: Call) -> Result<Write, Problem> {
+pub(super) fn write(call: Call) -> Result<Write, Problem> {
     let content_type = demand::joined(&call.headers, CONTENT_TYPE.as_str())?;
     Ok(Write {
         tags: tags::of_value(&call.headers)?,

@@ -14,6 +14,7 @@ mod data;
 mod demand;
 mod events;
 mod front;
+pub(crate) mod fuzzing;
 mod invalidate;
 mod listener;
 mod problem;

@@ -214,7 +214,7 @@ fn ask() -> impl Strategy<Value = Ask> {
         4 => (who(), cursor(), 0..4_u64, known())
             .prop_map(|(instance, cursor, beats, known)| Ask::Beat { instance, cursor, beats, known }),
         2 => (who(), cursor()).prop_map(|(instance, cursor)| Ask::Confirm { instance, cursor }),
-        2 => (who(), prop::option::of(0..4_u64)).prop_map(|(instance, beats)| Ask::Forget { instance, beats }),
+        4 => (who(), prop::option::of(0..4_u64)).prop_map(|(instance, beats)| Ask::Forget { instance, beats }),
         1 => Just(Ask::Members),
     ];
     let inbox = prop_oneof![
@@ -227,7 +227,7 @@ fn ask() -> impl Strategy<Value = Ask> {
         }),
         prop::collection::vec(any::<Index>(), 1..3).prop_map(|taken| Ask::InboxDone { taken }),
     ];
-    prop_oneof![10 => entries, 6 => log, 3 => members, 2 => inbox]
+    prop_oneof![10 => entries, 6 => log, 5 => members, 2 => inbox]
 }
 
 fn token() -> impl Strategy<Value = TokenAs> {
@@ -259,7 +259,7 @@ fn vandal() -> impl Strategy<Value = Vandal> {
         1 => entry().prop_map(Vandal::DropLease),
         1 => entry().prop_map(Vandal::JunkLease),
         1 => Just(Vandal::DropMembers),
-        1 => (0..3_u8).prop_map(Vandal::DropMember),
+        4 => (0..3_u8).prop_map(Vandal::DropMember),
         1 => Just(Vandal::JunkMembers),
         1 => (0..3_usize).prop_map(Vandal::Trim),
         2 => any::<bool>().prop_map(|ahead| Vandal::Foreign { ahead }),

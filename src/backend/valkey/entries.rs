@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fred::types::Value;
+
 use super::codec::{pack_names, unpack_names};
 use super::connection::{Arg, Command, Connection};
 use super::errors::{explain, is_wrong_type};
@@ -11,7 +13,7 @@ use super::{Context, script};
 use crate::backend::{
     BackendError, EntryId, Fill, FillRefusal, Filled, Found, LoadId, Lookup, Stored, Token,
 };
-use crate::model::{LineageId, Name};
+use crate::model::{LineageId, Name, Seq};
 
 /// What a lookup said.
 pub(super) enum Looked {
@@ -39,14 +41,20 @@ pub(super) async fn lookup(
     ];
     args.extend(ask.covering.iter().map(|name| Arg::from(name.as_str())));
     let answer = script::LOOKUP.run(connection, keys, own, args).await.map_err(|error| explain(&error))?;
+    let (looked, head) = looked(answer)?;
+    context.seen(shard, head);
+    Ok(looked)
+}
 
+/// What `lookup.lua` answered, and the head it saw.
+pub(super) fn looked(answer: Value) -> Result<(Looked, Seq), BackendError> {
     let mut parts = Parts::of("lookup", answer)?;
     let status = parts.text()?;
     if status == "lineage" {
-        return Ok(Looked::NoLineage);
+        return Ok((Looked::NoLineage, 0));
     }
     let head = parts.token()?;
-    context.seen(shard, head.seq);
+    let seq = head.seq;
     let left = Duration::from_millis(parts.number()?);
     let copy = if parts.is_empty() { None } else { Some(stored(&mut parts, &head.lineage)?) };
     let found = match (status.as_str(), copy) {
@@ -57,7 +65,7 @@ pub(super) async fn lookup(
         ("nothing", stale) => Found::Nothing { stale },
         _ => return Err(parts.wrong("an unknown status")),
     };
-    Ok(Looked::Found(found))
+    Ok((Looked::Found(found), seq))
 }
 
 fn stored(parts: &mut Parts, lineage: &LineageId) -> Result<Stored, BackendError> {
@@ -93,7 +101,11 @@ pub(super) async fn fill(
         Arg::from(*leased),
     ];
     args.extend(covering.iter().map(|name: &Name| Arg::from(name.as_str())));
-    let answer = script::FILL.run(connection, keys, own, args).await.map_err(|error| explain(&error))?;
+    filled(script::FILL.run(connection, keys, own, args).await.map_err(|error| explain(&error))?)
+}
+
+/// What `fill.lua` answered.
+pub(super) fn filled(answer: Value) -> Result<Filled, BackendError> {
     let mut parts = Parts::of("fill", answer)?;
     match parts.text()?.as_str() {
         "stored" => Ok(Filled::Stored),
@@ -143,7 +155,7 @@ pub(super) async fn peek(
 }
 
 /// What is not an entry of ours counts as none: only `lookup` decides.
-fn peeked(answer: fred::types::Value) -> Result<Option<Stored>, BackendError> {
+pub(super) fn peeked(answer: Value) -> Result<Option<Stored>, BackendError> {
     let mut parts = Parts::of("peek", answer)?;
     let mut fields = Vec::with_capacity(6);
     while !parts.is_empty() {

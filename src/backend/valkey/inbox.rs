@@ -111,7 +111,7 @@ fn slot(context: &Context) -> u16 {
     context.keys.shard(Shard(0)).slot
 }
 
-fn entries(list: Value) -> Result<Vec<InboxEntry>, BackendError> {
+pub(super) fn entries(list: Value) -> Result<Vec<InboxEntry>, BackendError> {
     let mut list = Parts::of("inbox", list)?;
     let mut entries = Vec::new();
     while !list.is_empty() {

@@ -62,12 +62,18 @@ pub(super) async fn publish(
     args.extend(target_args(&event.targets));
 
     let answer = script::PUBLISH.run(connection, keys, own, args).await.map_err(|error| explain(&error))?;
+    let published = published(answer)?;
+    context.seen(shard, published.token.seq);
+    replicated(context, connection, shard).await?;
+    Ok(published)
+}
+
+/// What `publish.lua` answered.
+pub(super) fn published(answer: Value) -> Result<Published, BackendError> {
     let mut parts = Parts::of("publish", answer)?;
     let repeated = parts.text()? == "repeated";
     let token = parts.token()?;
-    context.seen(shard, token.seq);
     let members = read_members(Parts::of("members", parts.value()?)?)?;
-    replicated(context, connection, shard).await?;
     Ok(Published { token, repeated, members })
 }
 

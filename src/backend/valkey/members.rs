@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use fred::types::Value;
+
 use super::connection::{Arg, Command, Connection};
 use super::errors::explain;
 use super::reply::{Parts, bytes};
@@ -27,10 +29,16 @@ pub(super) async fn beat(
         Arg::from(member.max_staleness),
     ]);
     let answer = script::BEAT.run(connection, context.keys.shard(shard), Vec::new(), args).await;
-    let mut parts = Parts::of("beat", answer.map_err(|error| explain(&error))?)?;
+    let head = beaten(answer.map_err(|error| explain(&error))?)?;
+    context.seen(shard, head.token.seq);
+    Ok(head)
+}
+
+/// What `beat.lua` answered.
+pub(super) fn beaten(answer: Value) -> Result<Head, BackendError> {
+    let mut parts = Parts::of("beat", answer)?;
     let _head = parts.text()?;
     let token = parts.token()?;
-    context.seen(shard, token.seq);
     Ok(Head { token, nonce: Nonce::new(&parts.text()?), time_ms: parts.number()? })
 }
 

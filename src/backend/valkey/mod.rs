@@ -10,6 +10,7 @@ mod context;
 mod entries;
 mod errors;
 mod function;
+pub(crate) mod fuzzing;
 mod handshake;
 mod inbox;
 mod keys;

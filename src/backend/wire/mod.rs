@@ -13,6 +13,7 @@
 //! read each other's entries. A change that an older reader would misread takes another version instead.
 
 mod body;
+pub(crate) mod fuzzing;
 mod map;
 #[cfg(test)]
 mod tests;

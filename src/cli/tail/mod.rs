@@ -3,7 +3,7 @@
 mod instance;
 mod line;
 mod log;
-mod sse;
+pub(super) mod sse;
 
 use std::future::pending;
 use std::str::FromStr;

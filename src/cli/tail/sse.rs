@@ -5,7 +5,7 @@ const EVENT_BYTES_MAX: usize = 8 << 20;
 
 /// What a stream brings.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Item {
+pub(in crate::cli) enum Item {
     /// An event.
     Event {
         /// Its kind; empty where none is named.
@@ -20,11 +20,11 @@ pub(super) enum Item {
 /// An event of more than [`EVENT_BYTES_MAX`].
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an event has more than {EVENT_BYTES_MAX} bytes")]
-pub(super) struct TooLong;
+pub(in crate::cli) struct TooLong;
 
 /// Puts pieces of a stream together.
 #[derive(Debug, Default)]
-pub(super) struct Parser {
+pub(in crate::cli) struct Parser {
     /// The line that has not ended yet.
     line: Vec<u8>,
     kind: String,
@@ -33,7 +33,7 @@ pub(super) struct Parser {
 
 impl Parser {
     /// Takes the next piece; what is complete with it is added to `items`.
-    pub(super) fn feed(&mut self, piece: &[u8], items: &mut Vec<Item>) -> Result<(), TooLong> {
+    pub(in crate::cli) fn feed(&mut self, piece: &[u8], items: &mut Vec<Item>) -> Result<(), TooLong> {
         for part in piece.split_inclusive(|byte| *byte == b'\n') {
             if EVENT_BYTES_MAX < self.line.len() + part.len() + self.data.as_ref().map_or(0, String::len) {
                 return Err(TooLong);

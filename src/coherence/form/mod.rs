@@ -6,6 +6,7 @@
 mod draft;
 mod fault;
 mod fields;
+pub(crate) mod fuzzing;
 mod render;
 mod text;
 

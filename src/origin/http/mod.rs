@@ -2,6 +2,7 @@
 
 mod answer;
 mod client;
+pub(crate) mod fuzzing;
 mod settings;
 mod target;
 #[cfg(test)]

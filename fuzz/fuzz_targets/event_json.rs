@@ -1,0 +1,4 @@
+//! An event as JSON.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| coherd::fuzzing::run("event_json", bytes));

@@ -1,0 +1,4 @@
+//! All that a client sends over a connection.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| coherd::fuzzing::run("http_connection", bytes));

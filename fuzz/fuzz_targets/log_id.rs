@@ -1,0 +1,4 @@
+//! A log id.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| coherd::fuzzing::run("log_id", bytes));
