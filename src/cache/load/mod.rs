@@ -130,11 +130,13 @@ impl Load {
             let held = self.space.settings.lease.saturating_sub(left) + self.now().since(read_began);
             let load_max = self.space.settings.load_max;
             let all_its_time = load_max <= held + LOOK_AGAIN / 10 && held < load_max + LOOK_AGAIN;
-            if ended == Ok(Ended::Empty) && (all_its_time || load_max <= waited + LOOK_AGAIN / 10) {
+            if ended == Ok(Ended::Empty) && all_its_time {
                 // It had all the time that this one would have had: who waits for it ends with it.
                 return Err(OriginError::TimedOut.into());
             }
-            if patience <= waited {
+            // Others bring answers that cannot be shared, each in its time: waiting for the next would be in vain.
+            let in_vain = ended == Ok(Ended::Empty) && load_max <= waited;
+            if in_vain || patience <= waited {
                 self.reader.count_wait(LeaseWait::TimedOut);
                 return self.past_the_copies().await;
             }

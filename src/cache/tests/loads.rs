@@ -239,3 +239,22 @@ async fn a_stale_copy_is_refreshed_by_one_load_for_all_instances() {
     }
     assert_eq!(cluster.origin.loads(), 2, "the second instance finds in L2 what the first has loaded");
 }
+
+/// Found by the simulation: who had waited for longer than a load may take was told that the origin had timed out, when
+/// it had answered everybody in time, with what could not be kept.
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_loads_that_nobody_can_keep_gets_one_of_its_own() {
+    let cluster = Cluster::with(4, |it| it.lifetime.fresh = Duration::from_millis(100)).await;
+    cluster.origin.hold();
+    let readers: Vec<_> = (0..4).map(|place| cluster.node(place).reading("1")).collect();
+    // Each takes longer than its value lasts, and less than a load may take.
+    let slowly = async {
+        for load in 1..=4 {
+            cluster.origin.arrived(load).await;
+            sleep(Duration::from_millis(1200)).await;
+            cluster.origin.let_go(1);
+        }
+    };
+    let (versions, ()) = tokio::join!(join_all(readers), slowly);
+    assert!(versions.into_iter().all(|version| version.unwrap() == 0));
+}
