@@ -78,7 +78,12 @@ pub(super) async fn strike(sim: Arc<Sim>, number: u64) {
 /// Strikes, and mends what has a duration.
 async fn begin_fault(sim: &Arc<Sim>, draw: &mut Rng, fault: Fault, place: usize, lasts: u64) {
     let faults = &sim.places[place].faults;
+    // What the store loses is worst for an instance that does not hear of it.
+    let cut_off = draw.per_mille(500);
     let switch = match fault {
+        Fault::Flush | Fault::Rewind | Fault::Control | Fault::Trim if cut_off => {
+            Some(*draw.pick(&[&faults.cut, &faults.mute, &faults.unanswered, &*faults.deaf]))
+        }
         Fault::Cut => Some(&faults.cut),
         Fault::Mute => Some(&faults.mute),
         Fault::Unanswered => Some(&faults.unanswered),
@@ -88,8 +93,10 @@ async fn begin_fault(sim: &Arc<Sim>, draw: &mut Rng, fault: Fault, place: usize,
     if let Some(switch) = switch {
         switch.store(true, SeqCst);
     }
+    if faults.cut.load(SeqCst) || fault == Fault::Reset {
+        sim.node(place).wire.end("the wire is cut");
+    }
     match fault {
-        Fault::Cut | Fault::Reset => sim.node(place).wire.end("the wire is cut"),
         Fault::Slow => faults.slower.store(*draw.pick(&[200, 1000, 3000]), SeqCst),
         Fault::Stop => sim.node(place).gate.close(),
         Fault::Kill => sim.node(place).kill().await,
@@ -97,10 +104,19 @@ async fn begin_fault(sim: &Arc<Sim>, draw: &mut Rng, fault: Fault, place: usize,
         Fault::Control => sim.sea.store.end_lineages(),
         Fault::Trim => sim.sea.store.trim(),
         Fault::Origin => sim.register.failing.store(*draw.pick(&[300, 1000]), SeqCst),
-        Fault::Mute | Fault::Unanswered | Fault::Deaf | Fault::Rewind => {}
+        Fault::Cut | Fault::Mute | Fault::Unanswered | Fault::Deaf | Fault::Reset | Fault::Rewind => {}
     }
     let dump = (fault == Fault::Rewind).then(|| sim.sea.store.dump());
     sim.world.pause(draw, lasts).await;
+    if let Some(dump) = dump {
+        sim.sea.store.restore(&dump, false);
+        // Nobody has a connection to a server that has died.
+        (0..sim.plan.instances).for_each(|place| sim.node(place).wire.end("the server has died"));
+        if cut_off {
+            let longer = draw.below(2_000 * MS);
+            sim.world.pause(draw, longer).await;
+        }
+    }
     if let Some(switch) = switch {
         switch.store(false, SeqCst);
     }
@@ -110,10 +126,5 @@ async fn begin_fault(sim: &Arc<Sim>, draw: &mut Rng, fault: Fault, place: usize,
         Fault::Kill => sim.restart(place),
         Fault::Origin => sim.register.failing.store(0, SeqCst),
         _ => {}
-    }
-    if let Some(dump) = dump {
-        sim.sea.store.restore(&dump, false);
-        // Nobody has a connection to a server that has died.
-        (0..sim.plan.instances).for_each(|place| sim.node(place).wire.end("the server has died"));
     }
 }
