@@ -30,22 +30,25 @@ pub(crate) const ACK_AT_APPEND: bool = cfg!(feature = "mutant-ack-at-append");
 /// A lease counts from the heartbeat's answer, not from its sending.
 pub(crate) const LEASE_FROM_REPLY: bool = cfg!(feature = "mutant-lease-from-reply");
 
+/// No server is ever another one.
+pub(crate) const NO_IDENTITY: bool = cfg!(feature = "mutant-no-identity");
+/// An event is DEL and PUBLISH: it marks no names and voids no leases, and a fill is a plain SET.
+pub(crate) const PLAIN_DEL: bool = cfg!(feature = "mutant-plain-del");
+
 /// The scripts, with what the features leave out of them.
 ///
 /// # Panics
 ///
 /// If a script no longer holds what a feature would leave out: such a mutant would be the product itself.
 pub(crate) fn scripts(mut text: String) -> String {
-    // No server is ever another one.
-    if cfg!(feature = "mutant-no-identity") {
+    if NO_IDENTITY {
         leave_out(
             &mut text,
             "return string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')",
             "return 'any'",
         );
     }
-    // An event is DEL and PUBLISH: it marks no names and voids no leases, and a fill is a plain SET.
-    if cfg!(feature = "mutant-plain-del") {
+    if PLAIN_DEL {
         leave_out(&mut text, "  marks_write(base, ctl, names, event.soft)\n", "");
         leave_out(&mut text, "    lease_end(base, lease, lease_read(lease), key[1], key[2])\n", "");
     }

@@ -109,7 +109,7 @@ async fn begin_fault(sim: &Arc<Sim>, draw: &mut Rng, fault: Fault, place: usize,
     let dump = (fault == Fault::Rewind).then(|| sim.sea.store.dump());
     sim.world.pause(draw, lasts).await;
     if let Some(dump) = dump {
-        sim.sea.store.restore(&dump, false);
+        sim.sea.store.restore(&dump);
         // Nobody has a connection to a server that has died.
         (0..sim.plan.instances).for_each(|place| sim.node(place).wire.end("the server has died"));
         if cut_off {

@@ -10,6 +10,7 @@ use super::shard::{Limits, ShardState};
 use crate::backend::{BackendError, EntryId, Signal};
 use crate::clock::{Boot, Clock};
 use crate::model::{Shard, ShardCount};
+use crate::mutants;
 
 /// Signals a subscriber may lag behind before it hears [`Signal::Lost`].
 pub(super) const SIGNALS_MAX: usize = 65_536;
@@ -85,12 +86,12 @@ impl Store {
     }
 
     /// For tests and simulation: comes back with what a dump of this store held, as another server. So no lineage goes
-    /// on, as a handshake sees to; without that `same_server` would give out the same numbers again.
-    pub fn restore(&self, dump: &Dump, same_server: bool) {
+    /// on, as its identity shows.
+    pub fn restore(&self, dump: &Dump) {
         for (state, dumped) in self.shards.iter().zip(&dump.shards) {
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             state.restore(dumped);
-            if !same_server {
+            if !mutants::NO_IDENTITY {
                 state.end_lineage();
             }
         }

@@ -22,6 +22,7 @@ use crate::backend::{
 use crate::model::{
     Event, Hardness, Key, LineageId, Name, Namespace, Nonce, Prefix, Seq, Shard, Target, Verdict, widen,
 };
+use crate::mutants;
 
 /// How long a `request_id` is remembered, in milliseconds.
 const REQUEST_MS: u64 = 60_000;
@@ -189,9 +190,13 @@ impl ShardState {
             let until = now.saturating_add(REQUEST_MS);
             self.requests.insert(now, id.clone(), (token.clone(), until), 1);
         }
-        self.mark(&event);
+        if !mutants::PLAIN_DEL {
+            self.mark(&event);
+        }
         for target in &event.targets {
-            if let Target::Key(namespace, key) = target {
+            if let Target::Key(namespace, key) = target
+                && !mutants::PLAIN_DEL
+            {
                 let place = (namespace.clone(), key.clone());
                 self.end_lease(now, place, false);
             }
