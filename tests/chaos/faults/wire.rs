@@ -55,11 +55,12 @@ pub(super) async fn stall(world: &World, rng: &mut StdRng, hold: Duration, ways:
 /// Again and again, the connection that carries a certain byte of what the server sends is reset behind it.
 pub(super) async fn reset(world: &World, rng: &mut StdRng, hold: Duration) -> Struck {
     let node = any(world, rng).await;
-    let end = Instant::now() + hold;
+    let ended = || node.wire.connections().iter().filter(|it| !it.is_open()).count();
+    let (before, end) = (ended(), Instant::now() + hold);
     loop {
         node.wire.reset_after(Direction::Down, rng.random_range(1..2_000));
         sleep(Duration::from_millis(rng.random_range(BLOWS))).await;
-        if end <= Instant::now() {
+        if end <= Instant::now() && before < ended() {
             break;
         }
     }
