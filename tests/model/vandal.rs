@@ -2,6 +2,7 @@
 
 use coherd::backend::memory::{Inbox, ShardState};
 use coherd::backend::{EntryId, Token};
+use coherd::model::Seq;
 
 use super::command::Command;
 use super::real::Real;
@@ -82,8 +83,8 @@ impl Harm {
     }
 
     /// Whether `command` has to begin a lineage.
-    pub(crate) fn begins(&self, command: &Command, members: usize) -> Begins {
-        let ensured = self.ctl == Ctl::Good && self.members_whole(members);
+    pub(crate) fn begins(&self, command: &Command, members: usize, head: Seq) -> Begins {
+        let ensured = self.ctl == Ctl::Good && self.members_whole(members) && command.known() <= head;
         match command {
             Command::Lookup(_) | Command::Head if self.ctl == Ctl::Gone => Begins::Yes,
             Command::Beat(_) if !ensured => Begins::Yes,

@@ -13,7 +13,7 @@ mod tests;
 mod watermarks;
 
 pub use inbox::Inbox;
-pub use shard::{Limits, ShardState};
+pub use shard::{LEAP, Limits, ShardState};
 pub use store::{Dump, Store};
 
 use std::sync::Arc;
