@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test chaos mutants fuzz lint bench
+.PHONY: help demo serve test chaos simulate mutants fuzz lint bench
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -20,10 +20,16 @@ test: ## every test, against a real Valkey or Redis ($VALKEY_SERVER, else the on
 
 LONG_CHAOS := chaos::long::for_as_long_as_asked_no_promise_is_broken
 
+SIMULATION := simulation::tests::no_seed_breaks_a_promise
+
 chaos: ## worlds under load that break, held against the promises: SECONDS=60 SEED= FAULTS=kill,cut
 	scripts/need-server
 	CHAOS_SECONDS=$(or $(SECONDS),60) CHAOS_SEED='$(SEED)' CHAOS_FAULTS='$(FAULTS)' \
 		cargo test --locked --quiet --test it -- --exact $(LONG_CHAOS) --nocapture
+
+simulate: ## clusters on a clock that stands still, each from a seed, held against the promises: SEEDS=2000 SEED=first
+	SIM_SEED=$(or $(SEED),0) SIM_SEEDS=$(or $(SEEDS),$(if $(SEED),1,2000)) \
+		cargo test --locked --quiet --test it -- --exact $(SIMULATION) --nocapture
 
 mutants: ## shows that chaos finds eight weakenings of the protocol, each within five minutes; MUTANT_SECONDS=300 FAULTS=
 	scripts/need-server

@@ -84,6 +84,8 @@ async fn begin_fault(sim: &Arc<Sim>, draw: &mut Rng, fault: Fault, place: usize,
         Fault::Flush | Fault::Rewind | Fault::Control | Fault::Trim if cut_off => {
             Some(*draw.pick(&[&faults.cut, &faults.mute, &faults.unanswered, &*faults.deaf]))
         }
+        // Whom everything reaches late hears nothing else in time.
+        Fault::Slow if cut_off => Some(&*faults.deaf),
         Fault::Cut => Some(&faults.cut),
         Fault::Mute => Some(&faults.mute),
         Fault::Unanswered => Some(&faults.unanswered),

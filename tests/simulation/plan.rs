@@ -94,7 +94,7 @@ impl Plan {
             },
             slots: *draw.pick(&[8, 64, 4096]),
             max_staleness: *draw.pick(&[seconds(1) / 2, seconds(1), seconds(2), seconds(2)]),
-            timeout: *draw.pick(&[100, 300, 800, 2000]) * MS,
+            timeout: *draw.pick(&[100, 300, 800, 2000, 2000]) * MS,
             lifetime,
             lease: *draw.pick(&[Duration::ZERO, seconds(1), seconds(5), seconds(5)]),
             weather: Weather::drawn(&mut draw),

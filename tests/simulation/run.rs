@@ -156,6 +156,8 @@ impl Sim {
     async fn calm(self: &Arc<Self>, draw: &mut Rng) {
         self.sea.set_weather(Weather::calm());
         self.register.sound.store(true, SeqCst);
+        // What is still under way has met the weather it began in.
+        self.world.pause(draw, self.plan.timeout).await;
         let begun = self.world.now();
         while !(0..self.plan.instances).all(|place| self.node(place).coherence.attached()) {
             assert!(
