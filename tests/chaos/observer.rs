@@ -22,7 +22,13 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) async fn follow(world: Arc<World>, books: Arc<Books>, stop: CancellationToken) {
     let mut connection = None;
     let mut last = String::from("0-0");
+    let mut primary = world.primary.subscribe();
     while !stop.is_cancelled() {
+        // The one before may go on without knowing: what it logs is no part of the log.
+        if primary.has_changed().unwrap_or(false) {
+            primary.mark_unchanged();
+            connection = None;
+        }
         let looked = timeout(PATIENCE, look(&world, &mut connection, &mut last, &books)).await;
         if !matches!(looked, Ok(Some(()))) {
             connection = None;

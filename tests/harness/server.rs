@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::ports::Port;
 use super::process::Process;
+use super::proxy::Proxy;
 use super::resp::{Connection, Reply};
 use super::wait::{SOON, eventually};
 
@@ -178,6 +179,27 @@ impl Server {
     pub(crate) async fn promote(&mut self) {
         assert_eq!(self.command(&["REPLICAOF", "NO", "ONE"]).await.text(), "OK");
         self.options.settings.retain(|(name, _)| name != "replicaof");
+    }
+
+    /// Holds `link`, by which its only replica follows, for good, and waits until the server refuses every write for
+    /// want of it.
+    pub(crate) async fn forsaken(&self, link: &Proxy) {
+        for (name, value) in [("min-replicas-to-write", "1"), ("min-replicas-max-lag", "1")] {
+            assert_eq!(self.command(&["CONFIG", "SET", name, value]).await.text(), "OK");
+        }
+        let write = async || self.command(&["DEL", "nothing"]).await;
+        // A replica that has acknowledged nothing yet does not count, but is about to: that refusal would pass.
+        eventually("the primary takes writes", SOON, async || matches!(write().await, Reply::Integer(_)))
+            .await;
+        link.stall();
+        eventually("the primary refuses writes", SOON, async || {
+            let refused = matches!(write().await, Reply::Error(error) if error.starts_with("NOREPLICAS"));
+            let replica = self.info("slave0").await.unwrap_or_default();
+            let lag = replica.split(',').find_map(|part| part.strip_prefix("lag=")?.parse::<u32>().ok());
+            // One acknowledgement may have been on its way: by then it has arrived.
+            refused && lag.is_some_and(|seconds| 2 <= seconds)
+        })
+        .await;
     }
 
     /// What it holds now, as a dump.

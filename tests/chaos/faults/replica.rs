@@ -11,7 +11,6 @@ use super::Struck;
 use super::target::all;
 use crate::chaos::world::{Node, World};
 use crate::harness::proxy::Proxy;
-use crate::harness::resp::Reply;
 use crate::harness::server::Server;
 use crate::harness::wait::{SOON, eventually};
 
@@ -37,16 +36,8 @@ pub(super) async fn isolate(world: &World, rng: &mut StdRng, hold: Duration) -> 
     let mut server = world.server.lock().await;
     let mut nodes = all(world).await;
     let (mut replica, link) = follower(&server).await;
-    for (name, value) in [("min-replicas-to-write", "1"), ("min-replicas-max-lag", "1")] {
-        assert_eq!(server.command(&["CONFIG", "SET", name, value]).await.text(), "OK");
-    }
-    link.stall();
     // Promoted any earlier, both would take writes: how long, is for those to bound who decide on promotions.
-    eventually("the primary refuses writes", SOON, async || {
-        let answer = server.command(&["DEL", "faults:probe"]).await;
-        matches!(answer, Reply::Error(error) if error.starts_with("NOREPLICAS"))
-    })
-    .await;
+    server.forsaken(&link).await;
     replica.promote().await;
     let isolated = nodes.swap_remove(rng.random_range(0..nodes.len()));
     redirect(world, &nodes, &replica);
