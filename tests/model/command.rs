@@ -6,7 +6,7 @@ use coherd::backend::{
     Beat, EntryId, Fill, Filled, Found, Head, InboxEntry, LoadId, Logged, Lookup, Member, Publication,
     Published, Token,
 };
-use coherd::model::Seq;
+use coherd::model::{CallerId, Namespace, Quota, Seq, Verdict};
 
 use super::steps::UNIT;
 
@@ -25,6 +25,7 @@ pub(crate) enum Command {
     ReadLog(Seq, usize),
     Members,
     Forget(String, Option<u64>),
+    Admit(Namespace, CallerId, Quota),
     InboxAdd,
     InboxTake(String, usize),
     InboxAdopt(String, usize, Duration),
@@ -61,6 +62,7 @@ pub(crate) enum Answer {
     Log(Vec<Logged>),
     Members(Vec<Member>),
     Taken(Vec<InboxEntry>),
+    Verdict(Verdict),
     /// A refusal: nothing happened.
     Refused,
     /// The function is not there.
@@ -71,11 +73,16 @@ impl Answer {
     /// What is left of a lease counts in whole [`UNIT`]s: real time has passed between the two sides.
     pub(crate) fn found(found: Found) -> Self {
         Self::Found(match found {
-            Found::Busy { left, stale } => {
-                let units = left.as_millis().div_ceil(UNIT.as_millis());
-                Found::Busy { left: UNIT * u32::try_from(units).unwrap(), stale }
-            }
+            Found::Busy { left, stale } => Found::Busy { left: in_units(left), stale },
             other => other,
+        })
+    }
+
+    /// So does what is left until a caller has regained a request.
+    pub(crate) fn verdict(verdict: Verdict) -> Self {
+        Self::Verdict(match verdict {
+            Verdict::Refused { wait } => Verdict::Refused { wait: in_units(wait) },
+            admitted @ Verdict::Admitted { .. } => admitted,
         })
     }
 
@@ -91,4 +98,9 @@ impl Answer {
             _ => None,
         }
     }
+}
+
+fn in_units(left: Duration) -> Duration {
+    let units = left.as_micros().div_ceil(UNIT.as_micros());
+    UNIT * u32::try_from(units).unwrap()
 }

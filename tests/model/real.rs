@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use coherd::backend::{Backend, BackendError, Signal, Subscription};
+use coherd::backend::{Arrival, Backend, BackendError, Signal, Subscription};
 use coherd::model::{LineageId, Seq, Shard};
 use tokio::time::timeout;
 
@@ -18,7 +18,8 @@ use crate::harness::wait::SOON;
 const SHARD: Shard = Shard(0);
 
 /// Makes everything that the server keeps older: what is kept with a time-out ends sooner, what is fresh until a moment
-/// is so until an earlier one, what was taken from the inbox was taken before. Nobody can set a server's clock.
+/// is so until an earlier one, what was taken from the inbox was taken before, what was spent of a limit was
+/// spent before. Nobody can set a server's clock.
 const AGE: &str = r"
 local by = tonumber(ARGV[1])
 for _, key in ipairs(redis.call('KEYS', '*')) do
@@ -28,6 +29,9 @@ for _, key in ipairs(redis.call('KEYS', '*')) do
   else
     if 0 <= left then
       redis.call('PEXPIRE', key, left - by)
+    end
+    if string.find(key, 'coherd:{main}:r:', 1, true) == 1 then
+      redis.call('SET', key, string.format('%.2f', redis.call('GET', key) - by * 1000), 'KEEPTTL')
     end
     if redis.call('TYPE', key).ok == 'hash' and redis.call('HEXISTS', key, 'x') == 1 then
       redis.call('HINCRBY', key, 'x', -by)
@@ -161,6 +165,10 @@ impl Real {
             Command::ReadLog(after, max) => instance.read_log(SHARD, after, max).await.map(Answer::Log),
             Command::Members => instance.members(SHARD).await.map(Answer::Members),
             Command::Forget(who, beats) => instance.forget(SHARD, &who, beats).await.map(|()| Answer::Done),
+            Command::Admit(namespace, caller, quota) => {
+                let arrival = Arrival { namespace: &namespace, caller, quota };
+                instance.admit(arrival).await.map(Answer::verdict)
+            }
             Command::InboxAdd => {
                 let id = self.command(&["XADD", "coherd:{main}:inbox", "*", "field", "value"]).await;
                 Ok(Answer::Id(id.text()))

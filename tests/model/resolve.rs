@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coherd::backend::{Beat, Claim, EntryId, Fill, LoadId, Lookup, Member, Publication, Put, Token};
-use coherd::model::{Event, Hardness, Key, Name, Namespace, Prefix, Provenance, Seq, Tag, Target, covering};
+use coherd::model::{
+    CallerId, Event, Hardness, Key, Name, Namespace, Prefix, Provenance, Quota, Seq, Tag, Target, covering,
+};
 use proptest::sample::Index;
 
 use super::command::Command;
@@ -73,6 +75,9 @@ impl Past {
             Ask::Head => Command::Head,
             Ask::ReadLog { after, max } => Command::ReadLog(self.seq(&after), max),
             Ask::Members => Command::Members,
+            Ask::Admit { caller, burst } => {
+                Command::Admit(space("u"), CallerId::of(&[caller]), Quota::new(1, UNIT, burst).unwrap())
+            }
             Ask::Forget { instance, beats } => Command::Forget(named(instance), beats),
             Ask::InboxAdd => Command::InboxAdd,
             Ask::InboxTake { consumer, max } => Command::InboxTake(named(consumer), max),

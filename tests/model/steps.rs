@@ -79,6 +79,11 @@ pub(crate) enum Ask {
         max: usize,
     },
     Members,
+    /// A request of a caller that may send one in each unit, and so many at once.
+    Admit {
+        caller: Who,
+        burst: u32,
+    },
     Forget {
         instance: Who,
         beats: Option<u64>,
@@ -224,6 +229,7 @@ fn ask() -> impl Strategy<Value = Ask> {
         2 => (who(), cursor()).prop_map(|(instance, cursor)| Ask::Confirm { instance, cursor }),
         4 => (who(), prop::option::of(0..4_u64)).prop_map(|(instance, beats)| Ask::Forget { instance, beats }),
         1 => Just(Ask::Members),
+        3 => (0..2_u8, 1..4_u32).prop_map(|(caller, burst)| Ask::Admit { caller, burst }),
     ];
     let inbox = prop_oneof![
         Just(Ask::InboxAdd),

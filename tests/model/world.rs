@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use coherd::backend::memory::{Inbox, LEAP, Limits, ShardState};
-use coherd::backend::{Found, InboxEntry, Signal, Token};
+use coherd::backend::{Arrival, Found, InboxEntry, Signal, Token};
 use coherd::model::{Seq, Shard};
 use proptest::test_runner::TestCaseError;
 
@@ -207,6 +207,10 @@ impl<'a> World<'a> {
             Command::Forget(who, beats) => {
                 self.model.forget(&who, beats);
                 Answer::Done
+            }
+            Command::Admit(namespace, caller, quota) => {
+                let arrival = Arrival { namespace: &namespace, caller, quota };
+                Answer::verdict(self.model.admit(now, arrival))
             }
             Command::InboxAdd => {
                 let model = self.inbox.add(now, vec![("field".into(), "value".into())]);
