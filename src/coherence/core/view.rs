@@ -175,7 +175,7 @@ impl View {
 
     /// Follows a lineage from `head` on: everything held so far is invalid, at once and for good.
     ///
-    /// The epoch before the floor, which may fall: see [`View::standing`]. The lineage last: no copy bears its stamp
+    /// The epoch before the floor, which may fall: see `View::standing`. The lineage last: no copy bears its stamp
     /// before its floor is there.
     pub fn begin(&self, lineage: LineageId, head: Seq) {
         self.proven.store(0, Release);
