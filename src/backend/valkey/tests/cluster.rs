@@ -24,6 +24,16 @@ async fn cluster() -> Vec<Server> {
         let whole =
             |info: &String| info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3");
         eventually("the cluster is whole", info, whole).await;
+        // A message is not passed on to a server whose link is not there yet.
+        let links = || async { server.admin("CLUSTER", &["LINKS"]).await.into_array() };
+        let linked = |links: &Vec<Value>| {
+            let incoming = |link: &&Value| {
+                let parts = (*link).clone().into_array();
+                parts.iter().any(|part| part.as_str().as_deref() == Some("from"))
+            };
+            links.iter().filter(incoming).count() == SLOTS.len() - 1
+        };
+        eventually("the cluster is linked", links, linked).await;
     }
     servers.into_iter().map(|(server, _)| server).collect()
 }
