@@ -58,25 +58,31 @@ pub(crate) async fn recovered(world: &World) -> Option<Duration> {
     let client = Client::new(PATIENCE);
     let mut heard = 0;
     let mut said = String::new();
-    let mut waiting: Vec<&Endpoint> = world.endpoints.iter().collect();
+    let (mut silent, mut behind) = (endpoints(world), endpoints(world));
     loop {
         let disturbed = begun < world.broken.begun.load(Ordering::SeqCst);
         if disturbed || 0 < world.broken.now.load(Ordering::SeqCst) {
             return None;
         }
-        let missing = match waiting.last() {
-            Some(at) => match publish(at, &client).await {
+        let missing = if let Some(at) = silent.last() {
+            match publish(at, &client).await {
                 Ok(seq) => {
                     heard = heard.max(seq);
-                    waiting.pop();
+                    silent.pop();
                     continue;
                 }
                 Err(why) => format!("{} takes no event: {why}", at.id),
-            },
-            None => match level(world, &client, heard).await {
-                Ok(()) => return Some(mended.elapsed()),
+            }
+        } else if let Some(at) = behind.last() {
+            match level(at, &client, heard).await {
+                Ok(()) => {
+                    behind.pop();
+                    continue;
+                }
                 Err(why) => why,
-            },
+            }
+        } else {
+            return Some(mended.elapsed());
         };
         tell(mended.elapsed(), &missing, &mut said);
         assert!(mended.elapsed() < RECOVERY_MAX, "{RECOVERY_MAX:?} after all was mended, {missing}");
@@ -103,20 +109,22 @@ async fn publish(at: &Endpoint, client: &Client) -> Result<u64, String> {
     id.ok_or_else(|| answer.json().to_string())
 }
 
-/// Whether every instance is attached, and has applied that event and all that the log holds; else who is not.
-async fn level(world: &World, client: &Client, heard: u64) -> Result<(), String> {
-    for at in &world.endpoints {
-        let page = client.text(&format!("{}/stats", at.admin)).await;
-        let stats: Value = page.and_then(|page| serde_json::from_str(&page).ok()).unwrap_or_default();
-        let up = |tasks: &Map<_, Value>| tasks.values().all(|task| task["up"] == true);
-        let whole = stats["attached"] == true && stats["tasks"].as_object().is_some_and(up);
-        let reached = stats["log"]["cursor"].as_str().and_then(seq).is_some_and(|cursor| heard <= cursor);
-        if !whole || !reached || stats["log"]["lag_events"] != 0 {
-            let (attached, log, tasks) = (&stats["attached"], &stats["log"], &stats["tasks"]);
-            return Err(format!("{}: attached {attached}, log {log}, event {heard}, tasks {tasks}", at.id));
-        }
+fn endpoints(world: &World) -> Vec<&Endpoint> {
+    world.endpoints.iter().collect()
+}
+
+/// Whether the instance is attached, and has applied that event and all it knows of; else what is wrong.
+async fn level(at: &Endpoint, client: &Client, heard: u64) -> Result<(), String> {
+    let page = client.text(&format!("{}/stats", at.admin)).await;
+    let stats: Value = page.and_then(|page| serde_json::from_str(&page).ok()).unwrap_or_default();
+    let (attached, log, tasks) = (&stats["attached"], &stats["log"], &stats["tasks"]);
+    let up = |tasks: &Map<_, Value>| tasks.values().all(|task| task["up"] == true);
+    let whole = *attached == true && tasks.as_object().is_some_and(up);
+    let reached = log["cursor"].as_str().and_then(seq).is_some_and(|cursor| heard <= cursor);
+    if whole && reached && log["lag_events"] == 0 {
+        return Ok(());
     }
-    Ok(())
+    Err(format!("{}: attached {attached}, log {log}, event {heard}, tasks {tasks}", at.id))
 }
 
 /// The number in a log id.

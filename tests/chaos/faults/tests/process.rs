@@ -51,7 +51,7 @@ async fn a_paused_instance_does_not_answer() {
     let world = world().await;
     let before = processes(&world).await;
     let (struck, silent) = seen(Kind::Pause, &world, Duration::from_secs(1), silent).await;
-    assert_eq!(silent, [struck.target]);
+    assert!(silent.contains(&struck.target), "{struck:?}, {silent:?}");
     assert_eq!(processes(&world).await, before);
 }
 

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use super::{NOTICED, connections, detached, hit, seen, world};
 use crate::chaos::faults::Kind;
+use crate::harness::wait::{SOON, eventually};
 
 /// The fault cuts one instance off from the log.
 async fn cuts_off(kind: Kind) {
     let world = world().await;
     let (struck, cut_off) = seen(kind, &world, NOTICED, detached).await;
-    assert_eq!(cut_off, [struck.target]);
+    // On a machine that is busy, others may miss a few heartbeats, too.
+    assert!(cut_off.contains(&struck.target), "{struck:?}, {cut_off:?}");
 }
 
 /// The fault makes instances connect again: it says which, or all.
@@ -17,10 +19,11 @@ async fn reconnects(kind: Kind) {
     let world = world().await;
     let before = connections(&world).await;
     let struck = hit(kind, &world, Duration::from_millis(500)).await;
-    let after = connections(&world).await;
-    for (at, (before, after)) in world.endpoints.iter().zip(before.iter().zip(after)) {
-        let hit = struck.target == at.id || struck.target.starts_with("server");
-        assert!(!hit || *before < after, "{} kept its connections: {struck:?}", at.id);
+    for (number, at) in world.endpoints.iter().enumerate() {
+        if struck.target == at.id || struck.target.starts_with("server") {
+            let what = format!("{} connects again: {struck:?}", at.id);
+            eventually(&what, SOON, async || before[number] < connections(&world).await[number]).await;
+        }
     }
 }
 
