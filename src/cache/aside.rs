@@ -62,7 +62,7 @@ impl Reader {
                         even_if_fresh = true;
                         continue;
                     }
-                    Some(landed) => return Ok(self.answered(read, &landed.copy, Via::L2)),
+                    Some(landed) => return self.shown(read, &reached, &landed.copy, &stored.token),
                     None => return Err(GetError::Unavailable("the L2 entry cannot be read".to_owned())),
                 },
                 Found::NotModified(token) => match load.unchanged(&token, read_began) {
@@ -70,7 +70,7 @@ impl Reader {
                         even_if_fresh = true;
                         continue;
                     }
-                    Some(landed) => return Ok(self.answered(read, &landed.copy, Via::L2)),
+                    Some(landed) => return self.shown(read, &reached, &landed.copy, &token),
                     None => return Err(GetError::Unavailable("the L2 entry is gone".to_owned())),
                 },
                 Found::Leased { token, .. } => {
@@ -94,9 +94,24 @@ impl Reader {
         }
     }
 
-    fn answered(&self, read: &Read<'_>, copy: &Copy, via: Via) -> Answer {
+    /// What L2 says is valid as of that token, if it is as new as the reader asks: a primary that was replaced still
+    /// answers whoever only reads.
+    fn shown(
+        &self,
+        read: &Read<'_>,
+        reached: &Reached,
+        copy: &Copy,
+        token: &Token,
+    ) -> Result<Answer, GetError> {
+        let new_enough = match reached {
+            Reached::Yes => self.proven(read, copy),
+            Reached::No(needed) => needed.as_ref().is_some_and(|needed| needed.seen_by(token)),
+        };
+        if !new_enough {
+            return Err(GetError::Unavailable("L2 does not show that its entry is new enough".to_owned()));
+        }
         let detached = !self.coherence.leased(read.shard, read.space.settings.max_staleness);
-        Answer { entry: Arc::clone(&copy.entry), age: copy.age(self.now()), via, detached }
+        Ok(Answer { entry: Arc::clone(&copy.entry), age: copy.age(self.now()), via: Via::L2, detached })
     }
 
     /// Stores: under a lease only if nothing invalidated the key since; without one as a change like any other.

@@ -18,11 +18,11 @@ use super::freshness::{Joiner, Use, decide};
 use super::load::{Load, Purpose};
 use super::outcome::request_result;
 use super::space::Space;
-use crate::backend::{Backend, LoadId};
+use crate::backend::{Backend, LoadId, Token};
 use crate::clock::Boot;
 use crate::coherence::Coherence;
-use crate::coherence::core::Judgement;
-use crate::model::{Key, Shard};
+use crate::coherence::core::{Judgement, Standing};
+use crate::model::{Key, LineageId, Seq, Shard};
 use crate::mutants;
 use crate::supervisor::Supervisor;
 use crate::telemetry::labels::{LeaseWait, RefreshOutcome};
@@ -51,12 +51,26 @@ pub(super) struct Reader {
 }
 
 /// What a reader's demand means at this moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reached {
     /// Copies that are valid now are new enough.
     Yes,
-    /// They cannot be shown to be: go past them.
-    No,
+    /// They cannot be shown to be: go past them. What L2 proves is, once it has seen this; `None`: nobody knows.
+    No(Option<Needed>),
+}
+
+/// The part of the log that an answer must have seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Needed {
+    lineage: Option<LineageId>,
+    seq: Seq,
+}
+
+impl Needed {
+    /// Whether what is as new as that token is new enough.
+    pub(super) fn seen_by(&self, token: &Token) -> bool {
+        self.seq <= token.seq && self.lineage.as_ref().is_none_or(|lineage| *lineage == token.lineage)
+    }
 }
 
 /// One read.
@@ -109,20 +123,22 @@ impl Reader {
 
     /// Whether copies that are valid now satisfy the demand: waits for the log where the reader names an event.
     pub(super) async fn reached(&self, read: &Read<'_>) -> Reached {
+        if !read.demand.proof() {
+            return Reached::Yes;
+        }
+        let named = read.demand.min.as_ref().and_then(|id| id.seq(read.shard));
+        let mut needed = Needed { lineage: None, seq: named.unwrap_or_default() };
+        let mut followed = true;
         if read.demand.strict {
-            let Ok(head) = self.coherence.barrier(read.shard).await else { return Reached::No };
-            if self.coherence.stamp(read.shard, &head).is_none()
-                || !self.coherence.reach(read.shard, head.seq).await
-            {
-                return Reached::No;
-            }
+            let Ok(head) = self.coherence.barrier(read.shard).await else { return Reached::No(None) };
+            followed = self.coherence.stamp(read.shard, &head).is_some();
+            needed = Needed { lineage: Some(head.lineage), seq: needed.seq.max(head.seq) };
         }
-        if let Some(seq) = read.demand.min.as_ref().and_then(|id| id.seq(read.shard))
-            && !self.coherence.reach(read.shard, seq).await
-        {
-            return Reached::No;
+        if followed && self.coherence.reach(read.shard, needed.seq).await {
+            Reached::Yes
+        } else {
+            Reached::No(Some(needed))
         }
-        Reached::Yes
     }
 
     /// The copy in this process, judged.
@@ -157,12 +173,12 @@ impl Reader {
         held: Option<Arc<Copy>>,
     ) -> Result<Answer, GetError> {
         if read.demand.only_if_cached {
-            return self.only_cached(read, held).await;
+            return self.only_cached(read, reached, held).await;
         }
         if read.space.settings.origin.is_none() {
             return self.aside(read, reached, held).await;
         }
-        let afresh = reached == Reached::No || read.demand.no_cache;
+        let afresh = reached != Reached::Yes || read.demand.no_cache;
         let mut purpose = if afresh { Purpose::Afresh } else { Purpose::Miss };
         for _ in 0..JOINS_MAX {
             let load = || self.load(read.space, read.key, purpose, held.clone()).run();
@@ -176,7 +192,7 @@ impl Reader {
             };
             if !mine && !self.joiner_may_use(read, purpose, &landed) {
                 self.coherence.count_joiner_retry();
-            } else if self.satisfies(read.demand, &landed) {
+            } else if self.satisfies(read, &landed) {
                 let collapsed = !mine && matches!(landed.via, Via::Origin { .. });
                 return Ok(self.landed(read, &landed, if collapsed { Via::Collapsed } else { landed.via }));
             } else {
@@ -199,13 +215,21 @@ impl Reader {
     }
 
     /// Whether a copy that may be answered is what this reader asked for. What the origin has just said always is.
-    fn satisfies(&self, demand: &Demand, landed: &Landed) -> bool {
+    fn satisfies(&self, read: &Read<'_>, landed: &Landed) -> bool {
+        let demand = read.demand;
         let young = || demand.max_age.is_none_or(|max| landed.copy.age(self.now()) <= max);
         match landed.via {
-            Via::L1 | Via::L2 | Via::PendingWrite => young(),
+            Via::L1 | Via::L2 | Via::PendingWrite => young() && self.proven(read, &landed.copy),
             Via::Stale => young() && !demand.proof(),
             Via::Origin { .. } | Via::TooLarge | Via::Collapsed | Via::Bypass => true,
         }
+    }
+
+    /// Whether a copy from L2 is as new as the demand asks, by what this instance has applied: it has reached that far,
+    /// while a primary that was replaced still answers whoever only reads.
+    pub(super) fn proven(&self, read: &Read<'_>, copy: &Copy) -> bool {
+        let judgement = || self.judge(read.space, read.shard, copy);
+        !read.demand.proof() || judgement().is_some_and(|judged| judged.standing == Standing::Valid)
     }
 
     pub(super) fn joiner_may_use(&self, read: &Read<'_>, purpose: Purpose, landed: &Landed) -> bool {
@@ -230,10 +254,11 @@ impl Reader {
     async fn only_cached(
         self: &Arc<Self>,
         read: &Read<'_>,
+        reached: Reached,
         held: Option<Arc<Copy>>,
     ) -> Result<Answer, GetError> {
         // A primary that lost its replicas refuses heartbeats and still answers whoever only reads.
-        if !self.coherence.leased(read.shard, read.space.settings.max_staleness) {
+        if reached != Reached::Yes || !self.coherence.leased(read.shard, read.space.settings.max_staleness) {
             return Err(GetError::NotCached);
         }
         let found = self.load(read.space, read.key, Purpose::Miss, held).look().await;
@@ -241,8 +266,10 @@ impl Reader {
         let (age, lifetime) = (landed.copy.age(self.now()), landed.copy.entry.lifetime);
         let judgement = Judgement { leased: true, standing };
         match decide(judgement, age, &lifetime, read.demand, false) {
-            Use::Fresh | Use::Stale => Ok(self.landed(read, &landed, landed.via)),
-            Use::Unproven | Use::OnError | Use::No => Err(GetError::NotCached),
+            Use::Fresh | Use::Stale if self.proven(read, &landed.copy) => {
+                Ok(self.landed(read, &landed, landed.via))
+            }
+            Use::Fresh | Use::Stale | Use::Unproven | Use::OnError | Use::No => Err(GetError::NotCached),
         }
     }
 
@@ -301,7 +328,7 @@ impl Reader {
         let mut held = HashMap::new();
         for (place, (read, reached)) in reads.iter().zip(&reached).enumerate() {
             answers.push(None);
-            if *reached == Reached::No {
+            if *reached != Reached::Yes {
                 continue;
             }
             match self.from_l1(read) {
@@ -317,7 +344,7 @@ impl Reader {
         let rest: Vec<usize> = rest.collect();
         let loads = rest.iter().map(|place| {
             let held = held.get(place).cloned().flatten();
-            self.past_l1(&reads[*place], reached[*place], held)
+            self.past_l1(&reads[*place], reached[*place].clone(), held)
         });
         let loaded = join_all(loads).await;
         for (place, answer) in rest.into_iter().zip(loaded) {
@@ -349,7 +376,7 @@ impl Reader {
             let read = &reads[*place];
             let load = self.load(read.space, read.key, Purpose::Miss, None);
             let landed = stored.and_then(|stored| load.peeked(&stored, read_began));
-            if let Some(landed) = landed.filter(|landed| self.satisfies(demand, landed)) {
+            if let Some(landed) = landed.filter(|landed| self.satisfies(read, landed)) {
                 answers[*place] = Some(Ok(self.landed(read, &landed, landed.via)));
             }
         }

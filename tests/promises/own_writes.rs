@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::harness::http::Request;
-use crate::harness::instance::{Cluster, NAMESPACE};
+use crate::harness::instance::{Cluster, Instance, NAMESPACE};
 use crate::harness::proxy::{Direction, Proxy};
+use crate::harness::server::Server;
 use crate::harness::wait::{SOON, eventually};
 use crate::promises::steps::{LONG, converges, publishes, read, send, setup, version_of, warm};
 
@@ -93,11 +94,8 @@ async fn lagging() {
     converges(&cluster, &["k"]).await;
 }
 
-#[tokio::test]
-async fn left_behind_with_a_primary_that_was_replaced() {
-    // A lease that is not over when the replica has taken over: that takes seconds.
-    let mut cluster = Cluster::with(setup(LONG * 2)).await;
-    cluster.origin.set("k", 1);
+/// Makes the third instance the one that a primary which was replaced still answers; gives its replacement.
+async fn leave_behind(cluster: &Cluster, prepare: impl AsyncFnOnce()) -> Server {
     let link = Proxy::start(cluster.server.addr()).await;
     let mut replica = cluster.server.replica(link.addr()).await;
     eventually("the replica follows", SOON, async || {
@@ -106,8 +104,7 @@ async fn left_behind_with_a_primary_that_was_replaced() {
     .await;
     // A server that has never had a replica becomes another one with its first.
     publishes(cluster.nodes.iter().map(|node| &node.instance)).await;
-    converges(&cluster, &["k"]).await;
-    warm(&cluster, "k").await;
+    prepare().await;
     cluster.server.forsaken(&link).await;
     replica.promote().await;
     for node in &cluster.nodes[..2] {
@@ -115,11 +112,29 @@ async fn left_behind_with_a_primary_that_was_replaced() {
         node.valkey.close_all();
     }
     publishes(cluster.nodes[..2].iter().map(|node| &node.instance)).await;
+    replica
+}
+
+#[tokio::test]
+async fn left_behind_with_a_primary_that_was_replaced() {
+    // A lease that is not over when the replica has taken over: that takes seconds.
+    let mut cluster = Cluster::with(setup(LONG * 2)).await;
+    cluster.origin.set("k", 1);
+    let replica = leave_behind(&cluster, async || {
+        converges(&cluster, &["k"]).await;
+        warm(&cluster, "k").await;
+    })
+    .await;
 
     let (version, id) = change(&cluster).await;
     let at = cluster.instance(2);
     let plain = at.get(NAMESPACE, "k").send().await;
     assert_eq!(version_of(&plain), version - 1, "its lease is not over: {plain:?}");
+    let cached = || at.get(NAMESPACE, "k").header("cache-control", "only-if-cached");
+    for request in [strict(cached()), naming(cached(), &id)] {
+        let answer = request.send().await;
+        assert_eq!(answer.status, 504, "{answer:?}");
+    }
     for request in [strict(at.get(NAMESPACE, "k")), naming(at.get(NAMESPACE, "k"), &id)] {
         let answer = request.send().await;
         assert_eq!(version_of(&answer), version, "{answer:?}");
@@ -128,6 +143,39 @@ async fn left_behind_with_a_primary_that_was_replaced() {
     cluster.wire(2).close_all();
     cluster.server = replica;
     converges(&cluster, &["k"]).await;
+}
+
+#[tokio::test]
+async fn left_behind_where_the_application_loads() {
+    const ASIDE: &str = "aside";
+    let setup = setup(LONG * 2).set("namespaces.aside.origin.kind", "none");
+    let cluster = Cluster::with(setup).await;
+    let put = async |body: &'static str| {
+        let put = cluster.instance(0).put(ASIDE, "k", body).send().await;
+        put.header("coherd-log-id").unwrap_or_else(|| panic!("{put:?}")).to_owned()
+    };
+    let replica = leave_behind(&cluster, async || drop(put("old").await)).await;
+
+    let id = put("new").await;
+    let at = cluster.instance(2);
+    let plain = at.get(ASIDE, "k").send().await;
+    assert_eq!(plain.text(), "old", "its lease is not over: {plain:?}");
+    for request in [strict(at.get(ASIDE, "k")), naming(at.get(ASIDE, "k"), &id)] {
+        let answer = request.send().await;
+        assert_eq!(answer.status, 503, "{answer:?}");
+    }
+    cluster.wire(2).point_at(replica.addr());
+    cluster.wire(2).close_all();
+    for request in [
+        |at: &Instance, _: &str| strict(at.get(ASIDE, "k")),
+        |at: &Instance, id: &str| naming(at.get(ASIDE, "k"), id),
+    ] {
+        eventually("the instance answers with what is new", SOON, async || {
+            let answer = request(at, &id).send().await;
+            answer.status == 200 && answer.text() == "new"
+        })
+        .await;
+    }
 }
 
 #[tokio::test]
