@@ -7,6 +7,8 @@
 mod answer;
 mod aside;
 mod copy;
+#[cfg(test)]
+mod explore;
 mod flight;
 mod freshness;
 pub(crate) mod fuzzing;

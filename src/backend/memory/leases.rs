@@ -61,6 +61,12 @@ impl Leases {
         self.0.get(now, place).map(|item| &item.value).filter(|it| it.load == *load).map(|it| &it.token)
     }
 
+    /// Who has it, and the token given out with it.
+    #[cfg(test)]
+    pub(super) fn holder(&self, now: u64, place: &Place) -> Option<(&LoadId, &Token)> {
+        self.0.get(now, place).map(|item| (&item.value.load, &item.value.token))
+    }
+
     /// Ends it, whoever has it, and says whether somebody waits for that.
     pub(super) fn end(&mut self, now: u64, place: &Place) -> bool {
         let wanted = self.0.get(now, place).is_some_and(|lease| lease.value.wanted);

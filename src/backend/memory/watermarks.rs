@@ -64,6 +64,12 @@ impl Watermarks {
         self.previous_closed = seq;
     }
 
+    /// The newest hard event that named `name`, as far as the current generation knows.
+    #[cfg(test)]
+    pub(super) fn newest(&self, name: &Name) -> Seq {
+        self.current.hard.get(name).copied().unwrap_or(0)
+    }
+
     /// Whether an event later than `token` named one of `names`.
     pub(super) fn named_since<'a>(
         &self,

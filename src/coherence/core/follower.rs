@@ -145,6 +145,12 @@ impl Follower {
         Step::Apply
     }
 
+    /// The nonces remembered, the newest last.
+    #[cfg(test)]
+    pub(super) fn nonces(&self) -> impl Iterator<Item = &Nonce> {
+        self.applied.iter()
+    }
+
     fn nonce(&self, seq: Seq) -> Option<&Nonce> {
         let back = usize::try_from(self.cursor.checked_sub(seq)?).ok()?;
         self.applied.get(self.applied.len().checked_sub(back + 1)?)

@@ -7,6 +7,8 @@ use super::follower::{Follower, Leap, Progress, Step};
 use super::view::View;
 use crate::backend::{Head, Logged};
 use crate::clock::Boot;
+#[cfg(test)]
+use crate::model::Nonce;
 use crate::model::{LineageId, Seq};
 
 /// Heartbeats that wait for the cursor to reach their heads.
@@ -184,5 +186,24 @@ impl Following {
         self.follower.begin(head);
         view.begin(head.token.lineage.clone(), head.token.seq);
         Answer::Begun(leap)
+    }
+}
+
+/// What it remembers, for the explorer to tell one state from another.
+#[cfg(test)]
+impl Following {
+    /// The nonces of the events remembered, the newest last.
+    pub(crate) fn nonces(&self) -> impl Iterator<Item = &Nonce> {
+        self.follower.nonces()
+    }
+
+    /// Heartbeats whose heads are not reached.
+    pub(crate) fn unproven(&self) -> impl ExactSizeIterator<Item = (Seq, Boot)> {
+        self.unproven.iter().copied()
+    }
+
+    /// Since when a head is waited for, and whether to skip to it or to begin from it.
+    pub(crate) fn wanted(&self) -> Option<(Boot, bool)> {
+        self.wanted.map(|(since, wanted)| (since, matches!(wanted, Wanted::Skip)))
     }
 }

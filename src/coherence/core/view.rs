@@ -236,3 +236,32 @@ fn name_of(target: &Target) -> Option<Name> {
         Target::All => None,
     }
 }
+
+#[cfg(test)]
+impl Clone for View {
+    fn clone(&self) -> Self {
+        let number = |it: &AtomicU64| AtomicU64::new(it.load(Acquire));
+        let view = Self {
+            proven: number(&self.proven),
+            epoch: AtomicU32::new(self.epoch.load(Acquire)),
+            floor: number(&self.floor),
+            soft_floor: number(&self.soft_floor),
+            cursor: number(&self.cursor),
+            softest: number(&self.softest),
+            hard: self.hard.iter().map(number).collect(),
+            soft: self.soft.iter().map(number).collect(),
+            lineage: Swap::empty(),
+        };
+        view.lineage.store(self.lineage.load().clone());
+        view
+    }
+}
+
+#[cfg(test)]
+impl View {
+    /// What decides of copies from here on, but for the lineage and its proof: cursor, floors, watermarks.
+    pub(crate) fn numbers(&self) -> Vec<Seq> {
+        let single = [&self.cursor, &self.floor, &self.soft_floor, &self.softest];
+        single.into_iter().chain(&self.hard).chain(&self.soft).map(|it| it.load(Acquire)).collect()
+    }
+}

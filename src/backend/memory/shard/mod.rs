@@ -4,6 +4,8 @@
 //! Each method is one step at `now`, in milliseconds since 1970. What a step announces waits in
 //! [`ShardState::announcements`].
 
+#[cfg(test)]
+mod inside;
 mod outside;
 #[cfg(test)]
 mod tests;
