@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test chaos simulate mutants fuzz lint bench
+.PHONY: help demo serve test chaos simulate explore mutants fuzz lint bench
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -30,6 +30,9 @@ chaos: ## worlds under load that break, held against the promises: SECONDS=60 SE
 simulate: ## clusters on a clock that stands still, each from a seed, held against the promises: SEEDS=2000 SEED=first
 	SIM_SEED=$(or $(SEED),0) SIM_SEEDS=$(or $(SEEDS),$(if $(SEED),1,2000)) \
 		cargo test --locked --quiet --test it -- --exact $(SIMULATION) --nocapture
+
+explore: ## the core in every order of events, in larger worlds than `make test` has: EXPLORE_STATES=3000000 of each
+	cargo test --release --locked --lib cache::explore::large -- --ignored --nocapture --test-threads=1
 
 mutants: ## shows that chaos finds eight weakenings of the protocol, each within five minutes; MUTANT_SECONDS=300 FAULTS=
 	scripts/need-server

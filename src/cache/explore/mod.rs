@@ -12,6 +12,7 @@ mod check;
 mod config;
 mod fingerprint;
 mod instance;
+mod large;
 mod load;
 mod reader;
 mod search;
