@@ -52,14 +52,24 @@ impl Racer {
     pub(super) async fn run(self, key: &'static str, mut rng: StdRng, stop: CancellationToken) {
         assert!(RACED.contains(&key), "the key is there for races");
         while !stop.is_cancelled() {
-            match rng.random_range(0..4) {
-                0 => self.fill_against_key(key, &mut rng).await,
-                1 => self.fill_against_tag(key, &mut rng).await,
-                2 => self.refresh_against_tag(key, &mut rng).await,
+            match rng.random_range(0..5) {
+                0 => self.copies_against_key(key, &mut rng).await,
+                1 => self.fill_against_key(key, &mut rng).await,
+                2 => self.fill_against_tag(key, &mut rng).await,
+                3 => self.refresh_against_tag(key, &mut rng).await,
                 _ => self.late_joiner(key, &mut rng).await,
             }
             sleep(PAUSE_MAX.mul_f64(rng.random())).await;
         }
+    }
+
+    /// Everybody has a copy when the event that makes it old is acknowledged.
+    async fn copies_against_key(&self, key: &str, rng: &mut StdRng) {
+        let object = Object::new(PLAIN, key);
+        self.read_everywhere(&object).await;
+        self.books.commit(&object);
+        self.publisher.http(Target::key(&object), false, true, rng).await;
+        self.read_everywhere(&object).await;
     }
 
     /// A load brings what an event about its key has made old.

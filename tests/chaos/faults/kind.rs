@@ -67,6 +67,8 @@ kinds! {
     Unheard = "unheard";
     /// Nothing that is sent to the instance arrives.
     Deaf = "deaf";
+    /// An instance's wire is slow for a while, and then carries nothing.
+    Choke = "choke";
     /// Connections are reset in the middle of what the server sends, again and again.
     Reset = "reset";
     /// The server ends every subscription, again and again.
@@ -78,6 +80,8 @@ kinds! {
 
     /// FLUSHALL.
     FlushAll = "flushall";
+    /// FLUSHALL while an instance is cut off.
+    Forget = "forget" needs Company;
     /// FLUSHDB.
     FlushDb = "flushdb";
     /// The log is trimmed to nothing.
@@ -99,6 +103,8 @@ kinds! {
     ServerKill = "server-kill" needs AppendOnly;
     /// The server is killed and comes back with what it had some time ago.
     ServerOldDump = "server-old-dump";
+    /// As before, and others have published more than was lost before the instances find it again.
+    ServerRewound = "server-rewound";
     /// The server is killed and comes back with nothing.
     ServerEmpty = "server-empty";
     /// The server stands still.

@@ -30,6 +30,8 @@ use super::world::World;
 use crate::harness::proxy::Direction;
 
 const CTL: &str = "coherd:{main}:ctl";
+/// A tag that no value has.
+const NOBODY: &str = "faults/nobody";
 const LOG: &str = "coherd:{main}:log";
 
 /// Who was hit, as the history has it: an instance's name, `all`, `server` or `origin`, and what more there is to say.
@@ -63,11 +65,13 @@ pub(crate) async fn strike(kind: Kind, world: &World, rng: &mut StdRng, hold: Du
         Kind::Stall => wire::stall(world, rng, hold, &[Direction::Up, Direction::Down]).await,
         Kind::Unheard => wire::stall(world, rng, hold, &[Direction::Up]).await,
         Kind::Deaf => wire::stall(world, rng, hold, &[Direction::Down]).await,
+        Kind::Choke => wire::choke(world, rng, hold).await,
         Kind::Reset => wire::reset(world, rng, hold).await,
         Kind::KillPubsub => wire::kill_clients(world, rng, hold, "pubsub").await,
         Kind::KillNormal => wire::kill_clients(world, rng, hold, "normal").await,
         Kind::BufferOverflow => flood::overflow(world, rng, hold).await,
         Kind::FlushAll => state::spoil(world, &["FLUSHALL"]).await,
+        Kind::Forget => state::forget(world, rng, hold).await,
         Kind::FlushDb => state::spoil(world, &["FLUSHDB"]).await,
         Kind::TrimLog => state::spoil(world, &["XTRIM", LOG, "MAXLEN", "0"]).await,
         Kind::DeleteCtl => state::spoil(world, &["DEL", CTL]).await,
@@ -78,6 +82,7 @@ pub(crate) async fn strike(kind: Kind, world: &World, rng: &mut StdRng, hold: Du
         Kind::MemoryFull => flood::memory(world, rng, hold).await,
         Kind::ServerKill => server::kill(world, hold).await,
         Kind::ServerOldDump => server::old_dump(world, hold).await,
+        Kind::ServerRewound => server::rewound(world, hold).await,
         Kind::ServerEmpty => server::empty(world, hold).await,
         Kind::ServerPause => server::pause(world, hold).await,
         Kind::Promote => replica::promote(world, hold).await,

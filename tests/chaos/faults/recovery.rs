@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep};
 
+use super::NOBODY;
 use crate::chaos::client::Client;
 use crate::chaos::world::{Endpoint, World};
 
@@ -17,9 +18,6 @@ const STRANGE: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_millis(20);
 /// For one question of an instance.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// A tag that no value has.
-const NOBODY: &str = "faults/nobody";
-
 /// How many faults are under way, and how many have begun.
 #[derive(Debug, Default)]
 pub(crate) struct Broken {

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::Struck;
+use super::state::last;
+use super::target::all;
+use super::{CTL, NOBODY, Struck};
 use crate::chaos::world::World;
+use crate::harness::resp::Reply;
 
 /// SIGKILL, and a start after `hold` with what the append-only file holds.
 pub(super) async fn kill(world: &World, hold: Duration) -> Struck {
@@ -23,6 +26,28 @@ pub(super) async fn old_dump(world: &World, hold: Duration) -> Struck {
     sleep(hold).await;
     server.restart_with(&dump).await;
     Struck::at("server")
+}
+
+/// SIGKILL, and a start with what it held `hold` before. Before the instances are back, so much has been published to it
+/// that its last number is above all that anybody knew.
+pub(super) async fn rewound(world: &World, hold: Duration) -> Struck {
+    let mut server = world.server.lock().await;
+    let nodes = all(world).await;
+    let dump = server.dump().await;
+    sleep(hold).await;
+    for node in &nodes {
+        node.wire.cut().await;
+    }
+    let lost = last(&server).await;
+    server.restart_with(&dump).await;
+    while last(&server).await <= lost {
+        let said = server.command(&["FCALL", "coherd_invalidate", "1", CTL, "tag", NOBODY]).await;
+        assert!(matches!(said, Reply::Text(_)), "{said:?}");
+    }
+    for node in &nodes {
+        node.wire.restore().await;
+    }
+    Struck { target: format!("server, at {lost}") }
 }
 
 /// SIGKILL, and a start after `hold` with nothing.

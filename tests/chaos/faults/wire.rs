@@ -13,6 +13,8 @@ use crate::harness::proxy::Direction;
 
 /// The slowest wire: longer than a command may take.
 const DELAY_MAX: Duration = Duration::from_secs(3);
+/// A slow wire: a heartbeat still brings a lease.
+const CHOKED: Duration = Duration::from_millis(700);
 /// The pause between two blows of the same fault, in milliseconds.
 const BLOWS: std::ops::Range<u64> = 20..300;
 
@@ -47,6 +49,17 @@ pub(super) async fn stall(world: &World, rng: &mut StdRng, hold: Duration, ways:
     for way in ways {
         node.wire.stall_one_way(*way);
     }
+    sleep(hold).await;
+    node.wire.restore().await;
+    Struck::at(node.instance.id())
+}
+
+/// What the server sends arrives later, but not too late for whoever waits; and then nothing arrives any more.
+pub(super) async fn choke(world: &World, rng: &mut StdRng, hold: Duration) -> Struck {
+    let node = any(world, rng).await;
+    node.wire.delay(Direction::Down, CHOKED.mul_f64(rng.random_range(0.5..1.0)));
+    sleep(CHOKED * 2).await;
+    node.wire.stall();
     sleep(hold).await;
     node.wire.restore().await;
     Struck::at(node.instance.id())

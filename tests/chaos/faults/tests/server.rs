@@ -55,6 +55,11 @@ async fn a_server_comes_back_with_what_it_had_before() {
 }
 
 #[tokio::test]
+async fn a_server_comes_back_with_less_and_goes_on_before_the_instances_are_back() {
+    assert_eq!(kept(Kind::ServerRewound, world().await).await, (true, true));
+}
+
+#[tokio::test]
 async fn a_server_comes_back_with_nothing() {
     let (before, _) = kept(Kind::ServerEmpty, world().await).await;
     assert!(!before);

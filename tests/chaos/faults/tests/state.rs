@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{hit, world};
+use super::{NOTICED, detached, hit, seen, world};
 use crate::chaos::faults::{CTL, Kind, LOG};
 use crate::chaos::world::World;
 use crate::harness::resp::Reply;
@@ -56,6 +56,14 @@ async fn the_log_is_trimmed() {
 #[tokio::test]
 async fn the_control_record_is_deleted() {
     begins_anew(Kind::DeleteCtl).await;
+}
+
+#[tokio::test]
+async fn everything_is_flushed_while_an_instance_is_cut_off() {
+    begins_anew(Kind::Forget).await;
+    let world = world().await;
+    let (struck, cut_off) = seen(Kind::Forget, &world, NOTICED, detached).await;
+    assert!(cut_off.iter().any(|id| struck.target.ends_with(id.as_str())), "{struck:?}, {cut_off:?}");
 }
 
 #[tokio::test]

@@ -38,6 +38,11 @@ async fn a_wire_carries_nothing() {
 }
 
 #[tokio::test]
+async fn a_wire_is_slow_and_then_carries_nothing() {
+    cuts_off(Kind::Choke).await;
+}
+
+#[tokio::test]
 async fn an_instance_is_not_heard() {
     cuts_off(Kind::Unheard).await;
 }
