@@ -8,7 +8,7 @@
 //! - [`cache`]: the read path. L1, one load per key, the rule of what may be answered.
 //! - [`backend`]: what instances share, as a trait; `valkey` (fred, Lua) and `memory` (one process) behave alike.
 //! - [`origin`]: the system of record, as a trait; HTTP and SQL.
-//! - [`limit`]: how often who may ask.
+//! - [`limit`]: how often who may ask. [`lock`]: locks across the cluster.
 //! - [`http`]: the door, for data and for operators.
 //! - [`config`], [`cli`], [`supervisor`], [`telemetry`], [`guard`], [`clock`]: what the others stand on.
 //! - [`app`]: the only room that knows them all; the start and the stop, in order.
@@ -46,6 +46,7 @@ pub mod fuzzing;
 pub mod guard;
 pub mod http;
 pub mod limit;
+pub mod lock;
 pub mod model;
 mod mutants;
 pub mod origin;

@@ -14,6 +14,7 @@ use coherd::clock::Clock;
 use coherd::coherence::{self, Coherence};
 use coherd::http::{AdminDesk, DataDesk, Desk, Listener, Right, Settings, Spawn, Tokens, Vitals};
 use coherd::limit::RateLimits;
+use coherd::lock::Locks;
 use coherd::model::{Content, Keep, Key, Lifetime, Loaded, Namespace, ShardCount, Stated, Value, etag_of};
 use coherd::origin::{Fetched, Origin, Validators};
 use coherd::supervisor::{Stage, Supervisor};
@@ -106,6 +107,7 @@ impl Door {
         });
         coherence.start(&supervisor);
         let limits = Arc::new(RateLimits::new(Vec::new(), backend.clone(), &Clock::Boottime, &metrics));
+        let locks = Arc::new(Locks::new(backend.clone(), Arc::clone(&coherence), supervisor.clone()));
         let cache =
             Cache::new(spaces, "inst-a", backend, Arc::clone(&coherence), supervisor.clone(), &metrics);
         let (cache, tokens) = (Arc::new(cache), Arc::new(tokens));
@@ -133,7 +135,8 @@ impl Door {
             stop: supervisor.stopping(Stage::Door),
         };
         let attached = Arc::clone(&coherence);
-        let data = DataDesk { cache, coherence, readiness, tokens, settings: Arc::clone(&settings), limits };
+        let data =
+            DataDesk { cache, coherence, readiness, tokens, settings: Arc::clone(&settings), limits, locks };
         let door = Self {
             data: listen(&supervisor, &settings, data).await,
             admin: listen(&supervisor, &settings, admin).await,

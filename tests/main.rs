@@ -13,6 +13,7 @@ mod history;
 mod junk;
 mod kept;
 mod loads;
+mod locks;
 mod model;
 mod promises;
 mod publishers;

@@ -26,8 +26,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("refresh", &["model", "telemetry", "supervisor", "guard", "backend", "origin", "coherence", "cache"]),
     ("write", &["model", "telemetry", "supervisor", "guard", "backend", "origin", "coherence", "cache"]),
     ("limit", &["model", "telemetry", "guard", "backend"]),
+    ("lock", &["model", "supervisor", "backend", "coherence"]),
     // Not `backend`, not `origin`: a handler cannot go round the cache.
-    ("http", &["model", "telemetry", "supervisor", "guard", "coherence", "cache", "write", "limit"]),
+    ("http", &["model", "telemetry", "supervisor", "guard", "coherence", "cache", "write", "limit", "lock"]),
     ("app", ALL),
     // Part of no product: one door to every decoder.
     ("fuzzing", ALL),

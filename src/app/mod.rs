@@ -21,6 +21,7 @@ use crate::coherence::Coherence;
 use crate::config::Config;
 use crate::http::{AdminDesk, DataDesk, Desk, Listener, Settings, Spawn};
 use crate::limit::RateLimits;
+use crate::lock::Locks;
 use crate::supervisor::{Stage, Supervisor};
 use crate::telemetry::{Metrics, Readiness, Reason};
 
@@ -79,11 +80,13 @@ impl Instance {
 
         let limits = rooms::limits(config)?;
         let limits = Arc::new(RateLimits::new(limits, Arc::clone(&backend), &Clock::Boottime, &metrics));
+        let locks = Arc::new(Locks::new(Arc::clone(&backend), Arc::clone(&coherence), supervisor.clone()));
         let settings = Arc::new(rooms::http(config));
         let tokens = Arc::new(rooms::tokens(config)?);
         let desk = DataDesk {
             cache: Arc::clone(&cache),
             coherence: Arc::clone(&coherence),
+            locks,
             limits,
             readiness: readiness.clone(),
             tokens: Arc::clone(&tokens),

@@ -9,10 +9,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Arrival, Backend, BackendError, Beat, EntryId, Fill, Filled, Found, Head, InboxEntry, LinkState, LoadId,
-    Logged, Lookup, Member, Publication, Published, Stored, Subscription, Token,
+    Arrival, Backend, BackendError, Beat, EntryId, Fence, Fill, Filled, Found, Head, InboxEntry, LinkState,
+    LoadId, LockAsk, LockToken, Locked, Logged, Lookup, Member, Publication, Published, Stored, Subscription,
+    Token,
 };
-use crate::model::{Seq, Shard, ShardCount, Verdict};
+use crate::model::{Key, Seq, Shard, ShardCount, Verdict};
 use crate::telemetry::BackendMetrics;
 use crate::telemetry::labels::BackendOp;
 
@@ -111,6 +112,23 @@ impl Backend for Measured {
 
     async fn admit(&self, arrival: Arrival<'_>) -> Result<Verdict, BackendError> {
         self.timed(BackendOp::Admit, self.inner.admit(arrival)).await
+    }
+
+    async fn lock(&self, ask: LockAsk<'_>) -> Result<Locked, BackendError> {
+        self.timed(BackendOp::Lock, self.inner.lock(ask)).await
+    }
+
+    async fn extend(
+        &self,
+        name: &Key,
+        token: &LockToken,
+        ttl: Duration,
+    ) -> Result<Option<Fence>, BackendError> {
+        self.timed(BackendOp::Extend, self.inner.extend(name, token, ttl)).await
+    }
+
+    async fn unlock(&self, name: &Key, token: &LockToken) -> Result<bool, BackendError> {
+        self.timed(BackendOp::Unlock, self.inner.unlock(name, token)).await
     }
 
     // Waiting for an entry is not an operation that takes long.

@@ -3,6 +3,7 @@
 //!
 //! Every operation of one shard that says "one step" is atomic: nothing of another caller happens within it.
 
+mod lock;
 pub mod measured;
 pub mod memory;
 pub mod valkey;
@@ -19,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 use crate::model::{
     CallerId, Event, Key, LineageId, Name, Namespace, Nonce, Quota, Seq, Shard, ShardCount, Verdict,
 };
+
+pub use lock::{Fence, LockAsk, LockToken, Locked};
 
 /// Which entry of L2.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -274,6 +277,8 @@ pub enum Signal {
         /// A value was stored; else the load brought nothing or its lease was given up.
         filled: bool,
     },
+    /// A lock that somebody waits for was given up.
+    Unlocked(Key),
     /// A member has applied everything up to a number.
     Confirmed {
         /// Where.
@@ -395,6 +400,21 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Counts a request, by GCRA on the server's clock, or refuses it; a refused one costs nothing. One step.
     async fn admit(&self, arrival: Arrival<'_>) -> Result<Verdict, BackendError>;
+
+    /// Takes a lock, or says how long another has it. One step.
+    async fn lock(&self, ask: LockAsk<'_>) -> Result<Locked, BackendError>;
+
+    /// Holds a lock for `ttl` from now; `None` where the token does not hold it, or the store is not the one it was when
+    /// the lock was taken: another may have had it meanwhile. One step.
+    async fn extend(
+        &self,
+        name: &Key,
+        token: &LockToken,
+        ttl: Duration,
+    ) -> Result<Option<Fence>, BackendError>;
+
+    /// Gives a lock up; whether the token held it. One step.
+    async fn unlock(&self, name: &Key, token: &LockToken) -> Result<bool, BackendError>;
 
     /// Entries of the inbox stream that no member has taken yet; waits up to `wait` for the first.
     async fn inbox(

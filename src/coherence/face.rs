@@ -15,7 +15,7 @@ use super::meter::{Meter, reason};
 use super::publish::{self, Along, Terms};
 use super::shared::Shared;
 use super::tail::{Answered, Message, Tail};
-use super::wakes::Waker;
+use super::wakes::{Ended, Waker};
 use super::{
     Notice, PublishError, Receipt, Status, WaitMode, Waited, barrier, confirm, heartbeat, inbox, members,
 };
@@ -261,8 +261,13 @@ impl Coherence {
     }
 
     /// Registers for the end of another load's lease on a key. Ask for the lease after this.
-    pub fn waker(&self, namespace: &Namespace, key: &Key) -> Waker {
-        self.shared.wakes.register(namespace, key)
+    pub fn waker(&self, namespace: &Namespace, key: &Key) -> Waker<Ended> {
+        self.shared.wakes.register((namespace.clone(), key.clone()))
+    }
+
+    /// Registers for the end of another's lock. Ask for the lock after this. A lock that expires ends in silence.
+    pub fn unlocked(&self, name: &Key) -> Waker<()> {
+        self.shared.unlocks.register(name.clone())
     }
 
     /// The server's clock at a moment, in milliseconds since 1970, as far as this machine knows.

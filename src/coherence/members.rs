@@ -43,6 +43,7 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let mut seen: HashMap<(Shard, String), Seen> = HashMap::new();
     while !stop.is_cancelled() {
         shared.wakes.sweep();
+        shared.unlocks.sweep();
         for shard in shared.count().all() {
             match shared.backend.members(shard).await {
                 Ok(members) => look(&shared, shard, &members, &mut seen).await,

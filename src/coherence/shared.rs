@@ -9,11 +9,11 @@ use std::time::Duration;
 use tokio::sync::{Notify, broadcast, watch};
 
 use super::core::View;
-use super::wakes::Wakes;
+use super::wakes::{Ended, Wakes};
 use super::{MemberStatus, Notice};
 use crate::backend::{Backend, Head, Member, Token};
 use crate::clock::{Boot, Clock};
-use crate::model::{LineageId, Seq, Shard, ShardCount};
+use crate::model::{Key, LineageId, Namespace, Seq, Shard, ShardCount};
 use crate::telemetry::CoherenceMetrics;
 
 /// Notices a slow follower of `/events` may be behind before it loses some.
@@ -54,7 +54,8 @@ pub(super) struct Shared {
     /// The longest: how long a publisher waits at the most.
     pub(super) longest: Duration,
     pub(super) shards: Box<[ShardState]>,
-    pub(super) wakes: Wakes,
+    pub(super) wakes: Wakes<(Namespace, Key), Ended>,
+    pub(super) unlocks: Wakes<Key, ()>,
     pub(super) notices: broadcast::Sender<Notice>,
     /// The server's clock less this machine's boot clock, in microseconds.
     offset_us: AtomicI64,
@@ -95,6 +96,7 @@ impl Shared {
             shortest: staleness.0,
             longest: staleness.1,
             wakes: Wakes::default(),
+            unlocks: Wakes::default(),
             notices: broadcast::Sender::new(NOTICES_MAX),
             offset_us: AtomicI64::new(0),
             lag_us: AtomicU64::new(0),

@@ -137,8 +137,9 @@ impl Tail {
             Signal::Event { shard, lineage, logged } => self.announced(shard, &lineage, &logged).await,
             Signal::Wake { namespace, key, filled } => {
                 let ended = if filled { Ended::Filled } else { Ended::Empty };
-                self.shared.wakes.wake(namespace, key, ended);
+                self.shared.wakes.wake(&(namespace, key), ended);
             }
+            Signal::Unlocked(name) => self.shared.unlocks.wake(&name, ()),
             Signal::Confirmed { shard, instance, cursor } => self.shared.confirm(shard, instance, cursor),
             Signal::Inbox(payload) => {
                 let after = self.shards.iter().map(|it| (it.shard, it.heard_up_to())).collect();

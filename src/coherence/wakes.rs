@@ -1,11 +1,10 @@
-//! Wake-ups: loads that wait for another instance's lease on the same key.
+//! Wake-ups: who waits for the end of what another instance holds, a lease or a lock.
 
+use std::hash::Hash;
 use std::sync::Arc;
 
 use dashmap::DashMap;
 use tokio::sync::watch;
-
-use crate::model::{Key, Namespace};
 
 /// How a lease that somebody waited for ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,43 +15,48 @@ pub enum Ended {
     Empty,
 }
 
-/// Who waits for which key. As many entries as loads that wait, no more.
-#[derive(Default)]
-pub(super) struct Wakes {
-    waiting: DashMap<(Namespace, Key), Arc<watch::Sender<Option<Ended>>>>,
+/// Who waits for which. As many entries as are waited for, no more.
+pub(super) struct Wakes<K, E> {
+    waiting: DashMap<K, Arc<watch::Sender<Option<E>>>>,
 }
 
-/// A registration, made before the lease is asked for so that no end is missed.
-pub struct Waker {
-    ended: watch::Receiver<Option<Ended>>,
+/// A registration, made before it is asked for what another holds, so that no end is missed.
+pub struct Waker<E> {
+    ended: watch::Receiver<Option<E>>,
 }
 
-impl Waker {
-    /// How the lease ended, once it has; for ever if nobody says so.
-    pub async fn ended(&mut self) -> Ended {
-        let ended = self.ended.wait_for(Option::is_some).await.map(|ended| ended.unwrap_or(Ended::Empty));
+impl<E: Copy> Waker<E> {
+    /// How it ended, once it has; for ever if nobody says so.
+    pub async fn ended(&mut self) -> E {
+        let ended = self.ended.wait_for(Option::is_some).await.ok().and_then(|ended| *ended);
         match ended {
-            Ok(ended) => ended,
-            // Every registration of the key was dropped with its sender: nobody will tell.
-            Err(_) => std::future::pending().await,
+            Some(ended) => ended,
+            // Every registration was dropped with its sender: nobody will tell.
+            None => std::future::pending().await,
         }
     }
 }
 
-impl Wakes {
-    pub(super) fn register(&self, namespace: &Namespace, key: &Key) -> Waker {
-        let entry = self.waiting.entry((namespace.clone(), key.clone())).or_default();
+impl<K: Eq + Hash, E> Default for Wakes<K, E> {
+    fn default() -> Self {
+        Self { waiting: DashMap::default() }
+    }
+}
+
+impl<K: Eq + Hash, E> Wakes<K, E> {
+    pub(super) fn register(&self, what: K) -> Waker<E> {
+        let entry = self.waiting.entry(what).or_default();
         Waker { ended: entry.subscribe() }
     }
 
-    /// Tells all who wait for the key, and forgets them.
-    pub(super) fn wake(&self, namespace: Namespace, key: Key, ended: Ended) {
-        if let Some((_, sender)) = self.waiting.remove(&(namespace, key)) {
+    /// Tells all who wait for it, and forgets them.
+    pub(super) fn wake(&self, what: &K, ended: E) {
+        if let Some((_, sender)) = self.waiting.remove(what) {
             sender.send_replace(Some(ended));
         }
     }
 
-    /// Forgets keys for which nobody waits any more.
+    /// Forgets that for which nobody waits any more.
     pub(super) fn sweep(&self) {
         self.waiting.retain(|_, sender| sender.receiver_count() != 0);
     }
@@ -62,19 +66,13 @@ impl Wakes {
 mod tests {
     use super::*;
 
-    fn users(key: &str) -> (Namespace, Key) {
-        (Namespace::new("users").unwrap(), Key::new(key).unwrap())
-    }
-
     #[tokio::test]
     async fn all_who_wait_for_a_key_are_told_and_no_others() {
         let wakes = Wakes::default();
-        let (ns, one) = users("1");
-        let (_, two) = users("2");
-        let mut first = wakes.register(&ns, &one);
-        let mut second = wakes.register(&ns, &one);
-        let other = wakes.register(&ns, &two);
-        wakes.wake(ns, one, Ended::Filled);
+        let mut first = wakes.register(1);
+        let mut second = wakes.register(1);
+        let other = wakes.register(2);
+        wakes.wake(&1, Ended::Filled);
         assert_eq!(first.ended().await, Ended::Filled);
         assert_eq!(second.ended().await, Ended::Filled);
         assert!(!other.ended.has_changed().unwrap());
@@ -82,9 +80,8 @@ mod tests {
 
     #[test]
     fn keys_nobody_waits_for_are_forgotten() {
-        let wakes = Wakes::default();
-        let (ns, one) = users("1");
-        let waker = wakes.register(&ns, &one);
+        let wakes = Wakes::<_, Ended>::default();
+        let waker = wakes.register(1);
         wakes.sweep();
         assert_eq!(wakes.waiting.len(), 1);
         drop(waker);

@@ -14,7 +14,7 @@ use crate::model::{Event, Namespace, Target};
 pub enum Right {
     /// GET, HEAD and the reads by POST.
     Read,
-    /// PUT and DELETE.
+    /// PUT and DELETE, locks.
     Write,
     /// PURGE and invalidations.
     Invalidate,
@@ -39,7 +39,7 @@ impl Right {
 pub enum Scope<'a> {
     /// One namespace.
     Namespace(&'a str),
-    /// More than any namespace: tags, the cluster.
+    /// More than any namespace: tags, locks, the cluster.
     Everything,
     /// None.
     Nothing,
@@ -128,7 +128,7 @@ impl Caller<'_> {
             Scope::Namespace(namespace) if token.namespaces.contains(namespace) => Ok(()),
             Scope::Namespace(namespace) => refuse(format!("has no rights in namespace `{namespace}`")),
             Scope::Everything => {
-                refuse("is not for all namespaces, as tags and cluster-wide targets need".to_owned())
+                refuse("is not for all namespaces, as tags, locks and cluster-wide targets need".to_owned())
             }
         }
     }

@@ -12,11 +12,12 @@ use super::invalidate;
 use super::problem::{Code, Problem};
 use super::reply::{self, LEASE};
 use super::routes::{self, DataRoute};
-use super::{Settings, admin, bulk, demand, tags, toll};
+use super::{Settings, admin, bulk, demand, locks, tags, toll};
 use crate::cache::{Cache, Write};
 use crate::coherence::form::{EVENT_BYTES_MAX, FormError};
 use crate::coherence::{Coherence, Door, Terms};
 use crate::limit::RateLimits;
+use crate::lock::Locks;
 use crate::model::{Event, Hardness, Key, Namespace, Target, Value, etag_of};
 use crate::telemetry::Readiness;
 
@@ -26,6 +27,8 @@ pub struct DataDesk {
     pub cache: Arc<Cache>,
     /// The log.
     pub coherence: Arc<Coherence>,
+    /// Locks across the cluster.
+    pub locks: Arc<Locks>,
     /// How often who may read and write.
     pub limits: Arc<RateLimits>,
     /// For `/readyz`.
@@ -54,6 +57,11 @@ impl Desk for DataDesk {
             // What the event names is checked when it has been read.
             DataRoute::Invalidate(_) => {
                 self.tokens.check(sender.headers, Right::Invalidate, Scope::Nothing)?;
+                return Ok(self.allowance(route));
+            }
+            // They belong to no namespace.
+            DataRoute::TakeLock(..) | DataRoute::ExtendLock(..) | DataRoute::GiveUpLock(_) => {
+                self.tokens.check(sender.headers, Right::Write, Scope::Everything)?;
                 return Ok(self.allowance(route));
             }
         };
@@ -121,6 +129,11 @@ impl Desk for DataDesk {
                 let waited = self.coherence.wait_all(&receipt, wait.limit()).await;
                 invalidate::waited(&receipt.id, &receipt.widened, &waited)
             }
+            DataRoute::TakeLock(name, options) => locks::take(&self.locks, &name, options).await,
+            DataRoute::ExtendLock(name, options) => {
+                locks::extend(&self.locks, &name, options, &call.headers).await
+            }
+            DataRoute::GiveUpLock(name) => locks::give_up(&self.locks, &name, &call.headers).await,
             DataRoute::Healthz => Ok(admin::healthz()),
             DataRoute::Readyz => Ok(admin::readyz(&self.readiness.snapshot())),
         }
@@ -149,8 +162,8 @@ impl DataDesk {
             DataRoute::Invalidate(_) => max.min(EVENT_BYTES_MAX),
             _ => 0,
         };
-        // A publisher that waits says for how long.
-        let own = matches!(route, DataRoute::Invalidate(_));
+        // Whoever waits says for how long.
+        let own = matches!(route, DataRoute::Invalidate(_) | DataRoute::TakeLock(..));
         Allowance { body_max, time: (!own).then_some(self.settings.request_timeout), headers: Vec::new() }
     }
 

@@ -17,6 +17,7 @@ mod front;
 pub(crate) mod fuzzing;
 mod invalidate;
 mod listener;
+mod locks;
 mod problem;
 mod query;
 mod reply;

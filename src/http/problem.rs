@@ -33,6 +33,10 @@ pub enum Code {
     RequestTimeout,
     /// The lease is gone.
     LeaseLost,
+    /// Another holds the lock.
+    Locked,
+    /// The token does not hold the lock.
+    LockLost,
     /// The sender has sent as many requests as it may.
     RateLimited,
     /// Body or value over its limit.
@@ -70,6 +74,8 @@ impl Code {
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
             Self::LeaseLost => (StatusCode::CONFLICT, "lease_lost"),
+            Self::Locked => (StatusCode::CONFLICT, "locked"),
+            Self::LockLost => (StatusCode::CONFLICT, "lock_lost"),
             Self::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::UriTooLong => (StatusCode::URI_TOO_LONG, "uri_too_long"),

@@ -1,12 +1,21 @@
 //! Paths and query strings, percent-decoded strictly.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
 /// Longest `wait=all` that may be asked for.
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(3600);
+/// How long a lock is held where nothing is said.
+const LOCK_TTL: Duration = Duration::from_secs(10);
+/// Shorter, and it is over before its holder knows of it.
+const LOCK_TTL_MIN: Duration = Duration::from_millis(10);
+/// Longer, and a holder that died keeps everybody out for a day.
+const LOCK_TTL_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Longest wait for a lock: connections are not held for ever.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(600);
 
 /// What `POST /v1/invalidate` asks for in its query.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,6 +78,28 @@ pub(super) fn invalidate_options(query: &str) -> Result<InvalidateOptions, Strin
     Ok(options)
 }
 
+/// For how long a lock is taken, and waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LockOptions {
+    /// How long it is held.
+    pub ttl: Duration,
+    /// How long to wait for it.
+    pub wait: Duration,
+}
+
+/// The query of a request for a lock, `?ttl=10s&wait=0s`. Where it is only extended there is nothing to wait for.
+pub(super) fn lock_options(query: &str, waits: bool) -> Result<LockOptions, String> {
+    let mut options = LockOptions { ttl: LOCK_TTL, wait: Duration::ZERO };
+    for (name, value) in pairs(query) {
+        match name {
+            "ttl" => options.ttl = within("ttl", value, LOCK_TTL_MIN..=LOCK_TTL_MAX)?,
+            "wait" if waits => options.wait = within("wait", value, Duration::ZERO..=LOCK_WAIT_MAX)?,
+            other => return Err(unknown(other, if waits { "ttl and wait" } else { "ttl" })),
+        }
+    }
+    Ok(options)
+}
+
 /// The query of PURGE: whether it is soft.
 pub(super) fn purge_is_soft(query: &str) -> Result<bool, String> {
     let mut soft = false;
@@ -87,6 +118,15 @@ fn flag(name: &str, value: &str) -> Result<bool, String> {
         "false" | "0" => Ok(false),
         _ => Err(format!("`{name}` is `true` or `false`")),
     }
+}
+
+fn within(name: &str, text: &str, range: RangeInclusive<Duration>) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).ok().filter(|time| range.contains(time));
+    time.ok_or_else(|| {
+        let (from, to) =
+            (humantime::format_duration(*range.start()), humantime::format_duration(*range.end()));
+        format!("`{name}` is a duration such as `3s`, {from} to {to}")
+    })
 }
 
 fn wait_time(text: &str) -> Result<Duration, String> {
@@ -131,6 +171,21 @@ mod tests {
         assert_eq!(purge_is_soft("soft=true"), Ok(true));
         assert_eq!(purge_is_soft(""), Ok(false));
         assert!(purge_is_soft("sfot=true").is_err());
+    }
+
+    #[test]
+    fn the_query_of_a_lock() {
+        let options = |ttl, wait| {
+            Ok(LockOptions { ttl: Duration::from_millis(ttl), wait: Duration::from_millis(wait) })
+        };
+        assert_eq!(lock_options("", true), options(10_000, 0));
+        assert_eq!(lock_options("ttl=10ms&wait=10m", true), options(10, 600_000));
+        assert_eq!(lock_options("ttl=24h&wait=0s", true), options(86_400_000, 0));
+        assert_eq!(lock_options("ttl=1s500ms", false), options(1500, 0));
+        for bad in ["ttl=9ms", "ttl=25h", "ttl=10", "ttl=", "ttl=-1s", "wait=601s", "wait=x", "tll=1s"] {
+            assert!(lock_options(bad, true).is_err(), "{bad}");
+        }
+        assert!(lock_options("wait=0s", false).is_err());
     }
 
     proptest! {

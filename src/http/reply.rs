@@ -1,6 +1,7 @@
 //! From what the cache and the log answer to what a client gets: the one place that knows both.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::header::{
@@ -144,6 +145,11 @@ pub(super) fn json(status: StatusCode, document: &serde_json::Value) -> Response
 /// A text as a header; empty where it holds what no header can.
 pub(super) fn text_value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// Rounded up: whoever waits so long has waited long enough.
+pub(super) fn in_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() != 0)
 }
 
 fn missing() -> Problem {

@@ -165,3 +165,10 @@ fn every_write_has_its_answer() {
     assert_eq!(publish_refused(&boundary).code(), Code::BadRequest);
     assert_eq!(publish_refused(&PublishError::Backend(BackendError::TimedOut)).code(), Code::Unavailable);
 }
+
+#[test]
+fn a_wait_is_rounded_up() {
+    for (millis, seconds) in [(0, 0), (1, 1), (1000, 1), (1001, 2)] {
+        assert_eq!(in_seconds(Duration::from_millis(millis)), seconds);
+    }
+}

@@ -3,7 +3,7 @@
 use hyper::{Method, Uri};
 
 use super::problem::{Code, Problem};
-use super::query::{self, InvalidateOptions};
+use super::query::{self, InvalidateOptions, LockOptions};
 use crate::model::{Key, Namespace};
 
 /// Longest path and query, in bytes. A key of 512 bytes takes three times that, a bulk read may take all of it.
@@ -35,6 +35,12 @@ pub enum DataRoute {
     BulkPost(Namespace),
     /// `POST /v1/invalidate`
     Invalidate(InvalidateOptions),
+    /// `POST /v1/locks/NAME[?ttl=10s&wait=0s]`
+    TakeLock(Key, LockOptions),
+    /// `PUT /v1/locks/NAME[?ttl=10s]`
+    ExtendLock(Key, LockOptions),
+    /// `DELETE /v1/locks/NAME`
+    GiveUpLock(Key),
     /// `GET`, `HEAD /healthz`
     Healthz,
     /// `GET`, `HEAD /readyz`
@@ -58,8 +64,10 @@ pub enum AdminRoute {
     Events,
 }
 
+const LOCKS: &str = "/v1/locks/";
 const KEY_METHODS: &str = "GET, HEAD, PUT, DELETE, PURGE";
 const NAMESPACE_METHODS: &str = "GET, HEAD, POST";
+const LOCK_METHODS: &str = "POST, PUT, DELETE";
 const READ: &str = "GET, HEAD";
 
 /// The route of a request on the data listener.
@@ -73,6 +81,7 @@ pub(super) fn data(method: &Method, uri: &Uri) -> Result<DataRoute, Problem> {
             Ok(DataRoute::Invalidate(query::invalidate_options(query).map_err(bad_request)?))
         }
         "/v1/invalidate" => Err(Problem::method_not_allowed("POST")),
+        path if path.starts_with(LOCKS) => lock_route(method, &path[LOCKS.len()..], query),
         path => {
             let rest = path.strip_prefix("/v1/cache/").ok_or_else(not_found)?;
             match rest.split_once('/') {
@@ -123,6 +132,20 @@ fn namespace_route(method: &Method, namespace: &str, query: &str) -> Result<Data
         Method::GET | Method::HEAD => Ok(DataRoute::Bulk(parse_namespace(namespace)?, bulk_keys(query)?)),
         _ => Err(Problem::method_not_allowed(NAMESPACE_METHODS)),
     }
+}
+
+/// A lock's name is spelt as a key is, and may be as long.
+fn lock_route(method: &Method, name: &str, query: &str) -> Result<DataRoute, Problem> {
+    if !matches!(*method, Method::POST | Method::PUT | Method::DELETE) {
+        return Err(Problem::method_not_allowed(LOCK_METHODS));
+    }
+    let name = parse_key(name)?;
+    let options = |waits| query::lock_options(query, waits).map_err(bad_request);
+    Ok(match *method {
+        Method::POST => DataRoute::TakeLock(name, options(true)?),
+        Method::PUT => DataRoute::ExtendLock(name, options(false)?),
+        _ => DataRoute::GiveUpLock(name),
+    })
 }
 
 /// Commas part the keys before anything is decoded: `%2C` is a comma within a key.
@@ -187,6 +210,8 @@ fn bad_request(detail: String) -> Problem {
 mod tests {
     use super::super::query::Wait;
     use super::*;
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     fn ns(text: &str) -> Namespace {
@@ -207,6 +232,7 @@ mod tests {
         let both = |keys: &[&str]| DataRoute::Bulk(ns("u"), keys.iter().map(|text| key(text)).collect());
         let purge = |soft| DataRoute::Purge { namespace: ns("u"), key: key("1"), soft };
         let waiting = InvalidateOptions { wait: Some(Wait::Default), ..InvalidateOptions::default() };
+        let lock = |ttl, wait| LockOptions { ttl: Duration::from_secs(ttl), wait: Duration::from_secs(wait) };
         for (line, route) in [
             ("GET /v1/cache/u/1", DataRoute::Read(ns("u"), key("1"))),
             ("HEAD /v1/cache/u/1?x=y", DataRoute::Read(ns("u"), key("1"))),
@@ -223,6 +249,10 @@ mod tests {
             ("POST /v1/cache/u", DataRoute::BulkPost(ns("u"))),
             ("POST /v1/invalidate", DataRoute::Invalidate(InvalidateOptions::default())),
             ("POST /v1/invalidate?wait=all", DataRoute::Invalidate(waiting)),
+            ("POST /v1/locks/a/b", DataRoute::TakeLock(key("a/b"), lock(10, 0))),
+            ("POST /v1/locks/%C3%A4?ttl=1s&wait=2s", DataRoute::TakeLock(key("ä"), lock(1, 2))),
+            ("PUT /v1/locks/a?ttl=2s", DataRoute::ExtendLock(key("a"), lock(2, 0))),
+            ("DELETE /v1/locks/a", DataRoute::GiveUpLock(key("a"))),
             ("GET /healthz", DataRoute::Healthz),
             ("HEAD /readyz", DataRoute::Readyz),
         ] {
@@ -252,6 +282,11 @@ mod tests {
             (&many, Code::BadRequest),
             ("PURGE /v1/cache/u/1?soft=maybe", Code::BadRequest),
             ("POST /v1/invalidate?wait=yes", Code::BadRequest),
+            ("POST /v1/locks", Code::NotFound),
+            ("POST /v1/locks/", Code::BadKey),
+            ("DELETE /v1/locks/%FF", Code::BadKey),
+            ("POST /v1/locks/a?ttl=1ms", Code::BadRequest),
+            ("PUT /v1/locks/a?wait=1s", Code::BadRequest),
             (&longer, Code::UriTooLong),
         ] {
             assert_eq!(ask(line).expect_err(line).code(), code, "{line}");
@@ -265,6 +300,7 @@ mod tests {
             ("get /v1/cache/u/1", "GET, HEAD, PUT, DELETE, PURGE"),
             ("PUT /v1/cache/u", "GET, HEAD, POST"),
             ("GET /v1/invalidate", "POST"),
+            ("GET /v1/locks/a", "POST, PUT, DELETE"),
             ("POST /healthz", "GET, HEAD"),
         ] {
             let response = ask(line).expect_err(line).into_response();

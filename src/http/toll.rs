@@ -11,7 +11,7 @@ use hyper::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use super::auth::Caller;
 use super::front::Sender;
 use super::problem::{Code, Problem};
-use super::reply::text_value;
+use super::reply::{in_seconds, text_value};
 use crate::limit::{Key, RateLimits};
 use crate::model::{CallerId, Quota, Verdict};
 
@@ -75,11 +75,6 @@ fn standing(quota: Quota, left: u32, until: Duration) -> [(HeaderName, HeaderVal
     ]
 }
 
-/// Rounded up: whoever waits so long has waited long enough.
-fn in_seconds(time: Duration) -> u64 {
-    time.as_secs() + u64::from(time.subsec_nanos() != 0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::auth::{Right, Tokens};
@@ -129,13 +124,6 @@ mod tests {
         assert_eq!(standing.1, "\"default\";r=3;t=5");
         for (_, value) in [policy, standing] {
             sfv::Parser::new(value.as_bytes()).parse::<sfv::List>().expect("a list");
-        }
-    }
-
-    #[test]
-    fn a_wait_is_rounded_up() {
-        for (millis, seconds) in [(0, 0), (1, 1), (1000, 1), (1001, 2)] {
-            assert_eq!(in_seconds(Duration::from_millis(millis)), seconds);
         }
     }
 }

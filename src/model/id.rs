@@ -48,6 +48,11 @@ impl ShardCount {
         let index = hasher.digest() % u64::from(self.0);
         Shard(u16::try_from(index).expect("a remainder of a u16"))
     }
+
+    /// The shard that a lock belongs to.
+    pub fn of_lock(self, name: &str) -> Shard {
+        self.of("lock", name)
+    }
 }
 
 macro_rules! opaque {

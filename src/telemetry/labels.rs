@@ -118,6 +118,12 @@ labels! {
         Subscribe = "subscribe",
         /// Counts a request against a limit.
         Admit = "admit",
+        /// Takes a lock.
+        Lock = "lock",
+        /// Holds a lock for longer.
+        Extend = "extend",
+        /// Gives a lock up.
+        Unlock = "unlock",
         /// Takes, adopts or finishes entries of the inbox.
         Inbox = "inbox",
     }

@@ -7,6 +7,7 @@ pub(crate) mod fixture;
 mod inbox;
 mod kit;
 mod limits;
+mod locks;
 mod log;
 mod lookup;
 mod members;
@@ -117,6 +118,18 @@ macro_rules! conformance {
                 a_quota_that_shrank_keeps_nobody_waiting_longer_than_it_says
                 the_extremes_of_a_quota_are_counted
                 what_is_spent_outlives_a_lineage_and_not_the_store
+            ]);
+            conformance!(@cases $fixture, locks: [
+                a_lock_has_one_holder_until_it_is_given_up
+                of_many_who_ask_at_once_one_gets_it
+                an_expired_lock_goes_to_the_next_under_a_greater_fence
+                an_expired_lock_is_not_extended_though_nobody_took_it
+                an_extended_lock_is_held_for_longer_under_its_fence
+                another_token_neither_extends_a_lock_nor_gives_it_up
+                who_asks_again_has_it_under_the_same_fence
+                who_waits_for_a_lock_hears_that_it_was_given_up
+                a_lock_of_a_lineage_that_ended_stands_and_is_not_extended
+                fences_grow_though_everything_is_lost
             ]);
         }
     };

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use coherd::backend::{
-    Arrival, Backend, BackendError, Beat, EntryId, Fill, Filled, Found, Head, InboxEntry, LinkState, LoadId,
-    Logged, Lookup, Member, Publication, Published, Stored, Subscription, Token,
+    Arrival, Backend, BackendError, Beat, EntryId, Fence, Fill, Filled, Found, Head, InboxEntry, LinkState,
+    LoadId, LockAsk, LockToken, Locked, Logged, Lookup, Member, Publication, Published, Stored, Subscription,
+    Token,
 };
-use coherd::model::{Seq, Shard, ShardCount, Verdict};
+use coherd::model::{Key, Seq, Shard, ShardCount, Verdict};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -98,6 +99,24 @@ impl Backend for Remote {
     /// Nobody is limited here.
     async fn admit(&self, arrival: Arrival<'_>) -> Result<Verdict, BackendError> {
         self.0.memory.admit(arrival).await
+    }
+
+    /// Nor does anybody take a lock.
+    async fn lock(&self, ask: LockAsk<'_>) -> Result<Locked, BackendError> {
+        self.0.memory.lock(ask).await
+    }
+
+    async fn extend(
+        &self,
+        name: &Key,
+        token: &LockToken,
+        ttl: Duration,
+    ) -> Result<Option<Fence>, BackendError> {
+        self.0.memory.extend(name, token, ttl).await
+    }
+
+    async fn unlock(&self, name: &Key, token: &LockToken) -> Result<bool, BackendError> {
+        self.0.memory.unlock(name, token).await
     }
 
     async fn members(&self, shard: Shard) -> Result<Vec<Member>, BackendError> {

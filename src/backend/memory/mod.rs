@@ -6,6 +6,7 @@ mod connection;
 mod expiring;
 mod inbox;
 mod leases;
+mod locks;
 mod shard;
 mod store;
 #[cfg(test)]
@@ -28,10 +29,11 @@ use tokio_util::sync::CancellationToken;
 
 use self::connection::Connection;
 use super::{
-    Arrival, Backend, BackendError, Beat, EntryId, Fill, Filled, Found, Head, InboxEntry, LinkState, LoadId,
-    Logged, Lookup, Member, Publication, Published, Signal, Stored, Subscription, Token,
+    Arrival, Backend, BackendError, Beat, EntryId, Fence, Fill, Filled, Found, Head, InboxEntry, LinkState,
+    LoadId, LockAsk, LockToken, Locked, Logged, Lookup, Member, Publication, Published, Signal, Stored,
+    Subscription, Token,
 };
-use crate::model::{Seq, Shard, ShardCount, Verdict};
+use crate::model::{Key, Seq, Shard, ShardCount, Verdict};
 
 /// One instance's handle of a store.
 #[derive(Debug)]
@@ -156,6 +158,23 @@ impl Backend for Memory {
     async fn admit(&self, arrival: Arrival<'_>) -> Result<Verdict, BackendError> {
         let shard = self.store.count().of(arrival.namespace, &arrival.caller.to_string());
         self.step(shard, |state, now| state.admit(now, arrival))
+    }
+
+    async fn lock(&self, ask: LockAsk<'_>) -> Result<Locked, BackendError> {
+        self.step(self.store.shard_of_lock(ask.name), |state, now| state.lock(now, ask))?
+    }
+
+    async fn extend(
+        &self,
+        name: &Key,
+        token: &LockToken,
+        ttl: Duration,
+    ) -> Result<Option<Fence>, BackendError> {
+        self.step(self.store.shard_of_lock(name), |state, now| state.extend(now, name, token, ttl))
+    }
+
+    async fn unlock(&self, name: &Key, token: &LockToken) -> Result<bool, BackendError> {
+        self.step(self.store.shard_of_lock(name), |state, now| state.unlock(now, name, token))
     }
 
     async fn inbox(

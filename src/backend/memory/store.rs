@@ -9,7 +9,7 @@ use super::inbox::Inbox;
 use super::shard::{Limits, ShardState};
 use crate::backend::{BackendError, EntryId, Signal};
 use crate::clock::{Boot, Clock};
-use crate::model::{Shard, ShardCount};
+use crate::model::{Key, Shard, ShardCount};
 use crate::mutants;
 
 /// Signals a subscriber may lag behind before it hears [`Signal::Lost`].
@@ -116,6 +116,10 @@ impl Store {
 
     pub(super) fn shard_of(&self, entry: &EntryId) -> Shard {
         self.count.of(&entry.namespace, &entry.key)
+    }
+
+    pub(super) fn shard_of_lock(&self, name: &Key) -> Shard {
+        self.count.of_lock(name)
     }
 
     pub(super) fn signals(&self) -> broadcast::Receiver<Arc<Signal>> {

@@ -23,6 +23,8 @@ struct Announced {
 pub(super) enum Hurry {
     /// A lease that somebody waits for has ended.
     Wake { ns: String, key: String, filled: bool },
+    /// A lock that somebody waits for was given up.
+    Unlocked { name: String },
     /// A member has applied everything up to a number.
     Confirmed { instance: String, cursor: String },
 }

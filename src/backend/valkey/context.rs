@@ -6,6 +6,8 @@ use std::time::Duration;
 use super::Settings;
 use super::connection::Arg;
 use super::keys::Keyspace;
+use crate::backend::Fence;
+use crate::clock::Clock;
 use crate::model::{Seq, Shard};
 
 /// Names, limits, and the highest numbers seen.
@@ -14,6 +16,11 @@ pub(super) struct Context {
     pub(super) keys: Keyspace,
     /// The highest number seen of each shard: a new lineage starts above it.
     seen: Vec<AtomicU64>,
+    /// The highest fence seen: the next one given out is above it, whatever the server remembers.
+    fence: AtomicU64,
+    /// How far a server's clock was ahead of this machine's boot clock at the most, in microseconds.
+    ahead: AtomicU64,
+    clock: Clock,
     /// On Valkey Cluster fred follows a moved slot to a server that no handshake has seen: scripts look for themselves.
     pub(super) check_identity: bool,
     /// About how many events a log keeps.
@@ -32,6 +39,9 @@ impl Context {
         Self {
             keys: Keyspace::new(&settings.cluster, settings.shards),
             seen: settings.shards.all().map(|_| AtomicU64::new(0)).collect(),
+            fence: AtomicU64::new(0),
+            ahead: AtomicU64::new(0),
+            clock: Clock::Boottime,
             check_identity: clustered,
             log_max_events: settings.log_max_events.max(1),
             watermarks_max: settings.watermarks_max.max(1),
@@ -43,6 +53,10 @@ impl Context {
     /// Far below where a double stops counting, far above what any clock gives.
     const KNOWN_MAX: Seq = 1 << 52;
 
+    /// By how much two clocks come apart, in microseconds: those of two machines in the time that one hears nothing of
+    /// the other, and a fence from the clock, where many are given out at once.
+    const CLOCKS_APART: u64 = 1_000_000;
+
     /// A number that the server or a caller knows of.
     pub(super) fn seen(&self, shard: Shard, seq: Seq) {
         if let Some(seen) = self.seen.get(usize::from(shard.0)) {
@@ -53,6 +67,36 @@ impl Context {
     /// The highest number known.
     pub(super) fn known(&self, shard: Shard) -> Seq {
         self.seen.get(usize::from(shard.0)).map_or(0, |seen| seen.load(Ordering::Relaxed))
+    }
+
+    /// A fence that the server gave out.
+    pub(super) fn fence_seen(&self, fence: Fence) {
+        self.fence.fetch_max(fence.min(Self::KNOWN_MAX), Ordering::Relaxed);
+    }
+
+    /// The highest fence known.
+    pub(super) fn fence_known(&self) -> Fence {
+        self.fence.load(Ordering::Relaxed)
+    }
+
+    /// Microseconds of the boot clock, to be taken before a server is asked for its time.
+    pub(super) fn micros(&self) -> u64 {
+        self.clock.now().as_nanos() / 1000
+    }
+
+    /// A server's clock, as it was after `sent`.
+    pub(super) fn clock_seen(&self, sent: u64, server_ms: u64) {
+        let server = server_ms.saturating_mul(1000).min(Self::KNOWN_MAX);
+        self.ahead.fetch_max(server.saturating_sub(sent), Ordering::Relaxed);
+    }
+
+    /// Above every fence that was given out by the clock of a server this instance has heard of, by whatever instance;
+    /// 0 before it has heard of one.
+    pub(super) fn fence_bound(&self) -> Fence {
+        match self.ahead.load(Ordering::Relaxed) {
+            0 => 0,
+            ahead => ahead.saturating_add(self.micros() + Self::CLOCKS_APART).min(Self::KNOWN_MAX),
+        }
     }
 
     /// Where the servers are that every connection leads to: on Valkey Cluster each shard may have its own.

@@ -98,6 +98,16 @@ impl ShardKeys {
         format!("{}r:{namespace}:{caller}", self.base)
     }
 
+    /// A lock.
+    pub(super) fn lock(&self, name: &Key) -> String {
+        format!("{}lock:{name}", self.base)
+    }
+
+    /// The last fence that was given out with a lock.
+    pub(super) fn fence(&self) -> String {
+        self.named("fence")
+    }
+
     fn named(&self, name: &str) -> String {
         format!("{}{name}", self.base)
     }

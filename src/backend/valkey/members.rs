@@ -28,9 +28,11 @@ pub(super) async fn beat(
         Arg::from(member.beats),
         Arg::from(member.max_staleness),
     ]);
+    let sent = context.micros();
     let answer = script::BEAT.run(connection, context.keys.shard(shard), Vec::new(), args).await;
     let head = beaten(answer.map_err(|error| explain(&error))?)?;
     context.seen(shard, head.token.seq);
+    context.clock_seen(sent, head.time_ms);
     Ok(head)
 }
 

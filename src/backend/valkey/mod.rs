@@ -16,6 +16,7 @@ mod inbox;
 mod keys;
 mod limits;
 mod link;
+mod locks;
 mod log;
 mod members;
 mod reply;
@@ -42,12 +43,14 @@ use self::context::Context;
 use self::entries::Looked;
 use self::handshake::{Checked, Fault};
 use self::link::{Generation, Link, Parts};
+use self::locks::Asked;
 pub use self::settings::Settings;
 use super::{
-    Arrival, Backend, BackendError, Beat, EntryId, Fill, Filled, Found, Head, InboxEntry, LinkState, LoadId,
-    Logged, Lookup, Member, Publication, Published, Stored, Subscription, Token,
+    Arrival, Backend, BackendError, Beat, EntryId, Fence, Fill, Filled, Found, Head, InboxEntry, LinkState,
+    LoadId, LockAsk, LockToken, Locked, Logged, Lookup, Member, Publication, Published, Stored, Subscription,
+    Token,
 };
-use crate::model::{Seq, Shard, ShardCount, Verdict};
+use crate::model::{Key, Seq, Shard, ShardCount, Verdict};
 
 /// Valkey 7.2 and later, or Redis 7.0 and later.
 pub struct Valkey {
@@ -220,9 +223,7 @@ impl Backend for Valkey {
             self.reconcile(connection, self.context.keys.of(&lookup.entry).0).await?;
             match entries::lookup(&self.context, connection, &lookup).await? {
                 Looked::Found(found) => Ok(found),
-                Looked::NoLineage => {
-                    Err(BackendError::Unavailable("the shard keeps losing its lineage".to_owned()))
-                }
+                Looked::NoLineage => Err(keeps_losing()),
             }
         })
         .await
@@ -263,7 +264,7 @@ impl Backend for Valkey {
             }
             self.reconcile(connection, shard).await?;
             let token = log::head(&self.context, connection, shard).await?;
-            token.ok_or_else(|| BackendError::Unavailable("the shard keeps losing its lineage".to_owned()))
+            token.ok_or_else(keeps_losing)
         })
         .await
     }
@@ -292,6 +293,49 @@ impl Backend for Valkey {
     async fn admit(&self, arrival: Arrival<'_>) -> Result<Verdict, BackendError> {
         let generation = self.primary.connected()?;
         self.run(&generation, limits::admit(&self.context, generation.data(), arrival)).await
+    }
+
+    async fn lock(&self, ask: LockAsk<'_>) -> Result<Locked, BackendError> {
+        let generation = self.primary.connected()?;
+        let connection = generation.data();
+        self.run(&generation, async {
+            if let Asked::Answered(locked) = locks::lock(&self.context, connection, ask).await? {
+                return Ok(locked);
+            }
+            self.reconcile(connection, self.context.keys.count().of_lock(ask.name)).await?;
+            match locks::lock(&self.context, connection, ask).await? {
+                Asked::Answered(locked) => Ok(locked),
+                Asked::NoLineage => Err(keeps_losing()),
+            }
+        })
+        .await
+    }
+
+    async fn extend(
+        &self,
+        name: &Key,
+        token: &LockToken,
+        ttl: Duration,
+    ) -> Result<Option<Fence>, BackendError> {
+        let generation = self.primary.connected()?;
+        let connection = generation.data();
+        self.run(&generation, async {
+            if let Asked::Answered(fence) = locks::extend(&self.context, connection, name, token, ttl).await?
+            {
+                return Ok(fence);
+            }
+            self.reconcile(connection, self.context.keys.count().of_lock(name)).await?;
+            match locks::extend(&self.context, connection, name, token, ttl).await? {
+                Asked::Answered(fence) => Ok(fence),
+                Asked::NoLineage => Err(keeps_losing()),
+            }
+        })
+        .await
+    }
+
+    async fn unlock(&self, name: &Key, token: &LockToken) -> Result<bool, BackendError> {
+        let generation = self.primary.connected()?;
+        self.run(&generation, locks::unlock(&self.context, generation.data(), name, token)).await
     }
 
     async fn inbox(
@@ -332,4 +376,8 @@ impl Backend for Valkey {
         let generation = self.primary.connected()?;
         self.run(&generation, inbox::done(&self.context, generation.data(), ids)).await
     }
+}
+
+fn keeps_losing() -> BackendError {
+    BackendError::Unavailable("the shard keeps losing its lineage".to_owned())
 }

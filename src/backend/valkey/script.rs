@@ -37,6 +37,9 @@ scripts! {
     PUBLISH = include_str!("scripts/publish.lua");
     BEAT = include_str!("scripts/beat.lua");
     ADMIT = include_str!("scripts/admit.lua");
+    LOCK = include_str!("scripts/lock.lua");
+    EXTEND = include_str!("scripts/extend.lua");
+    UNLOCK = include_str!("scripts/unlock.lua");
     CONFIRM = include_str!("scripts/confirm.lua");
     FORGET = CONSUMERS, include_str!("scripts/forget.lua");
     ADOPT = CONSUMERS, include_str!("scripts/adopt.lua");

@@ -123,6 +123,7 @@ fn hurried(shard: Shard, hurry: Hurry) -> Option<Signal> {
         Hurry::Wake { ns, key, filled } => {
             Some(Signal::Wake { namespace: Namespace::new(&ns).ok()?, key: Key::new(&key).ok()?, filled })
         }
+        Hurry::Unlocked { name } => Some(Signal::Unlocked(Key::new(&name).ok()?)),
         Hurry::Confirmed { instance, cursor } => {
             Some(Signal::Confirmed { shard, instance, cursor: cursor.parse().ok()? })
         }

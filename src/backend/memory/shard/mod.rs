@@ -16,10 +16,11 @@ use std::time::Duration;
 use super::arrivals::Arrivals;
 use super::expiring::{Expiring, FOREVER};
 use super::leases::{self, Leases};
+use super::locks::Locks;
 use super::watermarks::Watermarks;
 use crate::backend::{
-    Arrival, Beat, EntryId, Fill, FillRefusal, Filled, Found, Head, LoadId, Logged, Lookup, Member,
-    Publication, Published, Put, Signal, Stored, Token,
+    Arrival, BackendError, Beat, EntryId, Fence, Fill, FillRefusal, Filled, Found, Head, LoadId, LockAsk,
+    LockToken, Locked, Logged, Lookup, Member, Publication, Published, Put, Signal, Stored, Token,
 };
 use crate::model::{
     Event, Hardness, Key, LineageId, Name, Namespace, Nonce, Prefix, Seq, Shard, Target, Verdict, widen,
@@ -69,6 +70,7 @@ pub struct ShardState {
     entries: Expiring<Place, Kept>,
     leases: Leases,
     arrivals: Arrivals,
+    locks: Locks,
     /// As many as instances have joined and not been forgotten.
     members: BTreeMap<String, Member>,
     announcements: Vec<Signal>,
@@ -105,6 +107,7 @@ impl ShardState {
             entries: Expiring::new(limits.entry_bytes_max),
             leases: Leases::new(),
             arrivals: Arrivals::new(),
+            locks: Locks::default(),
             members: BTreeMap::new(),
             announcements: Vec::new(),
         }
@@ -254,6 +257,27 @@ impl ShardState {
     /// See [`crate::backend::Backend::admit`].
     pub fn admit(&mut self, now: u64, arrival: Arrival<'_>) -> Verdict {
         self.arrivals.admit(now, arrival)
+    }
+
+    /// See [`crate::backend::Backend::lock`].
+    pub fn lock(&mut self, now: u64, ask: LockAsk<'_>) -> Result<Locked, BackendError> {
+        let lineage = self.lineage(now, 0).0.clone();
+        self.locks.lock(now, &lineage, ask)
+    }
+
+    /// See [`crate::backend::Backend::extend`].
+    pub fn extend(&mut self, now: u64, name: &Key, token: &LockToken, ttl: Duration) -> Option<Fence> {
+        let lineage = self.lineage(now, 0).0.clone();
+        self.locks.extend(now, &lineage, name, token, ttl)
+    }
+
+    /// See [`crate::backend::Backend::unlock`].
+    pub fn unlock(&mut self, now: u64, name: &Key, token: &LockToken) -> bool {
+        let (held, wanted) = self.locks.unlock(now, name, token);
+        if wanted {
+            self.announcements.push(Signal::Unlocked(name.clone()));
+        }
+        held
     }
 
     /// See [`crate::backend::Backend::members`].

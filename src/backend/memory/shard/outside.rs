@@ -6,20 +6,24 @@ use crate::backend::EntryId;
 use crate::model::{LineageId, Seq};
 
 impl ShardState {
-    /// Loses everything, like FLUSHALL; only the counter is kept, as the least that the next lineage starts above.
+    /// Loses everything, like FLUSHALL; only the counters are kept, as the least that the next lineage starts above and
+    /// that the next fence is above.
     pub fn flush(&mut self) {
-        *self = Self { seq: self.seq, ..Self::new(self.shard, self.limits, self.ids.0) };
+        let (seq, locks) = (self.seq, self.locks.forgotten());
+        *self = Self { seq, locks, ..Self::new(self.shard, self.limits, self.ids.0) };
     }
 
     /// Ends the lineage, like DEL of the control record or a server that is another one than before: what was stored
-    /// under it is void, and the next step that needs a lineage begins one.
+    /// under it is void, and the next step that needs a lineage begins one. Locks are held until their time is over.
     pub fn end_lineage(&mut self) {
         self.lineage = None;
     }
 
-    /// Goes back to what it was once. Ids are not given out again: on a server they hold its clock and who it is.
+    /// Goes back to what it was once. Ids are not given out again: on a server they hold its clock and who it is. Nor are
+    /// fences: there they are its clock.
     pub fn restore(&mut self, dumped: &Self) {
-        *self = Self { ids: self.ids.clone(), ..dumped.clone() };
+        let locks = dumped.locks.above(&self.locks);
+        *self = Self { ids: self.ids.clone(), locks, ..dumped.clone() };
     }
 
     /// Begins a lineage at this very number, the one that a server chose, and says which it is.

@@ -1,0 +1,10 @@
+-- KEYS: ctl, lock; ARGV: token, name
+local lock = lease_read(KEYS[2])
+if not lock or lock.owner ~= ARGV[1] then
+  return {'lost'}
+end
+redis.call('DEL', KEYS[2])
+if lock.wanted then
+  tell(string.sub(KEYS[1], 1, -4), 'signals', {kind = 'unlocked', name = ARGV[2]})
+end
+return {'unlocked'}
