@@ -6,6 +6,7 @@
 //! - [`model`]: the words: keys, tags, names, events, ids, values. No I/O, no clock.
 //! - [`coherence`]: the protocol. Its `core` decides; its tasks follow the log and prove that nothing was missed.
 //! - [`cache`]: the read path. L1, one load per key, the rule of what may be answered.
+//! - [`refresh`]: the tasks that load copies anew while they are still answered.
 //! - [`backend`]: what instances share, as a trait; `valkey` (fred, Lua) and `memory` (one process) behave alike.
 //! - [`origin`]: the system of record, as a trait; HTTP and SQL.
 //! - [`limit`]: how often who may ask. [`lock`]: locks across the cluster.
@@ -50,5 +51,6 @@ pub mod lock;
 pub mod model;
 mod mutants;
 pub mod origin;
+pub mod refresh;
 pub mod supervisor;
 pub mod telemetry;

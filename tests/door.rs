@@ -81,6 +81,7 @@ fn namespace(name: &str, origin: Option<Arc<dyn Origin>>) -> cache::Settings {
         depends_on: vec![],
         origin,
         load_max: Duration::from_secs(2),
+        refreshers: None,
     }
 }
 

@@ -63,7 +63,8 @@ impl Instance {
         let backend: Arc<dyn Backend> = Arc::new(Measured::new(backend, Arc::clone(&metrics.backend)));
 
         let coherence = Coherence::new(rooms::coherence(config, &backend, Clock::Boottime, &metrics)?);
-        let namespaces = rooms::namespaces(config).await?;
+        let queues = rooms::queues(config, &Clock::Boottime, &metrics);
+        let namespaces = rooms::namespaces(config, &queues).await?;
         let cache = Arc::new(Cache::new(
             namespaces,
             &config.instance.id,
@@ -76,6 +77,7 @@ impl Instance {
         rooms::keep_connected(&supervisor, &backend);
         coherence.start(&supervisor);
         cache.start();
+        rooms::refresh(config, &supervisor, &cache, &queues);
         watch::start(&supervisor, &readiness, &coherence, &backend, config.coherence.start_detached_after);
 
         let limits = rooms::limits(config)?;

@@ -1,6 +1,6 @@
 //! From configuration to rooms: what each is built from, in its own terms.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -11,7 +11,7 @@ use super::StartError;
 use crate::backend::memory::{Limits, Memory, Store};
 use crate::backend::valkey::{self, Valkey};
 use crate::backend::{Backend, wire};
-use crate::cache::{self, Policy};
+use crate::cache::{self, Cache, Policy, Refreshers};
 use crate::clock::Clock;
 use crate::coherence;
 use crate::config::{
@@ -24,6 +24,7 @@ use crate::model::{self, Lifetime, Quota, ShardCount};
 use crate::origin;
 use crate::origin::http::{HttpOrigin as HttpClient, HttpSettings};
 use crate::origin::sql::{SqlOrigin as SqlClient, SqlSettings};
+use crate::refresh::Queue;
 use crate::supervisor::{Stage, Supervisor};
 use crate::telemetry::Metrics;
 
@@ -120,16 +121,49 @@ pub(super) fn coherence(
     })
 }
 
-pub(super) async fn namespaces(config: &Config) -> Result<Vec<cache::Settings>, StartError> {
+/// Where each namespace's wishes for refreshes wait, if it has an origin.
+pub(super) fn queues(config: &Config, clock: &Clock, metrics: &Metrics) -> BTreeMap<String, Arc<Queue>> {
+    let loading = config.namespaces.iter().filter(|(_, namespace)| namespace.origin.limits().is_some());
+    loading
+        .map(|(name, _)| {
+            let depth = metrics.namespace(name).refreshes_waiting.clone();
+            (name.clone(), Arc::new(Queue::new(clock.clone(), depth)))
+        })
+        .collect()
+}
+
+pub(super) fn refresh(
+    config: &Config,
+    supervisor: &Supervisor,
+    cache: &Arc<Cache>,
+    queues: &BTreeMap<String, Arc<Queue>>,
+) {
+    for (name, queue) in queues {
+        if let Some(limits) = config.namespaces.get(name).and_then(|namespace| namespace.origin.limits()) {
+            crate::refresh::start(supervisor, cache, name, queue, limits.max_concurrency);
+        }
+    }
+}
+
+pub(super) async fn namespaces(
+    config: &Config,
+    queues: &BTreeMap<String, Arc<Queue>>,
+) -> Result<Vec<cache::Settings>, StartError> {
     let mut built = Vec::new();
     for (name, namespace) in &config.namespaces {
         let origin = origin(config, name, namespace).await?;
-        built.push(space(checked(name)?, namespace, origin));
+        let refreshers = queues.get(name).map(|queue| Arc::clone(queue) as Arc<dyn Refreshers>);
+        built.push(space(checked(name)?, namespace, origin, refreshers));
     }
     Ok(built)
 }
 
-fn space(name: model::Namespace, of: &Namespace, origin: Option<Arc<dyn origin::Origin>>) -> cache::Settings {
+fn space(
+    name: model::Namespace,
+    of: &Namespace,
+    origin: Option<Arc<dyn origin::Origin>>,
+    refreshers: Option<Arc<dyn Refreshers>>,
+) -> cache::Settings {
     cache::Settings {
         name,
         version: of.version,
@@ -160,6 +194,7 @@ fn space(name: model::Namespace, of: &Namespace, origin: Option<Arc<dyn origin::
         depends_on: of.depends_on.clone(),
         load_max: of.origin.limits().map_or(Duration::ZERO, |limits| limits.timeout),
         origin,
+        refreshers,
     }
 }
 

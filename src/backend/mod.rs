@@ -82,7 +82,8 @@ pub struct Claim {
     pub load: LoadId,
     /// How long the lease lasts unless it is given up.
     pub lease: Duration,
-    /// Load even beside a valid fresh entry (`no-cache`).
+    /// Load even beside a valid fresh entry: beside any (`no-cache`), or, where the lookup names the copy that the
+    /// caller has, beside that one only (a refresh before the time).
     pub even_if_fresh: bool,
 }
 

@@ -52,7 +52,8 @@ impl Reader {
                 entry: space.entry(key),
                 covering: covering(space.name(), key),
                 claim: Some(Claim { load: id.clone(), lease, even_if_fresh }),
-                have: held.as_ref().map(|copy| copy.load.clone()),
+                // Afresh means anew, whatever another has stored.
+                have: held.as_ref().filter(|_| !even_if_fresh).map(|copy| copy.load.clone()),
             };
             let read_began = self.now();
             let unavailable = |error: BackendError| GetError::Unavailable(error.to_string());

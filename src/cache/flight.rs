@@ -23,57 +23,87 @@ pub(super) struct Landed {
 /// How a load ended.
 pub(super) type Outcome = Result<Landed, GetError>;
 
+/// A load under way, as those who wait for it see it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Flying {
+    /// A stale copy that the load has come upon: whoever may be answered with it need not wait.
+    pub(super) stale: Option<Landed>,
+    /// How it ended.
+    pub(super) ended: Option<Outcome>,
+}
+
+/// What a load tells those who wait for it.
+#[derive(Debug, Default)]
+pub(super) struct Teller(watch::Sender<Flying>);
+
+impl Teller {
+    /// A stale copy, while the load goes on.
+    pub(super) fn stale(&self, landed: Landed) {
+        self.0.send_modify(|flying| flying.stale = Some(landed));
+    }
+}
+
 /// A seat on a flight.
 pub(super) struct Seat {
     /// This request started it.
     pub(super) mine: bool,
-    outcome: watch::Receiver<Option<Outcome>>,
+    pub(super) flying: watch::Receiver<Flying>,
 }
 
 impl Seat {
     /// How the load ended.
     pub(super) async fn landed(mut self) -> Outcome {
-        match self.outcome.wait_for(Option::is_some).await {
-            Ok(outcome) => outcome.clone().expect("waited until it is there"),
-            // The load panicked or was cut short by the stop.
-            Err(_) => Err(GetError::Unavailable("the load ended without a result".to_owned())),
+        match self.flying.wait_for(|flying| flying.ended.is_some()).await {
+            Ok(flying) => flying.ended.clone().expect("waited until it is there"),
+            Err(_) => Err(lost()),
         }
     }
+}
+
+/// The load panicked or was cut short by the stop.
+pub(super) fn lost() -> GetError {
+    GetError::Unavailable("the load ended without a result".to_owned())
 }
 
 /// The loads of one namespace that are under way: as many entries as loads.
 #[derive(Default)]
 pub(super) struct Flights {
-    flying: Arc<DashMap<Arc<str>, watch::Receiver<Option<Outcome>>>>,
+    flying: Arc<DashMap<Arc<str>, watch::Receiver<Flying>>>,
 }
 
 impl Flights {
     /// Joins the load of `key` that is under way, or starts one.
-    pub(super) fn board<F>(&self, supervisor: &Supervisor, key: Arc<str>, load: impl FnOnce() -> F) -> Seat
+    pub(super) fn board<F>(
+        &self,
+        supervisor: &Supervisor,
+        key: Arc<str>,
+        load: impl FnOnce(Arc<Teller>) -> F,
+    ) -> Seat
     where
         F: Future<Output = Outcome> + Send + 'static,
     {
         let flight = match self.flying.entry(Arc::clone(&key)) {
-            Entry::Occupied(flying) => return Seat { mine: false, outcome: flying.get().clone() },
+            Entry::Occupied(flying) => return Seat { mine: false, flying: flying.get().clone() },
             Entry::Vacant(vacant) => vacant,
         };
-        let (landing, outcome) = watch::channel(None);
-        flight.insert(outcome.clone());
+        let teller = Arc::new(Teller::default());
+        let flying = teller.0.subscribe();
+        flight.insert(flying.clone());
         let guard = Landing { flying: Arc::clone(&self.flying), key };
-        let load = load();
+        let load = load(Arc::clone(&teller));
         drop(supervisor.spawn(Stage::Load, "cache.load", async move {
             let outcome = load.await;
             // Off the board first: whoever comes now starts its own.
             drop(guard);
-            landing.send_replace(Some(outcome));
+            teller.0.send_modify(|flying| flying.ended = Some(outcome));
         }));
-        Seat { mine: true, outcome }
+        Seat { mine: true, flying }
     }
 }
 
 /// Takes a flight off the board, however it ends.
 struct Landing {
-    flying: Arc<DashMap<Arc<str>, watch::Receiver<Option<Outcome>>>>,
+    flying: Arc<DashMap<Arc<str>, watch::Receiver<Flying>>>,
     key: Arc<str>,
 }
 

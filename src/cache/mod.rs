@@ -12,12 +12,16 @@ mod explore;
 mod flight;
 mod freshness;
 pub(crate) mod fuzzing;
+mod heat;
 mod l1;
 mod load;
 mod outcome;
 mod reader;
+mod refreshing;
 mod space;
 mod stats;
+mod waiting;
+mod wish;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,17 +37,21 @@ use crate::model::{Key, Stated, Tag, Value};
 pub use crate::origin::OriginError;
 use crate::supervisor::{Stage, Supervisor};
 use crate::telemetry::Metrics;
-use crate::telemetry::labels::RequestResult;
+use crate::telemetry::labels::{RefreshOutcome, RequestResult};
 
 pub use answer::{Answer, Demand, Entry, GetError, LeaseGrant, PutError, Via};
 pub use l1::Policy;
 pub use space::Settings;
+pub use wish::{Refreshers, Wish, Wished};
 
 use reader::Reader;
 use space::Space;
 
 /// Between two rounds of L1's housekeeping.
 const TIDY: Duration = Duration::from_millis(500);
+
+/// Rounds of housekeeping in which what is read no more loses half of its heat.
+const COOL_EVERY: u64 = 20;
 
 /// A write to the cache alone (`origin.kind = "none"`).
 #[derive(Clone, Debug, Default)]
@@ -109,7 +117,6 @@ impl Cache {
             spaces,
             supervisor,
             instance: instance.to_owned(),
-            refreshes: Arc::new(Semaphore::new(reader::REFRESHES_MAX)),
             given_back: Arc::new(Semaphore::new(reader::GIVEN_BACK_MAX)),
             lease_waits: Arc::clone(&metrics.lease_waits),
             load_prefix: rand::random(),
@@ -125,8 +132,11 @@ impl Cache {
         self.reader.supervisor.task(Stage::Load, "cache.housekeeping", move |stop| {
             let reader = Arc::clone(&reader);
             async move {
-                while stop.run_until_cancelled(tokio::time::sleep(TIDY)).await.is_some() {
-                    reader.spaces.values().for_each(|space| space.l1.tidy());
+                for round in 1.. {
+                    if stop.run_until_cancelled(tokio::time::sleep(TIDY)).await.is_none() {
+                        break;
+                    }
+                    reader.spaces.values().for_each(|space| space.tidy(round % COOL_EVERY == 0));
                 }
                 Ok(())
             }
@@ -162,6 +172,13 @@ impl Cache {
             Some(space) => self.reader.get_many(space, keys, demand).await,
             None => keys.iter().map(|_| Err(unknown())).collect(),
         }
+    }
+
+    /// Loads a key's copy anew, as was wished; says what became of that, or nothing where it had become needless or
+    /// another load brought what was wished for.
+    pub async fn refresh(&self, namespace: &str, wish: &Wish) -> Option<RefreshOutcome> {
+        let space = self.reader.spaces.get(namespace)?;
+        self.reader.refreshed(space, wish).await
     }
 
     /// Writes to the cache alone (cache-aside).

@@ -1,9 +1,10 @@
 //! The room's own terms as metric labels.
 
 use super::answer::{Answer, GetError, Via};
+use super::flight::{Landed, Outcome};
 use crate::backend::FillRefusal;
 use crate::model::Content;
-use crate::telemetry::labels::{FillCause, RequestResult};
+use crate::telemetry::labels::{FillCause, RefreshOutcome, RequestResult};
 
 pub(super) fn fill_cause(refusal: FillRefusal) -> FillCause {
     match refusal {
@@ -29,5 +30,17 @@ pub(super) fn request_result(answer: &Result<Answer, GetError>) -> RequestResult
         },
         Err(GetError::Missing { .. } | GetError::NotCached) => RequestResult::Miss,
         Err(GetError::Origin(_) | GetError::Unavailable(_)) => RequestResult::Error,
+    }
+}
+
+pub(super) fn refresh_outcome(outcome: &Outcome) -> RefreshOutcome {
+    match outcome {
+        Ok(Landed { via: Via::Origin { stored: true }, .. }) => RefreshOutcome::Stored,
+        Ok(Landed { via: Via::Origin { stored: false } | Via::TooLarge | Via::Bypass, .. }) => {
+            RefreshOutcome::Rejected
+        }
+        Ok(_) => RefreshOutcome::NotModified,
+        Err(GetError::Unavailable(_)) => RefreshOutcome::Busy,
+        Err(_) => RefreshOutcome::Failed,
     }
 }

@@ -13,11 +13,12 @@ use tokio::sync::Semaphore;
 
 use super::answer::{Answer, Demand, GetError, Via};
 use super::copy::Copy;
-use super::flight::Landed;
+use super::flight::{Landed, Teller};
 use super::freshness::{Joiner, Use, decide};
 use super::load::{Load, Purpose};
 use super::outcome::request_result;
 use super::space::Space;
+use super::waiting::Arrival;
 use crate::backend::{Backend, LoadId, Token};
 use crate::clock::Boot;
 use crate::coherence::Coherence;
@@ -25,13 +26,11 @@ use crate::coherence::core::{Judgement, Standing};
 use crate::model::{Key, LineageId, Seq, Shard};
 use crate::mutants;
 use crate::supervisor::Supervisor;
-use crate::telemetry::labels::{LeaseWait, RefreshOutcome};
+use crate::telemetry::labels::LeaseWait;
 use crate::telemetry::{By, Counter};
 
 /// How often a request joins another's load before it makes one of its own outside of all sharing.
 const JOINS_MAX: usize = 3;
-/// Refreshes under way at once in this process.
-pub(super) const REFRESHES_MAX: usize = 256;
 /// Leases that wait to be given up at once; those beyond run out by themselves.
 pub(super) const GIVEN_BACK_MAX: usize = 1024;
 
@@ -42,7 +41,6 @@ pub(super) struct Reader {
     pub(super) supervisor: Supervisor,
     pub(super) instance: String,
     pub(super) spaces: HashMap<String, Arc<Space>>,
-    pub(super) refreshes: Arc<Semaphore>,
     pub(super) given_back: Arc<Semaphore>,
     pub(super) lease_waits: Arc<By<LeaseWait, Counter>>,
     /// Tells this process's loads from all others.
@@ -92,6 +90,7 @@ pub(super) enum FromL1 {
 
 impl Reader {
     pub(super) fn read<'a>(&self, space: &'a Arc<Space>, key: &'a Key, demand: &'a Demand) -> Read<'a> {
+        space.heat.note(key);
         let shard = self.coherence.shard_of(space.name(), key);
         Read { space, key, demand, shard, arrived: self.now() }
     }
@@ -153,7 +152,7 @@ impl Reader {
             Use::Fresh | Use::Unproven if copy.dirty => Via::PendingWrite,
             Use::Fresh | Use::Unproven => Via::L1,
             Use::Stale => {
-                self.refresh(read.space, read.key, &copy);
+                self.refresh(read, None);
                 Via::Stale
             }
             Use::OnError | Use::No => return FromL1::Held(Some(copy)),
@@ -181,14 +180,15 @@ impl Reader {
         let afresh = reached != Reached::Yes || read.demand.no_cache;
         let mut purpose = if afresh { Purpose::Afresh } else { Purpose::Miss };
         for _ in 0..JOINS_MAX {
-            let load = || self.load(read.space, read.key, purpose, held.clone()).run();
+            let load = self.load(read.space, read.key, purpose, held.clone());
+            let load = |teller: Arc<Teller>| async move { load.run(&teller).await };
             let seat = read.space.flights.board(&self.supervisor, read.key.shared(), load);
             let mine = seat.mine;
-            let landed = match seat.landed().await {
-                Ok(landed) => landed,
-                // A refresh that gave way to another instance's says nothing to those who joined it.
+            let landed = match self.wait(read, &reached, held.as_deref(), seat).await {
+                Ok(Arrival::Landed(landed)) => landed,
+                Ok(Arrival::Stale(answer)) => return Ok(answer),
                 Err(GetError::Unavailable(_)) if !mine => continue,
-                Err(error) => return self.on_error(read, held.as_deref()).ok_or(error),
+                Err(error) => return Err(error),
             };
             if !mine && !self.joiner_may_use(read, purpose, &landed) {
                 self.coherence.count_joiner_retry();
@@ -199,19 +199,9 @@ impl Reader {
                 purpose = Purpose::Afresh;
             }
         }
-        let landed = self.load(read.space, read.key, Purpose::Afresh, held).run().await?;
+        let load = self.load(read.space, read.key, Purpose::Afresh, held);
+        let landed = load.run(&Teller::default()).await?;
         Ok(self.landed(read, &landed, landed.via))
-    }
-
-    /// The copy at hand where the origin failed and the namespace allows it: a load that L2 gave no stale copy, and one
-    /// that was made for another purpose, know of none.
-    fn on_error(&self, read: &Read<'_>, held: Option<&Copy>) -> Option<Answer> {
-        let copy = held?;
-        let judgement = self.judge(read.space, read.shard, copy)?;
-        let age = copy.age(self.now());
-        let used = decide(judgement, age, &copy.entry.lifetime, read.demand, false);
-        let answer = || Answer { entry: Arc::clone(&copy.entry), age, via: Via::Stale, detached: false };
-        matches!(used, Use::Stale | Use::OnError).then(answer)
     }
 
     /// Whether a copy that may be answered is what this reader asked for. What the origin has just said always is.
@@ -273,26 +263,6 @@ impl Reader {
         }
     }
 
-    /// Has a copy loaded anew while it is being answered: once per key, and only so many at a time.
-    fn refresh(self: &Arc<Self>, space: &Arc<Space>, key: &Key, held: &Arc<Copy>) {
-        let Ok(permit) = Arc::clone(&self.refreshes).try_acquire_owned() else {
-            space.metrics.refreshes.of(RefreshOutcome::Dropped).inc();
-            return;
-        };
-        if space.settings.origin.is_none() {
-            return;
-        }
-        let load = || {
-            let load = self.load(space, key, Purpose::Refresh, Some(Arc::clone(held)));
-            async move {
-                let outcome = load.run().await;
-                drop(permit);
-                outcome
-            }
-        };
-        drop(space.flights.board(&self.supervisor, key.shared(), load));
-    }
-
     /// What a copy may be used for; `None` without a stamp, for then nothing is known.
     pub(super) fn judge(&self, space: &Space, shard: Shard, copy: &Copy) -> Option<Judgement> {
         let stamp = copy.stamp?;
@@ -307,7 +277,7 @@ impl Reader {
         held: Option<Arc<Copy>>,
     ) -> Load {
         let (reader, space, key) = (Arc::clone(self), Arc::clone(space), key.clone());
-        Load { reader, space, key, purpose, held, id: self.load_id() }
+        Load { reader, space, key, purpose, held, ahead: None, id: self.load_id() }
     }
 
     pub(super) fn load_id(&self) -> LoadId {

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::flight::Flights;
+use super::heat::Heat;
 use super::l1::{L1, Policy};
 use super::stats::Baseline;
+use super::wish::Refreshers;
 use crate::backend::EntryId;
 use crate::backend::wire::Compression;
 use crate::clock::Clock;
@@ -47,6 +49,8 @@ pub struct Settings {
     pub origin: Option<Arc<dyn Origin>>,
     /// The longest that a load from the origin takes.
     pub load_max: Duration,
+    /// Who loads copies anew while they are answered; `None`: nobody does.
+    pub refreshers: Option<Arc<dyn Refreshers>>,
 }
 
 /// A namespace at work.
@@ -54,6 +58,7 @@ pub(super) struct Space {
     pub(super) settings: Settings,
     pub(super) l1: L1,
     pub(super) flights: Flights,
+    pub(super) heat: Heat,
     pub(super) metrics: Arc<NamespaceMetrics>,
     pub(super) baseline: Baseline,
 }
@@ -61,7 +66,16 @@ pub(super) struct Space {
 impl Space {
     pub(super) fn new(settings: Settings, clock: Clock, metrics: Arc<NamespaceMetrics>) -> Self {
         let l1 = L1::new(settings.l1_capacity, settings.l1_policy, clock, metrics.l1.clone());
-        Self { settings, l1, flights: Flights::default(), metrics, baseline: Baseline::default() }
+        let (flights, heat, baseline) = (Flights::default(), Heat::new(), Baseline::default());
+        Self { settings, l1, flights, heat, metrics, baseline }
+    }
+
+    /// Housekeeping; now and then what is read no more cools.
+    pub(super) fn tidy(&self, cool: bool) {
+        self.l1.tidy();
+        if cool {
+            self.heat.cool();
+        }
     }
 
     pub(super) fn name(&self) -> &Namespace {

@@ -3,6 +3,8 @@
 mod bulkhead;
 mod callers;
 mod rate;
+mod urgency;
 
 pub use bulkhead::{Bulkhead, Place, Refused};
 pub use rate::RateLimit;
+pub use urgency::Urgency;

@@ -146,6 +146,18 @@ pub(crate) async fn a_refresh_gets_the_lease_beside_a_fresh_entry<F: Fixture>() 
     assert_eq!(peek(&it.b, &entry("1")).await.unwrap().envelope, "new");
 }
 
+pub(crate) async fn a_refresh_of_the_copy_at_hand_is_content_with_what_another_has_loaded<F: Fixture>() {
+    let it = two::<F>().await;
+    store(&it.a, &entry("1"), value("hello")).await;
+    let refresh = async |have, by| {
+        let mut question = question(&entry("1"), Some(Claim { even_if_fresh: true, ..claim(by) }));
+        question.have = Some(load(have));
+        it.b.lookup(question).await.unwrap()
+    };
+    assert!(matches!(refresh("another", "a").await, Found::Fresh(_)));
+    assert!(matches!(refresh("stored", "b").await, Found::Leased { stale: None, .. }));
+}
+
 pub(crate) async fn an_entry_of_a_lineage_that_ended_is_void<F: Fixture>() {
     let it = two::<F>().await;
     let stored = store(&it.a, &entry("1"), value("old")).await;

@@ -32,6 +32,7 @@ macro_rules! conformance {
                 what_time_made_stale_comes_with_its_own_token
                 what_is_kept_no_longer_is_gone
                 a_refresh_gets_the_lease_beside_a_fresh_entry
+                a_refresh_of_the_copy_at_hand_is_content_with_what_another_has_loaded
                 an_entry_of_a_lineage_that_ended_is_void
                 versions_of_a_namespace_are_separate_entries
                 peek_answers_in_order_and_checks_nothing

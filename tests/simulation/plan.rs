@@ -129,6 +129,7 @@ impl Plan {
             depends_on,
             origin: None,
             load_max: Duration::from_secs(2),
+            refreshers: None,
         }
     }
 }

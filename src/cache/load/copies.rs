@@ -7,7 +7,7 @@ use tracing::debug;
 
 use super::{Load, Purpose};
 use crate::backend::wire::{self, Envelope};
-use crate::backend::{BackendError, Claim, Found, Lookup, Stored, Token};
+use crate::backend::{BackendError, Claim, Found, LoadId, Lookup, Stored, Token};
 use crate::cache::answer::{Demand, Entry, Via};
 use crate::cache::copy::Copy;
 use crate::cache::flight::Landed;
@@ -77,9 +77,15 @@ impl Load {
             entry: self.space.entry(&self.key),
             covering: covering(self.space.name(), &self.key),
             claim,
-            have: self.held.as_ref().map(|held| held.load.clone()),
+            have: self.have(),
         };
         self.reader.backend.lookup(lookup).await
+    }
+
+    /// The copy that need not be sent again. A reader that wants it afresh has none: any other would do in its place.
+    fn have(&self) -> Option<LoadId> {
+        let held = || self.held.as_ref().filter(|_| self.purpose != Purpose::Afresh);
+        self.ahead.clone().or_else(|| held().map(|held| held.load.clone()))
     }
 
     /// A copy of an L2 entry; `None` if its envelope cannot be read or its time is over.
@@ -104,15 +110,13 @@ impl Load {
         }))
     }
 
-    /// The stale entry beside the lease, if it may be answered for this use.
-    pub(super) fn stale(&self, stored: Option<&Stored>, wanted: Use, read_began: Boot) -> Option<Landed> {
-        if self.purpose != Purpose::Miss {
-            return None;
-        }
+    /// The stale entry beside the lease, if it may be answered at all, and for what. Kept in L1, where it is judged at
+    /// every read: the readers to come need not ask for it again.
+    pub(super) fn stale(&self, stored: Option<&Stored>, read_began: Boot) -> Option<(Landed, Use)> {
         let copy = self.copy(stored?, read_began)?;
-        let used = self.usable(&copy)?;
-        let allowed = used == wanted || (wanted == Use::OnError && used == Use::Stale);
-        allowed.then_some(Landed { copy, via: Via::Stale, read_began })
+        let used = self.usable(&copy).filter(|used| matches!(used, Use::Stale | Use::OnError))?;
+        self.space.l1.put(self.key.shared(), Arc::clone(&copy));
+        Some((Landed { copy, via: Via::Stale, read_began }, used))
     }
 
     pub(super) fn usable(&self, copy: &Copy) -> Option<Use> {

@@ -17,8 +17,9 @@ use tracing::debug;
 use self::origin::Brought;
 use super::answer::{GetError, Via};
 use super::copy::Copy;
-use super::flight::{Landed, Outcome};
+use super::flight::{Landed, Outcome, Teller};
 use super::freshness::Use;
+use super::outcome::refresh_outcome;
 use super::reader::Reader;
 use super::space::Space;
 use crate::backend::{BackendError, Found, LoadId, Stored, Token};
@@ -27,7 +28,7 @@ use crate::coherence::Ended;
 use crate::model::{Keep, Key, Shard};
 use crate::mutants;
 use crate::origin::OriginError;
-use crate::telemetry::labels::{LeaseWait, RefreshOutcome};
+use crate::telemetry::labels::LeaseWait;
 
 /// The longest wait for news of another load before looking again.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -53,20 +54,22 @@ pub(in crate::cache) struct Load {
     pub(in crate::cache) purpose: Purpose,
     /// The copy at hand that could not be answered: it may still be what L2 or the origin has.
     pub(in crate::cache) held: Option<Arc<Copy>>,
+    /// A refresh before the time: the load behind the copy that it is to replace, and no other.
+    pub(in crate::cache) ahead: Option<LoadId>,
     pub(in crate::cache) id: LoadId,
 }
 
 impl Load {
     /// Brings an outcome: within the lease and the origin's time, whatever fails.
-    pub(in crate::cache) async fn run(self) -> Outcome {
-        let outcome = self.fly().await;
+    pub(in crate::cache) async fn run(self, teller: &Teller) -> Outcome {
+        let outcome = self.fly(teller).await;
         if self.purpose == Purpose::Refresh {
-            self.count_refresh(&outcome);
+            self.space.metrics.refreshes.of(refresh_outcome(&outcome)).inc();
         }
         outcome
     }
 
-    async fn fly(&self) -> Outcome {
+    async fn fly(&self, teller: &Teller) -> Outcome {
         if !self.leased() {
             return self.past_the_copies().await;
         }
@@ -78,12 +81,13 @@ impl Load {
             }
         }
         if self.space.settings.lease.is_zero() {
-            return self.without_lease().await;
+            return self.without_lease(teller).await;
         }
         let began = self.now();
         let patience = self.space.settings.lease + self.space.settings.load_max;
-        // A refresh is content with what another instance has loaded since.
-        let mut even_if_fresh = self.purpose == Purpose::Afresh;
+        // A refresh is content with what another instance has loaded since: one before the time is so by naming the
+        // copy that it is about.
+        let mut even_if_fresh = self.purpose == Purpose::Afresh || self.ahead.is_some();
         loop {
             // Registered before asking: the end of another's lease in between is not missed.
             let mut waker = self.reader.coherence.waker(self.space.name(), &self.key);
@@ -109,12 +113,15 @@ impl Load {
                     Some(landed) => return Ok(landed),
                     None => return self.past_the_copies().await,
                 },
-                Found::Leased { token, stale } => return self.under_lease(token, stale).await,
+                Found::Leased { token, stale } => return self.under_lease(token, stale, teller).await,
                 Found::Busy { left, stale } => (left, stale),
                 Found::Nothing { .. } => return self.past_the_copies().await,
             };
-            if let Some(landed) = self.stale(stale.as_ref(), Use::Stale, read_began) {
-                return Ok(landed);
+            if let Some((landed, used)) = self.stale(stale.as_ref(), read_began) {
+                if self.purpose == Purpose::Miss && used == Use::Stale {
+                    return Ok(landed);
+                }
+                teller.stale(landed);
             }
             if self.purpose == Purpose::Refresh {
                 return Err(GetError::Unavailable("another instance refreshes it".to_owned()));
@@ -144,8 +151,11 @@ impl Load {
     }
 
     /// The lease is ours: ask the origin, store, and give the lease back in any case.
-    async fn under_lease(&self, token: Token, stale: Option<Stored>) -> Outcome {
+    async fn under_lease(&self, token: Token, stale: Option<Stored>, teller: &Teller) -> Outcome {
         let read_began = self.now();
+        if let Some((landed, _)) = self.stale(stale.as_ref(), read_began) {
+            teller.stale(landed);
+        }
         let kept =
             stale.as_ref().and_then(|stored| self.copy(stored, read_began)).or_else(|| self.held.clone());
         match self.ask(kept.as_deref()).await {
@@ -165,14 +175,13 @@ impl Load {
             }
             Err(error) => {
                 self.release().await;
-                let stale = self.stale(stale.as_ref(), Use::OnError, read_began);
-                stale.map_or_else(|| Err(error.into()), Ok)
+                Err(error.into())
             }
         }
     }
 
     /// One load per instance: the token is the head, asked for before the origin.
-    async fn without_lease(&self) -> Outcome {
+    async fn without_lease(&self, teller: &Teller) -> Outcome {
         let token = match self.reader.backend.head(self.shard()).await {
             Ok(token) => token,
             Err(error) => return self.without_backend(&error).await,
@@ -180,7 +189,10 @@ impl Load {
         let read_began = self.now();
         let loaded = match self.ask(self.held.as_deref()).await {
             Ok(loaded) => loaded,
-            Err(error) => return self.stale_on_error().await.ok_or_else(|| error.into()),
+            Err(error) => {
+                self.look_for_stale(teller).await;
+                return Err(error.into());
+            }
         };
         let copy = self.loaded(&loaded, Some(&token), read_began);
         if !self.keeps(&loaded) || copy.left(self.now()).is_zero() {
@@ -191,12 +203,12 @@ impl Load {
     }
 
     /// What L2 has for a failing origin. A load under a lease was told with the lease.
-    async fn stale_on_error(&self) -> Option<Landed> {
+    async fn look_for_stale(&self, teller: &Teller) {
         let read_began = self.now();
-        match self.lookup(None).await.ok()? {
-            Found::Nothing { stale } => self.stale(stale.as_ref(), Use::OnError, read_began),
-            Found::Fresh(stored) if self.purpose == Purpose::Miss => self.found(&stored, read_began),
-            _ => None,
+        if let Ok(Found::Nothing { stale } | Found::Busy { stale, .. }) = self.lookup(None).await
+            && let Some((landed, _)) = self.stale(stale.as_ref(), read_began)
+        {
+            teller.stale(landed);
         }
     }
 
@@ -218,19 +230,6 @@ impl Load {
     async fn token_at_end(&self, token: Token) -> Token {
         self.release().await;
         self.reader.backend.head(self.shard()).await.unwrap_or(token)
-    }
-
-    fn count_refresh(&self, outcome: &Outcome) {
-        let outcome = match outcome {
-            Ok(Landed { via: Via::Origin { stored: true }, .. }) => RefreshOutcome::Stored,
-            Ok(Landed { via: Via::Origin { stored: false } | Via::TooLarge | Via::Bypass, .. }) => {
-                RefreshOutcome::Rejected
-            }
-            Ok(_) => RefreshOutcome::NotModified,
-            Err(GetError::Unavailable(_)) => RefreshOutcome::Busy,
-            Err(_) => RefreshOutcome::Failed,
-        };
-        self.space.metrics.refreshes.of(outcome).inc();
     }
 
     fn shard(&self) -> Shard {

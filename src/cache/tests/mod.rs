@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{sleep, timeout};
 
-use super::{Answer, Cache, Demand, GetError, Policy, Settings, Via};
+use super::{Answer, Cache, Demand, GetError, Policy, Refreshers, Settings, Via, Wish, Wished};
 use crate::backend::memory::{Limits, Memory, Store};
 use crate::backend::wire::Compression;
 use crate::backend::{Backend, Beat};
@@ -23,7 +23,7 @@ use crate::model::{
     Content, Event, Hardness, Keep, Key, Lifetime, Loaded, Namespace, ShardCount, Stated, Tag, Target, Value,
 };
 use crate::origin::{Fetched, Origin, OriginError, Validators};
-use crate::supervisor::Supervisor;
+use crate::supervisor::{Stage, Supervisor};
 use crate::telemetry::Metrics;
 
 pub(super) const D: Duration = Duration::from_secs(2);
@@ -97,6 +97,15 @@ impl Register {
     }
 }
 
+/// Refreshes one key after the other, as they are wished for.
+struct AtOnce(mpsc::UnboundedSender<Wish>);
+
+impl Refreshers for AtOnce {
+    fn wish(&self, wish: Wish) -> Wished {
+        if self.0.send(wish).is_ok() { Wished::Taken } else { Wished::Full }
+    }
+}
+
 #[async_trait]
 impl Origin for Register {
     async fn load(&self, key: &Key, _held: Option<&Validators>) -> Result<Fetched, OriginError> {
@@ -155,6 +164,7 @@ pub(super) fn settings() -> Settings {
         depends_on: Vec::new(),
         origin: None,
         load_max: Duration::from_secs(2),
+        refreshers: None,
     }
 }
 
@@ -202,7 +212,9 @@ impl Cluster {
 }
 
 impl Node {
-    fn start(store: &Arc<Store>, clock: Clock, id: &str, settings: Settings) -> Self {
+    fn start(store: &Arc<Store>, clock: Clock, id: &str, mut settings: Settings) -> Self {
+        let (wishes, mut wished) = mpsc::unbounded_channel();
+        settings.refreshers = Some(Arc::new(AtOnce(wishes)));
         let memory = Arc::new(Memory::join(store));
         let backend: Arc<dyn Backend> = memory.clone();
         let metrics = Metrics::new(&[settings.name.to_string()], "0", "0").unwrap();
@@ -222,7 +234,14 @@ impl Node {
         let cache = Cache::new(spaces, id, backend, Arc::clone(&coherence), supervisor.clone(), &metrics);
         coherence.start(&supervisor);
         cache.start();
-        Self { cache: Arc::new(cache), coherence, memory, metrics, _supervisor: supervisor }
+        let cache = Arc::new(cache);
+        let refreshing = Arc::clone(&cache);
+        drop(supervisor.spawn(Stage::Load, "refresh", async move {
+            while let Some(wish) = wished.recv().await {
+                refreshing.refresh("users", &wish).await;
+            }
+        }));
+        Self { cache, coherence, memory, metrics, _supervisor: supervisor }
     }
 
     pub(super) async fn ask(&self, text: &str, demand: Demand) -> Result<Answer, GetError> {

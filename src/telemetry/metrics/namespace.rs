@@ -25,6 +25,8 @@ pub struct NamespaceMetrics {
     pub fills_rejected: By<FillCause, IntCounter>,
     /// `coherd_refreshes_total{namespace,outcome}`.
     pub refreshes: By<RefreshOutcome, IntCounter>,
+    /// `coherd_refreshes_waiting{namespace}`.
+    pub refreshes_waiting: IntGauge,
     /// `coherd_rate_limited_total{namespace}`.
     pub rate_limited: IntCounter,
     /// `coherd_rate_limit_fallbacks_total{namespace}`.
@@ -70,6 +72,7 @@ pub(super) struct NamespaceFamilies {
     origin_duration: HistogramVec,
     fills_rejected: IntCounterVec,
     refreshes: IntCounterVec,
+    refreshes_waiting: IntGaugeVec,
     rate_limited: IntCounterVec,
     limited_alone: IntCounterVec,
 }
@@ -114,6 +117,11 @@ impl NamespaceFamilies {
                 "Refreshes of copies that were still being answered, by what became of them.",
                 &[NS, RefreshOutcome::NAME],
             )?,
+            refreshes_waiting: to.int_gauge_vec(
+                "coherd_refreshes_waiting",
+                "Keys that wait to be refreshed.",
+                &[NS],
+            )?,
             rate_limited: to.counter_vec(
                 "coherd_rate_limited_total",
                 "Requests refused by the namespace's rate limit.",
@@ -142,6 +150,7 @@ impl NamespaceFamilies {
             },
             fills_rejected: by(&self.fills_rejected, name),
             refreshes: by(&self.refreshes, name),
+            refreshes_waiting: self.refreshes_waiting.with_label_values(&[name]),
             rate_limited: self.rate_limited.with_label_values(&[name]),
             limited_alone: self.limited_alone.with_label_values(&[name]),
         }

@@ -30,6 +30,7 @@ const FAMILIES: &[(&str, &str)] = &[
     ("coherd_false_stale_total", ""),
     ("coherd_wait_all_seconds", "mode"),
     ("coherd_refreshes_total", "namespace,outcome"),
+    ("coherd_refreshes_waiting", "namespace"),
     ("coherd_lease_waits_total", "outcome"),
     ("coherd_events_rejected_total", "reason"),
     ("coherd_write_behind_pending", ""),

@@ -131,8 +131,11 @@ impl ShardState {
             let stored = &item.value.stored;
             let even_if_fresh = lookup.claim.as_ref().is_some_and(|claim| claim.even_if_fresh);
             match self.standing(now, &head.lineage, &item.value, &lookup.covering) {
-                // There is nothing newer to load than a pending write.
-                Standing::Fresh if even_if_fresh && stored.dirty.is_none() => {}
+                // There is nothing newer to load than a pending write, and what another has loaded need not be.
+                Standing::Fresh
+                    if even_if_fresh
+                        && stored.dirty.is_none()
+                        && lookup.have.as_ref().is_none_or(|have| *have == stored.load) => {}
                 Standing::Fresh if lookup.have.as_ref() == Some(&stored.load) => {
                     return Found::NotModified(head);
                 }

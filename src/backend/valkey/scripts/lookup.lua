@@ -1,6 +1,7 @@
 -- KEYS: ctl, entry, lease
 -- ARGV: check the server's identity (0 or 1), load behind the copy held or '', load that claims or '', lease ms,
---       even if fresh (0 or 1), then the names that cover the key
+--       even if fresh (0 or 1; a fresh entry other than the copy held is answered all the same), then the names that
+--       cover the key
 -- Writes nothing but the lease.
 local base = string.sub(KEYS[1], 1, -4)
 local ctl = ctl_read(base)
@@ -33,8 +34,8 @@ local function answer(status, left, with_copy)
   return reply
 end
 
--- a pending write cannot be loaded over
-if fresh and (ARGV[5] ~= '1' or dirty) then
+-- a pending write cannot be loaded over; what another has loaded meanwhile need not be
+if fresh and (ARGV[5] ~= '1' or dirty or ARGV[2] ~= '' and ARGV[2] ~= load) then
   local same = ARGV[2] ~= '' and ARGV[2] == load
   return answer(same and 'same' or 'fresh', '0', not same)
 end

@@ -1,0 +1,54 @@
+//! Refreshes as the read path sees them: the wish for one, and the load that makes it true.
+
+use std::sync::Arc;
+
+use super::answer::Demand;
+use super::copy::Copy;
+use super::flight::Teller;
+use super::freshness::{Use, decide};
+use super::load::{Load, Purpose};
+use super::outcome::refresh_outcome;
+use super::reader::{Read, Reader};
+use super::space::Space;
+use super::wish::{Wish, Wished};
+use crate::backend::LoadId;
+use crate::telemetry::labels::RefreshOutcome;
+
+impl Reader {
+    /// Wishes that a copy be loaded anew while it is being answered.
+    pub(super) fn refresh(&self, read: &Read<'_>, ahead: Option<LoadId>) {
+        let Some(refreshers) = &read.space.settings.refreshers else { return };
+        let wish = Wish { key: read.key.clone(), heat: read.space.heat.of(read.key), ahead };
+        if refreshers.wish(wish) == Wished::Full {
+            read.space.metrics.refreshes.of(RefreshOutcome::Dropped).inc();
+        }
+    }
+
+    /// Makes a wish true, unless it has come true meanwhile.
+    pub(super) async fn refreshed(
+        self: &Arc<Self>,
+        space: &Arc<Space>,
+        wish: &Wish,
+    ) -> Option<RefreshOutcome> {
+        let held = space.l1.get(&wish.key);
+        if held.as_deref().is_some_and(|held| !self.wanted(space, wish, held)) {
+            return None;
+        }
+        let load = Load { ahead: wish.ahead.clone(), ..self.load(space, &wish.key, Purpose::Refresh, held) };
+        let load = |teller: Arc<Teller>| async move { load.run(&teller).await };
+        let seat = space.flights.board(&self.supervisor, wish.key.shared(), load);
+        let mine = seat.mine;
+        let outcome = seat.landed().await;
+        mine.then(|| refresh_outcome(&outcome))
+    }
+
+    /// Whether the copy is still the one, or as stale as the one, that the wish was for.
+    fn wanted(&self, space: &Space, wish: &Wish, held: &Copy) -> bool {
+        let demand = Demand::default();
+        let shard = self.coherence.shard_of(space.name(), &wish.key);
+        let used = self
+            .judge(space, shard, held)
+            .map(|judgement| decide(judgement, held.age(self.now()), &held.entry.lifetime, &demand, false));
+        used != Some(Use::Fresh) || wish.ahead.as_ref() == Some(&held.load)
+    }
+}

@@ -1,0 +1,58 @@
+//! How long a reader waits for a load: to its end, or only until a stale copy may be answered in its place.
+
+use std::sync::Arc;
+
+use super::answer::{Answer, GetError, Via};
+use super::copy::Copy;
+use super::flight::{Landed, Seat, lost};
+use super::freshness::{Use, decide};
+use super::reader::{Reached, Read, Reader};
+
+/// What ended the wait.
+pub(super) enum Arrival {
+    /// The load has.
+    Landed(Landed),
+    /// A stale copy is answered; the load goes on.
+    Stale(Answer),
+}
+
+impl Reader {
+    /// Waits for a load, with the copy in hand that could not be answered at once. The copies that the load comes upon
+    /// count like that one.
+    pub(super) async fn wait(
+        &self,
+        read: &Read<'_>,
+        reached: &Reached,
+        held: Option<&Copy>,
+        mut seat: Seat,
+    ) -> Result<Arrival, GetError> {
+        loop {
+            let flying = seat.flying.borrow_and_update().clone();
+            let found = flying.stale.as_ref().filter(|_| *reached == Reached::Yes).map(|found| &*found.copy);
+            let stale =
+                |wanted| [held, found].into_iter().flatten().find_map(|it| self.stale(read, it, wanted));
+            match flying.ended {
+                Some(Ok(landed)) => return Ok(Arrival::Landed(landed)),
+                // A refresh that gave way to another instance's says nothing to those who joined it.
+                Some(Err(error @ GetError::Unavailable(_))) if !seat.mine => return Err(error),
+                Some(Err(error)) => return stale(Use::OnError).map(Arrival::Stale).ok_or(error),
+                None => {}
+            }
+            if let Some(answer) = stale(Use::Stale) {
+                return Ok(Arrival::Stale(answer));
+            }
+            if seat.flying.changed().await.is_err() {
+                return Err(lost());
+            }
+        }
+    }
+
+    /// The answer that a stale copy makes, if this reader may have it: at once, or when the origin fails.
+    fn stale(&self, read: &Read<'_>, copy: &Copy, wanted: Use) -> Option<Answer> {
+        let judgement = self.judge(read.space, read.shard, copy)?;
+        let age = copy.age(self.now());
+        let used = decide(judgement, age, &copy.entry.lifetime, read.demand, false);
+        let answer = || Answer { entry: Arc::clone(&copy.entry), age, via: Via::Stale, detached: false };
+        (used == Use::Stale || used == wanted).then(answer)
+    }
+}
