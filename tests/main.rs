@@ -23,5 +23,6 @@ mod serve;
 mod simulation;
 mod starts;
 mod storm;
+mod strategies;
 mod tidy;
 mod ways_in;

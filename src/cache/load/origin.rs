@@ -26,8 +26,7 @@ impl Load {
             Content::Present(value) => Some(value),
             Content::Absent => None,
         });
-        let validators = held
-            .map(|value| Validators { etag: value.etag.clone(), last_modified: value.last_modified.clone() });
+        let validators = held.and_then(Validators::of);
         let began = self.now();
         let fetched = origin.load(&self.key, validators.as_ref()).await;
         let metrics = &self.space.metrics.origin;

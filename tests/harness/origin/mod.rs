@@ -10,13 +10,14 @@ use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper::header::{CONTENT_TYPE, ETAG, HeaderMap, IF_NONE_MATCH};
+use hyper::header::{CONTENT_TYPE, ETAG, HeaderMap, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -30,6 +31,9 @@ use register::{Register, Value};
 
 pub(crate) use register::{Behaviour, Fault, Gate, Write};
 
+/// Requests whose order is remembered.
+const ORDER_MAX: usize = 100_000;
+
 /// What an origin is asked to do while it answers.
 #[derive(Debug, Default)]
 struct State {
@@ -37,6 +41,7 @@ struct State {
     /// For keys without a behaviour of their own.
     behaviour: Behaviour,
     requests: u64,
+    order: Vec<String>,
     in_flight: usize,
     peak: usize,
 }
@@ -176,6 +181,11 @@ impl Origin {
         self.shared.lock().requests
     }
 
+    /// The keys of the first requests, in the order in which they came.
+    pub(crate) fn order(&self) -> Vec<String> {
+        self.shared.lock().order.clone()
+    }
+
     /// How many requests were in its hands at the same time, at the most.
     pub(crate) fn peak(&self) -> usize {
         self.shared.lock().peak
@@ -249,17 +259,16 @@ async fn answer(request: Request<Incoming>, shared: Shared) -> io::Result<Respon
     let (value, behaviour, fault, gate) = {
         let mut state = shared.lock();
         let general = state.behaviour.clone();
+        if state.order.len() < ORDER_MAX {
+            state.order.push(key.clone());
+        }
         let register = state.register(&key);
         register.reads += u64::from(reads);
         let mut behaviour = register.behaviour.clone().unwrap_or(general);
         behaviour.headers.extend_from_slice(&register.headers);
         let fault = register.faults.pop_front().or(behaviour.fault);
-        (
-            register.replica.as_ref().or(register.value.as_ref()).cloned(),
-            behaviour,
-            fault,
-            register.gate.clone(),
-        )
+        let seen = register.replica.clone().or_else(|| register.seen_by_replica(behaviour.lag));
+        (seen, behaviour, fault, register.gate.clone())
     };
     let version = value.as_ref().map(|value| value.version);
     let _seen = watch.map(|(watch, arrived)| Seen { watch, arrived, key: &key, version });
@@ -289,18 +298,16 @@ async fn answer(request: Request<Incoming>, shared: Shared) -> io::Result<Respon
     }
     let Some(value) = value else { return Ok(plain(StatusCode::NOT_FOUND)) };
     let tag = format!("\"v{}\"", value.version);
-    let unchanged = text(&head.headers, IF_NONE_MATCH.as_str()).is_some_and(|held| held.contains(&tag));
-    if behaviour.conditional && unchanged {
+    let none_match = text(&head.headers, IF_NONE_MATCH.as_str());
+    let unchanged = if behaviour.dated {
+        none_match.is_none() && text(&head.headers, IF_MODIFIED_SINCE.as_str()) == Some(date(&value))
+    } else {
+        behaviour.conditional && none_match.is_some_and(|held| held.contains(&tag))
+    };
+    if unchanged {
         shared.lock().register(&key).not_modified += 1;
     }
-    respond(
-        &key,
-        &value,
-        &tag,
-        &behaviour,
-        behaviour.conditional && unchanged,
-        fault == Some(Fault::Truncate),
-    )
+    respond(&key, &value, &tag, &behaviour, unchanged, fault == Some(Fault::Truncate))
 }
 
 fn respond(
@@ -311,7 +318,12 @@ fn respond(
     unchanged: bool,
     truncate: bool,
 ) -> io::Result<Response<Body>> {
-    let mut response = Response::builder().header(ETAG, tag);
+    let response = Response::builder();
+    let mut response = if behaviour.dated {
+        response.header(LAST_MODIFIED, date(value))
+    } else {
+        response.header(ETAG, tag)
+    };
     for (name, value) in &behaviour.headers {
         response = response.header(name, value);
     }
@@ -331,6 +343,13 @@ fn respond(
         full(body)
     };
     response.body(body).map_err(io::Error::other)
+}
+
+/// When the value was changed, as far as a date goes: a day for a version.
+fn date(value: &Value) -> String {
+    httpdate::fmt_http_date(
+        UNIX_EPOCH + Duration::from_hours(24).saturating_mul(u32::try_from(value.version).unwrap_or(0)),
+    )
 }
 
 fn text(headers: &HeaderMap, name: &str) -> Option<String> {

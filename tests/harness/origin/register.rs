@@ -6,9 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::StatusCode;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::harness::wait::SOON;
+
+/// Changes of a key that a replica may be behind by.
+const PAST_MAX: usize = 16;
 
 /// A fault in place of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +37,11 @@ pub(crate) struct Behaviour {
     pub(crate) fault: Option<Fault>,
     /// 304 to an `If-None-Match` that names the present version.
     pub(crate) conditional: bool,
+    /// Values are validated by a date alone: `Last-Modified` and 304 to an `If-Modified-Since` that names it, as RFC 9110
+    /// has it: not beside an `If-None-Match`.
+    pub(crate) dated: bool,
+    /// Reads are answered by a replica that is behind by so much.
+    pub(crate) lag: Duration,
     /// Headers added to each value.
     pub(crate) headers: Vec<(String, String)>,
 }
@@ -73,6 +81,8 @@ pub(super) struct Register {
     pub(super) value: Option<Value>,
     /// What readers get in its place, while they ask a replica that stands still.
     pub(super) replica: Option<Value>,
+    /// Values of before, and until when each was one: what a replica that lags still has.
+    past: VecDeque<(Instant, Option<Value>)>,
     /// The last version there was, so that a key that comes back does not come back as an old one.
     last: u64,
     fence: u64,
@@ -89,7 +99,17 @@ pub(super) struct Register {
 impl Register {
     pub(super) fn set(&mut self, version: u64) {
         self.last = version;
+        if self.past.len() == PAST_MAX {
+            self.past.pop_front();
+        }
+        self.past.push_back((Instant::now(), self.value.take()));
         self.value = Some(Value { version, body: None });
+    }
+
+    /// What a replica has that is behind by `lag`.
+    pub(super) fn seen_by_replica(&self, lag: Duration) -> Option<Value> {
+        let unseen = self.past.iter().find(|(until, _)| until.elapsed() < lag);
+        unseen.map_or_else(|| self.value.clone(), |(_, before)| before.clone())
     }
 
     pub(super) fn bump(&mut self) -> u64 {
