@@ -12,6 +12,7 @@ use coherd::backend::wire::Compression;
 use coherd::cache::{self, Cache, OriginError, Policy};
 use coherd::clock::Clock;
 use coherd::coherence::{self, Coherence};
+use coherd::guard::Urgency;
 use coherd::http::{AdminDesk, DataDesk, Desk, Listener, Right, Settings, Spawn, Tokens, Vitals};
 use coherd::limit::RateLimits;
 use coherd::lock::Locks;
@@ -33,7 +34,12 @@ struct Counting(AtomicU64);
 
 #[async_trait]
 impl Origin for Counting {
-    async fn load(&self, key: &Key, _held: Option<&Validators>) -> Result<Fetched, OriginError> {
+    async fn load(
+        &self,
+        key: &Key,
+        _held: Option<&Validators>,
+        _urgency: Urgency,
+    ) -> Result<Fetched, OriginError> {
         let loads = self.0.fetch_add(1, Ordering::SeqCst) + 1;
         let body = format!("{{\"load\":{loads}}}");
         let value = Value {
@@ -81,6 +87,9 @@ fn namespace(name: &str, origin: Option<Arc<dyn Origin>>) -> cache::Settings {
         depends_on: vec![],
         origin,
         load_max: Duration::from_secs(2),
+        soft_timeout: Duration::ZERO,
+        refresh_ahead: 0.0,
+        origin_lag: Duration::ZERO,
         refreshers: None,
     }
 }
@@ -104,6 +113,7 @@ impl Door {
                 .map(|it| (it.name.clone(), (1, it.max_staleness)))
                 .collect::<HashMap<_, _>>(),
             max_staleness: Duration::from_secs(2),
+            origin_lag: Duration::ZERO,
             depended_on: HashSet::new(),
         });
         coherence.start(&supervisor);

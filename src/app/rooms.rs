@@ -118,6 +118,7 @@ pub(super) fn coherence(
         namespaces,
         depended_on,
         max_staleness: config.coherence.max_staleness,
+        origin_lag: config.namespaces.values().map(|it| it.origin_lag).max().unwrap_or_default(),
     })
 }
 
@@ -140,7 +141,8 @@ pub(super) fn refresh(
 ) {
     for (name, queue) in queues {
         if let Some(limits) = config.namespaces.get(name).and_then(|namespace| namespace.origin.limits()) {
-            crate::refresh::start(supervisor, cache, name, queue, limits.max_concurrency);
+            let instance = &config.instance.id;
+            crate::refresh::start(supervisor, cache, name, queue, instance, limits.max_concurrency);
         }
     }
 }
@@ -193,6 +195,9 @@ fn space(
         tags: of.tags.clone(),
         depends_on: of.depends_on.clone(),
         load_max: of.origin.limits().map_or(Duration::ZERO, |limits| limits.timeout),
+        soft_timeout: of.origin.limits().map_or(Duration::ZERO, |limits| limits.soft_timeout),
+        refresh_ahead: of.refresh_ahead,
+        origin_lag: of.origin_lag,
         origin,
         refreshers,
     }

@@ -146,6 +146,7 @@ impl Reader {
             slots: Slots::of(own.iter().chain(&names)),
             names: names.into(),
             load,
+            load_time: Duration::ZERO,
             born: now,
             dirty: false,
         };

@@ -25,6 +25,8 @@ pub(super) struct Copy {
     pub(super) names: Box<[Name]>,
     /// The load behind it.
     pub(super) load: LoadId,
+    /// How long that load took.
+    pub(super) load_time: Duration,
     /// When its load began, less the age it had by then.
     pub(super) born: Boot,
     /// A write that the origin does not have yet.

@@ -139,6 +139,7 @@ mod tests {
             slots: Slots::of([]),
             names: Box::default(),
             load: LoadId("x".into()),
+            load_time: Duration::ZERO,
             born,
             dirty: false,
         })

@@ -4,6 +4,7 @@
 //! `load` itself (L2, lease, origin, fill). `freshness` decides, `reader` holds the way together, `aside` is the other
 //! way for namespaces without an origin.
 
+mod ahead;
 mod answer;
 mod aside;
 mod copy;
@@ -18,6 +19,7 @@ mod load;
 mod outcome;
 mod reader;
 mod refreshing;
+mod setbacks;
 mod space;
 mod stats;
 mod waiting;
@@ -136,7 +138,8 @@ impl Cache {
                     if stop.run_until_cancelled(tokio::time::sleep(TIDY)).await.is_none() {
                         break;
                     }
-                    reader.spaces.values().for_each(|space| space.tidy(round % COOL_EVERY == 0));
+                    let (now, cool) = (reader.now(), round % COOL_EVERY == 0);
+                    reader.spaces.values().for_each(|space| space.tidy(now, cool));
                 }
                 Ok(())
             }

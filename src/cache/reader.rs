@@ -150,11 +150,17 @@ impl Reader {
         let (available, lifetime) = (read.space.settings.available, &copy.entry.lifetime);
         let via = match decide(judgement, copy.age(now), lifetime, read.demand, available) {
             Use::Fresh | Use::Unproven if copy.dirty => Via::PendingWrite,
-            Use::Fresh | Use::Unproven => Via::L1,
+            Use::Fresh => {
+                self.refresh_ahead(read, &copy);
+                Via::L1
+            }
+            Use::Unproven => Via::L1,
             Use::Stale => {
                 self.refresh(read, None);
                 Via::Stale
             }
+            // The origin has just failed: it is not asked for every read.
+            Use::OnError if read.space.setbacks.resting(read.key, now) => Via::Stale,
             Use::OnError | Use::No => return FromL1::Held(Some(copy)),
         };
         FromL1::Answer(Answer {
@@ -237,6 +243,9 @@ impl Reader {
     fn landed(&self, read: &Read<'_>, landed: &Landed, via: Via) -> Answer {
         let detached = !self.coherence.leased(read.shard, read.space.settings.max_staleness);
         let Landed { copy, .. } = landed;
+        if via == Via::L2 {
+            self.refresh_ahead(read, copy);
+        }
         Answer { entry: Arc::clone(&copy.entry), age: copy.age(self.now()), via, detached }
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::ahead;
 use super::answer::Demand;
 use super::copy::Copy;
 use super::flight::Teller;
@@ -18,9 +19,24 @@ impl Reader {
     /// Wishes that a copy be loaded anew while it is being answered.
     pub(super) fn refresh(&self, read: &Read<'_>, ahead: Option<LoadId>) {
         let Some(refreshers) = &read.space.settings.refreshers else { return };
+        if read.demand.only_if_cached || read.space.setbacks.resting(read.key, self.now()) {
+            return;
+        }
         let wish = Wish { key: read.key.clone(), heat: read.space.heat.of(read.key), ahead };
         if refreshers.wish(wish) == Wished::Full {
             read.space.metrics.refreshes.of(RefreshOutcome::Dropped).inc();
+        }
+    }
+
+    /// The same for a copy that is still fresh, where chance and the time that its load took say so.
+    pub(super) fn refresh_ahead(&self, read: &Read<'_>, copy: &Copy) {
+        let beta = read.space.settings.refresh_ahead;
+        if beta <= 0.0 || copy.dirty {
+            return;
+        }
+        let (age, fresh) = (copy.age(self.now()), copy.entry.lifetime.fresh);
+        if ahead::due(age, fresh, copy.load_time, beta, rand::random()) {
+            self.refresh(read, Some(copy.load.clone()));
         }
     }
 

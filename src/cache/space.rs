@@ -6,11 +6,12 @@ use std::time::Duration;
 use super::flight::Flights;
 use super::heat::Heat;
 use super::l1::{L1, Policy};
+use super::setbacks::Setbacks;
 use super::stats::Baseline;
 use super::wish::Refreshers;
 use crate::backend::EntryId;
 use crate::backend::wire::Compression;
-use crate::clock::Clock;
+use crate::clock::{Boot, Clock};
 use crate::model::{Key, Lifetime, Name, Namespace, Tag};
 use crate::origin::Origin;
 use crate::telemetry::NamespaceMetrics;
@@ -49,6 +50,12 @@ pub struct Settings {
     pub origin: Option<Arc<dyn Origin>>,
     /// The longest that a load from the origin takes.
     pub load_max: Duration,
+    /// After so long a stale copy is answered while the load goes on; zero: a reader waits for its end.
+    pub soft_timeout: Duration,
+    /// `XFetch`'s beta: how eagerly copies are loaded anew before their time; zero: not at all.
+    pub refresh_ahead: f64,
+    /// For so long after an event a load may find a replica of the origin that has not seen it.
+    pub origin_lag: Duration,
     /// Who loads copies anew while they are answered; `None`: nobody does.
     pub refreshers: Option<Arc<dyn Refreshers>>,
 }
@@ -59,6 +66,7 @@ pub(super) struct Space {
     pub(super) l1: L1,
     pub(super) flights: Flights,
     pub(super) heat: Heat,
+    pub(super) setbacks: Setbacks,
     pub(super) metrics: Arc<NamespaceMetrics>,
     pub(super) baseline: Baseline,
 }
@@ -66,13 +74,15 @@ pub(super) struct Space {
 impl Space {
     pub(super) fn new(settings: Settings, clock: Clock, metrics: Arc<NamespaceMetrics>) -> Self {
         let l1 = L1::new(settings.l1_capacity, settings.l1_policy, clock, metrics.l1.clone());
-        let (flights, heat, baseline) = (Flights::default(), Heat::new(), Baseline::default());
-        Self { settings, l1, flights, heat, metrics, baseline }
+        let (flights, baseline) = (Flights::default(), Baseline::default());
+        let (heat, setbacks) = (Heat::new(), Setbacks::default());
+        Self { settings, l1, flights, heat, setbacks, metrics, baseline }
     }
 
     /// Housekeeping; now and then what is read no more cools.
-    pub(super) fn tidy(&self, cool: bool) {
+    pub(super) fn tidy(&self, now: Boot, cool: bool) {
         self.l1.tidy();
+        self.setbacks.sweep(now);
         if cool {
             self.heat.cool();
         }

@@ -1,6 +1,10 @@
-//! How long a reader waits for a load: to its end, or only until a stale copy may be answered in its place.
+//! How long a reader waits for a load: to its end, or only until a stale copy may be answered in its place: at once where
+//! the namespace says so, after `origin.soft_timeout` where it is for errors only.
 
+use std::pin::pin;
 use std::sync::Arc;
+
+use tokio::time::sleep;
 
 use super::answer::{Answer, GetError, Via};
 use super::copy::Copy;
@@ -26,6 +30,9 @@ impl Reader {
         held: Option<&Copy>,
         mut seat: Seat,
     ) -> Result<Arrival, GetError> {
+        let soft = read.space.settings.soft_timeout;
+        let mut patience = pin!(sleep(soft.saturating_sub(self.now().since(read.arrived))));
+        let mut patient = true;
         loop {
             let flying = seat.flying.borrow_and_update().clone();
             let found = flying.stale.as_ref().filter(|_| *reached == Reached::Yes).map(|found| &*found.copy);
@@ -38,11 +45,14 @@ impl Reader {
                 Some(Err(error)) => return stale(Use::OnError).map(Arrival::Stale).ok_or(error),
                 None => {}
             }
-            if let Some(answer) = stale(Use::Stale) {
+            if let Some(answer) = stale(if patient { Use::Stale } else { Use::OnError }) {
                 return Ok(Arrival::Stale(answer));
             }
-            if seat.flying.changed().await.is_err() {
-                return Err(lost());
+            tokio::select! {
+                biased;
+                changed = seat.flying.changed() => changed.map_err(|_| lost())?,
+                // From here on a stale copy is better than none, whether it is here already or still to be found.
+                () = &mut patience, if patient && !soft.is_zero() => patient = false,
             }
         }
     }

@@ -13,7 +13,7 @@ use super::core::{Decision, Judgement, Slots, Stamp};
 use super::form::FormError;
 use super::meter::{Meter, reason};
 use super::publish::{self, Along, Terms};
-use super::shared::Shared;
+use super::shared::{ShardState, Shared};
 use super::tail::{Answered, Message, Tail};
 use super::wakes::{Ended, Waker};
 use super::{
@@ -58,6 +58,8 @@ pub struct Settings {
     pub depended_on: HashSet<Namespace>,
     /// `coherence.max_staleness`, for names of no namespace.
     pub max_staleness: Duration,
+    /// The longest `origin_lag` of any namespace.
+    pub origin_lag: Duration,
 }
 
 /// The protocol, as the rest of the instance sees it.
@@ -81,6 +83,7 @@ impl Coherence {
             namespaces,
             depended_on,
             max_staleness,
+            origin_lag,
         } = settings;
         let each = namespaces.values().map(|(_, staleness)| *staleness);
         let shortest = each.clone().fold(max_staleness, Duration::min);
@@ -88,7 +91,8 @@ impl Coherence {
         let versions = namespaces.into_iter().map(|(name, (version, _))| (name, version)).collect();
         let known = publish::Known { versions, depended_on };
         let member = members::unique(&instance, process);
-        let shared = Arc::new(Shared::new(backend, clock, metrics, member, (shortest, longest), slots));
+        let shared =
+            Arc::new(Shared::new(backend, clock, metrics, member, (shortest, longest), slots, origin_lag));
         let (barriers, waiting) = shared
             .count()
             .all()
@@ -322,6 +326,10 @@ impl Coherence {
         shared.metrics.staleness.set(now.since(proven).as_secs_f64());
         shared.metrics.lease_remaining.set(remaining.as_secs_f64());
         shared.metrics.log_lag_events.set(i64::try_from(lag).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn shard(&self, shard: Shard) -> &ShardState {
+        self.shared.shard(shard)
     }
 
     pub(super) fn backend(&self) -> &Arc<dyn Backend> {

@@ -10,6 +10,9 @@
 //!   whose head this process has reached. A paused, cut off or late instance stops by its own clock.
 //! - *Identity before L2.* A server that came back with older data would use the same numbers for other events; every
 //!   connection is checked against the identity in `ctl` before its first command.
+//! - *A replica's word counts once it can have heard.* Where the origin's replicas lag (`origin_lag`), a load that began
+//!   within the lag of an event for its names has a token that is newer than its value may be. It is kept until the lag is
+//!   over and no longer ([`Coherence::unseen`]): the copies agree with the origin once the lag has passed.
 //!
 //! [`core`] decides, without I/O. The tasks around it: `heartbeat` (one a shard) asks for proof, `tail` applies events,
 //! `confirm` tells publishers that wait, `members` looks who is there, `barrier` serves strict reads, `inbox` logs what
@@ -22,9 +25,11 @@ mod face;
 pub mod form;
 mod heartbeat;
 mod inbox;
+mod lag;
 mod members;
 mod meter;
 pub(crate) mod publish;
+mod recent;
 mod shared;
 mod tail;
 mod wakes;
@@ -36,6 +41,7 @@ use crate::backend::{BackendError, Token};
 use crate::model::{Event, LogId, Seq, Shard};
 
 pub use face::{Coherence, SLOTS, Settings};
+pub use lag::Unseen;
 pub use publish::{Along, Terms};
 pub use wakes::{Ended, Waker};
 

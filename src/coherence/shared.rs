@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, broadcast, watch};
 
 use super::core::View;
+use super::recent::Recent;
 use super::wakes::{Ended, Wakes};
 use super::{MemberStatus, Notice};
 use crate::backend::{Backend, Head, Member, Token};
@@ -23,6 +24,8 @@ const NOTICES_MAX: usize = 4096;
 pub(super) struct ShardState {
     /// What the read path asks.
     pub(super) view: View,
+    /// When its last events were applied.
+    pub(super) recent: Recent,
     /// Told after every event applied, for readers that wait for one.
     pub(super) moved: Notify,
     /// Ask the heartbeat to beat at once.
@@ -77,10 +80,12 @@ impl Shared {
         member: String,
         staleness: (Duration, Duration),
         slots: usize,
+        origin_lag: Duration,
     ) -> Self {
         let count = backend.shards();
         let shard = |_| ShardState {
             view: View::new(slots / usize::from(count.get()).next_power_of_two()),
+            recent: Recent::new(origin_lag),
             moved: Notify::new(),
             kick: Notify::new(),
             to_confirm: watch::Sender::new(0),

@@ -266,6 +266,7 @@ impl Tailed {
         let state = shared.shard(self.shard);
         self.read_at = None;
         self.caught_up(sent);
+        state.recent.note(head.token.seq, shared.clock.now());
         if let Some(leap) = begun {
             if leap != Leap::Start {
                 info!(shard = self.shard.0, cause = ?leap, "another history: everything held is asked for again");
@@ -279,6 +280,7 @@ impl Tailed {
     /// An event is applied: whoever waits for it is told, and confirmations may follow.
     fn applied(&mut self, shared: &Shared, logged: &Logged, path: Path) {
         let state = shared.shard(self.shard);
+        state.recent.note(logged.seq, shared.clock.now());
         if self.following.all_proven() {
             self.read_at = None;
         }

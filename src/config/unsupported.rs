@@ -29,13 +29,10 @@ pub(super) fn find(config: &Config, reader: &mut Reader) {
 }
 
 fn in_namespace(namespace: &Namespace, mut refuse: impl FnMut(&str, bool)) {
-    refuse("refresh_ahead", 0.0 < namespace.refresh_ahead);
-    refuse("origin_lag", !namespace.origin_lag.is_zero());
     refuse("warm.keys", !namespace.warm.keys.is_empty());
     refuse("warm.keys_file", namespace.warm.keys_file.is_some());
     refuse("write", namespace.origin != Origin::None && namespace.write != WriteMode::Off);
     if let Some(limits) = namespace.origin.limits() {
-        refuse("origin.soft_timeout", !limits.soft_timeout.is_zero());
         refuse("origin.breaker", limits.breaker != Breaker::default());
     }
     if let Origin::Sql(sql) = &namespace.origin {

@@ -2,9 +2,11 @@
 
 mod bulkhead;
 mod callers;
+mod jitter;
 mod rate;
 mod urgency;
 
 pub use bulkhead::{Bulkhead, Place, Refused};
+pub use jitter::share_of;
 pub use rate::RateLimit;
 pub use urgency::Urgency;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::OriginError;
-use crate::guard::Bulkhead;
+use crate::guard::{Bulkhead, Urgency};
 
 /// The longest time-out; a longer one counts as this.
 const TIMEOUT_MAX: Duration = Duration::from_hours(24);
@@ -36,10 +36,12 @@ impl Gate {
     /// Waits for a place, then runs `load`, which is told the deadline of both together.
     pub(super) async fn pass<T>(
         &self,
+        urgency: Urgency,
         load: impl AsyncFnOnce(Instant) -> Result<T, OriginError>,
     ) -> Result<T, OriginError> {
         let deadline = Instant::now() + self.timeout;
-        let _place = self.bulkhead.enter(deadline).await.map_err(|_refused| OriginError::Overloaded)?;
+        let _place =
+            self.bulkhead.enter(deadline, urgency).await.map_err(|_refused| OriginError::Overloaded)?;
         if deadline.duration_since(Instant::now()) < self.timeout / LEAST_SHARE {
             return Err(OriginError::Overloaded);
         }

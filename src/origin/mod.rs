@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::guard::Urgency;
 use crate::model::{Content, Keep, Key, Loaded, Stated, Tag, Value, etag_of};
 
 /// How many times `max_value` a value may have to be passed on at all.
@@ -76,8 +77,13 @@ pub enum OriginError {
 /// A system of record.
 #[async_trait]
 pub trait Origin: Send + Sync + 'static {
-    /// Loads a key. The hard time-out, the retries and the concurrency limit are within.
-    async fn load(&self, key: &Key, held: Option<&Validators>) -> Result<Fetched, OriginError>;
+    /// Loads a key. The hard time-out, the retries and the concurrency limit, which the more urgent pass first, are within.
+    async fn load(
+        &self,
+        key: &Key,
+        held: Option<&Validators>,
+        urgency: Urgency,
+    ) -> Result<Fetched, OriginError>;
 }
 
 /// An absence.

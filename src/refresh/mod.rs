@@ -15,13 +15,14 @@ pub use queue::Queue;
 use crate::cache::Cache;
 #[cfg(doc)]
 use crate::cache::Wish;
+use crate::guard::share_of;
 use crate::supervisor::{Stage, Supervisor};
 use crate::telemetry::labels::RefreshOutcome;
 
 /// Refreshes of a namespace at once, at the most.
 const AT_ONCE_MAX: usize = 16;
-/// How long a key is left alone that another instance refreshes, or whose new value may not be kept: this, and at random
-/// up to twice as much more, so that instances do not come back together.
+/// How long a key is left alone that another instance refreshes, or whose new value may not be kept: this, and up
+/// to twice as much more, so that instances do not come back together.
 const REST: Duration = Duration::from_millis(50);
 
 /// Starts the tasks that work off a namespace's wishes: half as many as its origin takes loads at once, 16 at the most.
@@ -30,29 +31,45 @@ pub fn start(
     cache: &Arc<Cache>,
     namespace: &str,
     queue: &Arc<Queue>,
+    instance: &str,
     max_concurrency: usize,
 ) {
     for _ in 0..(max_concurrency / 2).clamp(1, AT_ONCE_MAX) {
-        let (cache, namespace, queue) = (Arc::clone(cache), namespace.to_owned(), Arc::clone(queue));
+        let worker = Arc::new(Worker {
+            cache: Arc::clone(cache),
+            namespace: namespace.to_owned(),
+            queue: Arc::clone(queue),
+            instance: instance.to_owned(),
+        });
         supervisor.task(Stage::Load, "refresh.worker", move |stop| {
-            let (cache, namespace, queue) = (Arc::clone(&cache), namespace.clone(), Arc::clone(&queue));
+            let worker = Arc::clone(&worker);
             async move {
-                let _stopped = stop.run_until_cancelled(work(&cache, &namespace, &queue)).await;
+                let _stopped = stop.run_until_cancelled(worker.work()).await;
                 Ok(())
             }
         });
     }
 }
 
-async fn work(cache: &Cache, namespace: &str, queue: &Queue) {
-    loop {
-        let turn = queue.next().await;
-        let outcome = cache.refresh(namespace, &turn.wish).await;
-        turn.rest(rest(outcome, rand::random()));
+struct Worker {
+    cache: Arc<Cache>,
+    namespace: String,
+    queue: Arc<Queue>,
+    instance: String,
+}
+
+impl Worker {
+    async fn work(&self) {
+        loop {
+            let turn = self.queue.next().await;
+            let outcome = self.cache.refresh(&self.namespace, &turn.wish).await;
+            let share = share_of(&self.instance, &turn.wish.key, self.queue.now());
+            turn.rest(rest(outcome, share));
+        }
     }
 }
 
-/// How long a key is left alone after a refresh; `share` is a random part of one.
+/// How long a key is left alone after a refresh; `share` is a part of one that differs between instances.
 fn rest(outcome: Option<RefreshOutcome>, share: f64) -> Duration {
     match outcome {
         Some(RefreshOutcome::Busy | RefreshOutcome::Rejected) => REST.mul_f64(1.0 + 2.0 * share),

@@ -66,6 +66,10 @@ impl Queue {
         }
     }
 
+    pub(super) fn now(&self) -> Boot {
+        self.clock.now()
+    }
+
     fn take(&self) -> Option<Wish> {
         let mut state = self.lock();
         let wish = state.take();

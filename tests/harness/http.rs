@@ -26,6 +26,11 @@ impl Client {
         Self(HyperClient::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build_http())
     }
 
+    /// A client that keeps its connections, for many requests to a server that stays.
+    pub(crate) fn keeping() -> Self {
+        Self(HyperClient::builder(TokioExecutor::new()).build_http())
+    }
+
     /// A client that speaks HTTP/2 from the first byte.
     pub(crate) fn http2() -> Self {
         Self(

@@ -7,6 +7,7 @@ use coherd::backend::Backend;
 use coherd::cache::Cache;
 use coherd::clock::Clock;
 use coherd::coherence::{self, Coherence};
+use coherd::refresh::{self, Queue};
 use coherd::supervisor::{Stage, Supervisor};
 use coherd::telemetry::Metrics;
 use tokio::time::Instant;
@@ -25,13 +26,16 @@ static METRICS: LazyLock<Metrics> = LazyLock::new(|| {
     Metrics::new(&[USERS.to_owned(), CARTS.to_owned()], "0", "simulation").expect("metrics")
 });
 
+/// Twice as many loads as refreshes at once.
+const REFRESHES: usize = 4;
+
 /// The stages in the order of an orderly stop.
 const STAGES: [Stage; 5] = [Stage::Door, Stage::Load, Stage::Write, Stage::Coherence, Stage::Backend];
 
 /// A process.
 pub(super) struct Node {
     pub(super) name: String,
-    pub(super) cache: Cache,
+    pub(super) cache: Arc<Cache>,
     pub(super) coherence: Arc<Coherence>,
     pub(super) wire: Arc<Wire>,
     /// Everything that the process does waits here while it is stopped.
@@ -61,7 +65,7 @@ impl Node {
         let spaces = [USERS, CARTS].map(|name| (namespace(name), (1, plan.max_staleness)));
         let coherence = Coherence::new(coherence::Settings {
             backend: Arc::clone(&backend),
-            clock,
+            clock: clock.clone(),
             metrics: Arc::clone(&METRICS.coherence),
             instance: name.clone(),
             process,
@@ -69,12 +73,18 @@ impl Node {
             namespaces: HashMap::from(spaces),
             depended_on: HashSet::from([namespace(ACCOUNTS)]),
             max_staleness: plan.max_staleness,
+            origin_lag: std::time::Duration::ZERO,
         });
         let mut users = plan.space(USERS);
         users.origin = Some(Arc::new(Desk::new(register, USERS, &gate, process)));
+        let depth = METRICS.namespace(USERS).refreshes_waiting.clone();
+        let wishes = Arc::new(Queue::new(clock.clone(), depth));
+        users.refreshers = Some(wishes.clone());
         let spaces = vec![users, plan.space(CARTS)];
         let cache = Cache::new(spaces, &name, backend, Arc::clone(&coherence), supervisor.clone(), &METRICS);
+        let cache = Arc::new(cache);
         coherence.start(&supervisor);
+        refresh::start(&supervisor, &cache, USERS, &wishes, &name, REFRESHES);
         Arc::new(Self { name, cache, coherence, wire, gate, dead: CancellationToken::new(), supervisor })
     }
 

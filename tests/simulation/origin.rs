@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use coherd::guard::Urgency;
 use coherd::model::{Content, Keep, Key, Loaded, Stated, Tag, Value};
 use coherd::origin::{Fetched, Origin, OriginError, Validators};
 
@@ -138,7 +139,12 @@ impl Desk {
 
 #[async_trait]
 impl Origin for Desk {
-    async fn load(&self, key: &Key, held: Option<&Validators>) -> Result<Fetched, OriginError> {
+    async fn load(
+        &self,
+        key: &Key,
+        held: Option<&Validators>,
+        _urgency: Urgency,
+    ) -> Result<Fetched, OriginError> {
         let object = format!("{}/{key}", self.namespace);
         let asked = {
             let mut asked = lock(&self.asked);

@@ -60,6 +60,7 @@ pub(super) struct Plan {
     pub(super) timeout: u64,
     pub(super) lifetime: Lifetime,
     pub(super) lease: Duration,
+    pub(super) soft_timeout: Duration,
     pub(super) weather: Weather,
     pub(super) manners: Manners,
     pub(super) readers: usize,
@@ -78,6 +79,7 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn drawn(seed: u64) -> Self {
         let mut draw = Rng::of(seed, "plan");
+        let soft_timeout = *Rng::of(seed, "strategies").pick(&[Duration::ZERO, Duration::from_millis(200)]);
         let seconds = Duration::from_secs;
         let lifetime = Lifetime {
             fresh: *draw.pick(&[seconds(1), seconds(3), seconds(60)]),
@@ -97,6 +99,7 @@ impl Plan {
             timeout: *draw.pick(&[100, 300, 800, 2000, 2000]) * MS,
             lifetime,
             lease: *draw.pick(&[Duration::ZERO, seconds(1), seconds(5), seconds(5)]),
+            soft_timeout,
             weather: Weather::drawn(&mut draw),
             manners: Manners::drawn(&mut draw),
             readers: draw.place(4) + 2,
@@ -129,6 +132,10 @@ impl Plan {
             depends_on,
             origin: None,
             load_max: Duration::from_secs(2),
+            soft_timeout: self.soft_timeout,
+            // It draws anew in every run.
+            refresh_ahead: 0.0,
+            origin_lag: Duration::ZERO,
             refreshers: None,
         }
     }

@@ -121,6 +121,7 @@ pub(super) fn copy(view: &View, version: u8, token: Option<&Token>, load: &LoadI
         slots: FIXED.slots.clone(),
         names: FIXED.names.clone().into(),
         load: load.clone(),
+        load_time: Duration::ZERO,
         // In the order of the versions, which is the order of the loads that brought them.
         born: Boot::from_nanos(u64::from(version) + 1),
         dirty: false,

@@ -97,7 +97,7 @@ impl Load {
                 return None;
             }
         };
-        let Envelope { content, lifetime, loaded_at_ms, age, .. } = envelope;
+        let Envelope { content, lifetime, loaded_at_ms, age, load_time, .. } = envelope;
         let since = self.reader.coherence.server_ms(now).saturating_sub(loaded_at_ms);
         Some(Arc::new(Copy {
             entry: Arc::new(Entry { content, lifetime }),
@@ -105,6 +105,7 @@ impl Load {
             slots: self.slots(&stored.names),
             names: stored.names.clone().into(),
             load: stored.load.clone(),
+            load_time,
             born: now - Duration::from_millis(since).saturating_add(age),
             dirty: stored.dirty.is_some(),
         }))

@@ -15,6 +15,7 @@ use crate::cache::copy::Copy;
 use crate::cache::flight::Landed;
 use crate::cache::outcome;
 use crate::clock::Boot;
+use crate::coherence::Unseen;
 use crate::coherence::core::{Slots, Stamp};
 use crate::model::{Content, Keep, Lifetime, Name, covering};
 use crate::supervisor::Stage;
@@ -33,7 +34,7 @@ impl Load {
             loaded_at_ms: self.reader.coherence.server_ms(began),
             age: brought.age,
             loader: self.reader.instance.clone(),
-            load_time: now.since(began),
+            load_time: copy.load_time,
         };
         let put = Put {
             names: brought.names.clone(),
@@ -100,6 +101,7 @@ impl Load {
     /// Into L1, and to whoever waits.
     pub(super) fn land(&self, copy: Arc<Copy>, via: Via, read_began: Boot) -> Landed {
         let via = if copy.dirty { Via::PendingWrite } else { via };
+        self.space.setbacks.over(&self.key);
         let kept = matches!(via, Via::L2 | Via::PendingWrite | Via::Origin { .. });
         if kept && !copy.left(self.now()).is_zero() {
             self.space.l1.put(self.key.shared(), Arc::clone(&copy));
@@ -116,12 +118,19 @@ impl Load {
             Content::Present(_) => brought.stated.or(self.space.jittered(settings.lifetime)),
             Content::Absent => Lifetime { fresh: settings.negative_ttl, ..Lifetime::default() },
         };
+        let slots = self.slots(&brought.names);
+        let unseen = token.and_then(|token| {
+            self.reader.coherence.unseen(self.shard(), &slots, token, read_began, settings.origin_lag)
+        });
+        let age = brought.age + self.now().since(read_began);
+        let lifetime = unseen.map_or(lifetime, |unseen| until_seen(lifetime, age, unseen));
         Arc::new(Copy {
             entry: Arc::new(Entry { content: brought.content.clone(), lifetime }),
             stamp: token.and_then(|token| self.stamp(token)),
-            slots: self.slots(&brought.names),
+            slots,
             names: brought.names.clone().into(),
             load: self.id.clone(),
+            load_time: self.now().since(read_began),
             born: read_began - brought.age,
             dirty: false,
         })
@@ -134,5 +143,28 @@ impl Load {
 
     pub(super) fn stamp(&self, token: &Token) -> Option<Stamp> {
         self.reader.coherence.stamp(self.shard(), token)
+    }
+}
+
+/// The lifetime of a copy of `age` whose load may have read a replica of the origin that lags: it ends with the lag. Where
+/// only a soft event may be unseen, what was before it may still be answered as stale.
+fn until_seen(lifetime: Lifetime, age: Duration, unseen: Unseen) -> Lifetime {
+    let fresh = lifetime.fresh.min(age + unseen.left);
+    if unseen.hard { Lifetime { fresh, ..Lifetime::default() } } else { Lifetime { fresh, ..lifetime } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_lagging_replica_may_have_said_is_kept_no_longer_than_the_lag() {
+        let s = Duration::from_secs;
+        let lifetime = Lifetime { fresh: s(60), stale_while_revalidate: s(5), stale_if_error: s(9) };
+        let of = |left, hard| until_seen(lifetime, s(1), Unseen { left: s(left), hard });
+        assert_eq!(of(3, true), Lifetime { fresh: s(4), ..Lifetime::default() });
+        assert_eq!(of(0, true).kept(), s(1), "no time is left");
+        assert_eq!(of(3, false), Lifetime { fresh: s(4), ..lifetime });
+        assert_eq!(of(100, false), lifetime);
     }
 }

@@ -25,6 +25,7 @@ use super::space::Space;
 use crate::backend::{BackendError, Found, LoadId, Stored, Token};
 use crate::clock::Boot;
 use crate::coherence::Ended;
+use crate::guard::share_of;
 use crate::model::{Keep, Key, Shard};
 use crate::mutants;
 use crate::origin::OriginError;
@@ -79,6 +80,12 @@ impl Load {
                 Ok(None) => {}
                 Err(error) => return self.without_backend(&error).await,
             }
+        }
+        if self.purpose == Purpose::Miss
+            && self.space.setbacks.resting(&self.key, self.now())
+            && let Some(landed) = self.look_for_stale().await
+        {
+            return Ok(landed);
         }
         if self.space.settings.lease.is_zero() {
             return self.without_lease(teller).await;
@@ -153,7 +160,8 @@ impl Load {
     /// The lease is ours: ask the origin, store, and give the lease back in any case.
     async fn under_lease(&self, token: Token, stale: Option<Stored>, teller: &Teller) -> Outcome {
         let read_began = self.now();
-        if let Some((landed, _)) = self.stale(stale.as_ref(), read_began) {
+        let found = self.stale(stale.as_ref(), read_began).map(|(landed, _)| landed);
+        if let Some(landed) = found.clone() {
             teller.stale(landed);
         }
         let kept =
@@ -174,6 +182,7 @@ impl Load {
                 Ok(self.land(copy, via(&loaded, stored), read_began))
             }
             Err(error) => {
+                self.set_back(found.as_ref());
                 self.release().await;
                 Err(error.into())
             }
@@ -190,7 +199,11 @@ impl Load {
         let loaded = match self.ask(self.held.as_deref()).await {
             Ok(loaded) => loaded,
             Err(error) => {
-                self.look_for_stale(teller).await;
+                let found = self.look_for_stale().await;
+                self.set_back(found.as_ref());
+                if let Some(landed) = found {
+                    teller.stale(landed);
+                }
                 return Err(error.into());
             }
         };
@@ -203,12 +216,23 @@ impl Load {
     }
 
     /// What L2 has for a failing origin. A load under a lease was told with the lease.
-    async fn look_for_stale(&self, teller: &Teller) {
+    async fn look_for_stale(&self) -> Option<Landed> {
         let read_began = self.now();
-        if let Ok(Found::Nothing { stale } | Found::Busy { stale, .. }) = self.lookup(None).await
-            && let Some((landed, _)) = self.stale(stale.as_ref(), read_began)
-        {
-            teller.stale(landed);
+        match self.lookup(None).await.ok()? {
+            Found::Nothing { stale } | Found::Busy { stale, .. } => {
+                self.stale(stale.as_ref(), read_began).map(|(landed, _)| landed)
+            }
+            _ => None,
+        }
+    }
+
+    /// The origin has failed. Where a stale copy is answered in its place it is not asked again at once.
+    fn set_back(&self, found: Option<&Landed>) {
+        let held = self.held.as_deref().and_then(|held| self.usable(held));
+        let stale = found.is_some() || matches!(held, Some(Use::Stale | Use::OnError));
+        if stale || self.purpose == Purpose::Refresh {
+            let share = share_of(&self.reader.instance, &self.key, self.now());
+            self.space.setbacks.failed(&self.key, self.now(), share);
         }
     }
 

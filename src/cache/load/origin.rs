@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::Load;
+use super::{Load, Purpose};
 use crate::cache::copy::Copy;
+use crate::guard::Urgency;
 use crate::model::{Content, Keep, Name, Stated};
 use crate::origin::{Fetched, OriginError, Validators};
 use crate::telemetry::labels::OriginOutcome;
@@ -27,12 +28,15 @@ impl Load {
             Content::Absent => None,
         });
         let validators = held.and_then(Validators::of);
+        let urgency = Urgency::of(self.space.heat.of(&self.key), self.purpose != Purpose::Refresh);
         let began = self.now();
-        let fetched = origin.load(&self.key, validators.as_ref()).await;
+        let fetched = origin.load(&self.key, validators.as_ref(), urgency).await;
         let metrics = &self.space.metrics.origin;
         metrics.duration.observe(self.now().since(began).as_secs_f64());
         metrics.requests.of(origin_outcome(&fetched)).inc();
-        match (fetched?, kept, held) {
+        let fetched = fetched?;
+        self.space.setbacks.over(&self.key);
+        match (fetched, kept, held) {
             (Fetched::Loaded(loaded), ..) => {
                 let names = self.space.names(&self.key, &loaded.tags);
                 Ok(Brought {

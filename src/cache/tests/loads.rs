@@ -195,7 +195,7 @@ async fn a_failing_origin_is_covered_by_a_stale_copy_without_leases_too() {
     for node in &cluster.nodes {
         assert_eq!(node.via("1").await, Via::Stale);
     }
-    cluster.node(0).purge("1").await;
+    cluster.node(0).purge_all("1").await;
     let refused = cluster.node(1).ask("1", Demand::default()).await;
     assert!(matches!(refused, Err(GetError::Origin(OriginError::TimedOut))));
 }

@@ -19,6 +19,7 @@ use crate::backend::wire::Compression;
 use crate::backend::{Backend, Beat};
 use crate::clock::Clock;
 use crate::coherence::{self, Coherence, Door, Receipt, Terms, WaitMode};
+use crate::guard::Urgency;
 use crate::model::{
     Content, Event, Hardness, Keep, Key, Lifetime, Loaded, Namespace, ShardCount, Stated, Tag, Target, Value,
 };
@@ -108,7 +109,12 @@ impl Refreshers for AtOnce {
 
 #[async_trait]
 impl Origin for Register {
-    async fn load(&self, key: &Key, _held: Option<&Validators>) -> Result<Fetched, OriginError> {
+    async fn load(
+        &self,
+        key: &Key,
+        _held: Option<&Validators>,
+        _urgency: Urgency,
+    ) -> Result<Fetched, OriginError> {
         let version = self.versions.lock().unwrap().get(&**key).copied().unwrap_or(Some(0));
         let failing = self.failing.lock().unwrap().clone();
         self.peak.fetch_max(self.at_once.fetch_add(1, SeqCst) + 1, SeqCst);
@@ -164,6 +170,9 @@ pub(super) fn settings() -> Settings {
         depends_on: Vec::new(),
         origin: None,
         load_max: Duration::from_secs(2),
+        soft_timeout: Duration::ZERO,
+        refresh_ahead: 0.0,
+        origin_lag: Duration::ZERO,
         refreshers: None,
     }
 }
@@ -229,6 +238,7 @@ impl Node {
             namespaces: HashMap::from([(settings.name.clone(), (settings.version, settings.max_staleness))]),
             depended_on: std::collections::HashSet::new(),
             max_staleness: D,
+            origin_lag: settings.origin_lag,
         });
         let spaces = vec![settings];
         let cache = Cache::new(spaces, id, backend, Arc::clone(&coherence), supervisor.clone(), &metrics);

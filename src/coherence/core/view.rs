@@ -158,6 +158,15 @@ impl View {
         (*id == token.lineage).then_some(Stamp { epoch: *epoch, seq })
     }
 
+    /// The largest numbers of a hard and of a soft event that named one of these; those that named everything count.
+    pub fn newest(&self, slots: &Slots) -> (Seq, Seq) {
+        let newest = |table: &[AtomicU64], floor: &AtomicU64| {
+            let marks = slots.0.iter().map(|hash| table[slot(*hash, table.len())].load(Acquire));
+            marks.fold(floor.load(Acquire), Seq::max)
+        };
+        (newest(&self.hard, &self.floor), newest(&self.soft, &self.soft_floor))
+    }
+
     /// The lineage followed now.
     pub fn lineage(&self) -> Option<LineageId> {
         self.lineage.load().as_ref().map(|followed| followed.0.clone())

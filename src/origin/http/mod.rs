@@ -27,7 +27,7 @@ use self::client::Client;
 use self::target::Target;
 use super::gate::Gate;
 use super::{Fetched, Origin, OriginError, Validators, absent, chain, over_limit};
-use crate::guard::Bulkhead;
+use crate::guard::{Bulkhead, Urgency};
 use crate::model::{Content, Keep, Key, Loaded};
 
 /// The first pause before a retry; each later one is twice as long, and up to as much again is added at random.
@@ -197,8 +197,13 @@ impl HttpOrigin {
 
 #[async_trait]
 impl Origin for HttpOrigin {
-    async fn load(&self, key: &Key, held: Option<&Validators>) -> Result<Fetched, OriginError> {
-        self.gate.pass(async |deadline| self.attempts(key, held, deadline).await).await
+    async fn load(
+        &self,
+        key: &Key,
+        held: Option<&Validators>,
+        urgency: Urgency,
+    ) -> Result<Fetched, OriginError> {
+        self.gate.pass(urgency, async |deadline| self.attempts(key, held, deadline).await).await
     }
 }
 

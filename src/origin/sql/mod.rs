@@ -13,7 +13,7 @@ use tracing::warn;
 use self::sqlite::{Sqlite, Unchecked};
 use super::gate::Gate;
 use super::{Fetched, Origin, OriginError, Validators, absent, chain, over_limit};
-use crate::guard::Bulkhead;
+use crate::guard::{Bulkhead, Urgency};
 use crate::model::{Content, Keep, Key, Loaded, Stated};
 
 /// How values are selected. No `Debug`: the URL may hold credentials.
@@ -122,7 +122,12 @@ impl SqlOrigin {
 #[async_trait]
 impl Origin for SqlOrigin {
     /// Never conditional: to compare, the database would have to make the value all the same.
-    async fn load(&self, key: &Key, _held: Option<&Validators>) -> Result<Fetched, OriginError> {
-        self.gate.pass(async |_deadline| self.select(key).await).await
+    async fn load(
+        &self,
+        key: &Key,
+        _held: Option<&Validators>,
+        urgency: Urgency,
+    ) -> Result<Fetched, OriginError> {
+        self.gate.pass(urgency, async |_deadline| self.select(key).await).await
     }
 }

@@ -38,7 +38,7 @@ async fn table(file: &Path) -> SqliteConnection {
 }
 
 async fn load(origin: &SqlOrigin, key: &str) -> Result<Fetched, OriginError> {
-    origin.load(&Key::new(key).unwrap(), None).await
+    origin.load(&Key::new(key).unwrap(), None, Urgency::default()).await
 }
 
 fn loaded(fetched: Result<Fetched, OriginError>) -> (Vec<u8>, String, Keep) {
@@ -143,7 +143,7 @@ async fn a_load_that_finds_no_place_in_time_is_refused() {
     let _writer = table(&file).await;
     let narrow = SqlSettings { timeout: Duration::from_secs(1), max_concurrency: 1, ..settings(&file) };
     let origin = SqlOrigin::connect(&narrow).await.unwrap();
-    let place = origin.bulkhead().enter(tokio::time::Instant::now()).await.unwrap();
+    let place = origin.bulkhead().enter(tokio::time::Instant::now(), Urgency::default()).await.unwrap();
     assert!(matches!(load(&origin, "2").await, Err(OriginError::Overloaded)));
     drop(place);
     assert_eq!(loaded(load(&origin, "2").await).0, b"plain");

@@ -37,7 +37,7 @@ fn origin(settings: HttpSettings) -> HttpOrigin {
 }
 
 async fn load(origin: &HttpOrigin, key: &str) -> Result<Fetched, OriginError> {
-    origin.load(&Key::new(key).unwrap(), None).await
+    origin.load(&Key::new(key).unwrap(), None, Urgency::default()).await
 }
 
 /// The body of a value that was loaded, and whether it may be kept.
@@ -247,7 +247,7 @@ async fn a_load_that_finds_no_place_in_time_never_reaches_the_origin() {
     let server = Server::start(async |_, _| answer(200, &[], "v")).await;
     let origin =
         origin(HttpSettings { timeout: Duration::from_millis(50), max_concurrency: 1, ..settings(&server) });
-    let place = origin.bulkhead().enter(Instant::now()).await.unwrap();
+    let place = origin.bulkhead().enter(Instant::now(), Urgency::default()).await.unwrap();
     assert!(matches!(load(&origin, "k").await, Err(OriginError::Overloaded)));
     assert_eq!(server.requests(), 0);
     drop(place);
@@ -295,13 +295,13 @@ async fn a_copy_that_still_stands_is_not_sent_again() {
     let etag = |etag: &str| Validators { etag: Some(etag.into()), last_modified: None };
     let dated = Validators { etag: None, last_modified: Some("Sun, 06 Nov 1994 08:49:37 GMT".into()) };
     let honouring = origin(settings(&server));
-    assert_eq!(honouring.load(&key, Some(&etag("\"7\""))).await.unwrap(), stands);
-    assert_eq!(honouring.load(&key, Some(&dated)).await.unwrap(), stands);
-    assert_eq!(value(honouring.load(&key, Some(&etag("\"6\""))).await).0, "newer");
-    assert_eq!(value(honouring.load(&key, Some(&etag("\n"))).await).0, "plain");
+    assert_eq!(honouring.load(&key, Some(&etag("\"7\"")), Urgency::default()).await.unwrap(), stands);
+    assert_eq!(honouring.load(&key, Some(&dated), Urgency::default()).await.unwrap(), stands);
+    assert_eq!(value(honouring.load(&key, Some(&etag("\"6\"")), Urgency::default()).await).0, "newer");
+    assert_eq!(value(honouring.load(&key, Some(&etag("\n")), Urgency::default()).await).0, "plain");
 
     let ignoring = origin(HttpSettings { honour_cache_control: false, ..settings(&server) });
-    assert_eq!(value(ignoring.load(&key, Some(&etag("\"7\""))).await).0, "plain");
+    assert_eq!(value(ignoring.load(&key, Some(&etag("\"7\"")), Urgency::default()).await).0, "plain");
 }
 
 #[tokio::test]
