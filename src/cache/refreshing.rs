@@ -50,7 +50,10 @@ impl Reader {
         if held.as_deref().is_some_and(|held| !self.wanted(space, wish, held)) {
             return None;
         }
-        let load = Load { ahead: wish.ahead.clone(), ..self.load(space, &wish.key, Purpose::Refresh, held) };
+        // What the backend says of the copy that the wish names says nothing of another one.
+        let named = |ahead: &LoadId| held.as_ref().is_none_or(|held| held.load == *ahead);
+        let ahead = wish.ahead.clone().filter(named);
+        let load = Load { ahead, ..self.load(space, &wish.key, Purpose::Refresh, held) };
         let load = |teller: Arc<Teller>| async move { load.run(&teller).await };
         let seat = space.flights.board(&self.supervisor, wish.key.shared(), load);
         let mine = seat.mine;

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::{get, read, refreshes, seen, total};
-use crate::harness::instance::{Cluster, Setup};
+use crate::harness::instance::{Cluster, NAMESPACE, Setup};
 use crate::harness::origin::Behaviour;
+use crate::harness::wait::{SOON, eventually};
 
 /// How long the key is read.
 const WHILE: Duration = Duration::from_secs(13);
@@ -61,4 +63,39 @@ async fn without_it_a_key_is_not_loaded_before_its_time() {
     }
     // What the load took counts as part of the life.
     assert!(Duration::from_millis(1800) < began.elapsed(), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn an_event_that_races_a_refresh_before_the_time_is_not_lost() {
+    // So eager that nearly every read of a copy whose load took a while is a wish.
+    let setup = Setup::new(2).namespace("refresh_ahead", 100.0).namespace("lease", "30s");
+    let cluster = Cluster::with(setup.namespace("origin.timeout", "30s")).await;
+    let events = [
+        json!({"tags": ["team:7"]}),
+        json!({"namespace": NAMESPACE, "prefixes": ["eu/"]}),
+        json!({"namespace": NAMESPACE, "all": true}),
+    ];
+    for (number, event) in (0..).zip(events) {
+        let key = format!("eu/{number}");
+        cluster.origin.set(&key, 1);
+        let slow = Behaviour { delay: Duration::from_millis(100), ..Behaviour::default() };
+        cluster.origin.behave(&key, slow.header("cache-tag", "team:7").header("cache-control", "max-age=5"));
+        assert_eq!(read(cluster.instance(0), &key).await.1, Some(1));
+        cluster.origin.behave(&key, Behaviour::default().header("cache-tag", "team:7"));
+        let gate = cluster.origin.hold(&key);
+        eventually("a refresh is under way", SOON, async || {
+            assert_eq!(read(cluster.instance(0), &key).await.1, Some(1));
+            0 < gate.count()
+        })
+        .await;
+        // The refresh has read version 1.
+        cluster.origin.set(&key, 2);
+        assert_eq!(cluster.instance(1).invalidate("?wait=all", &event).send().await.status, 200);
+        gate.release();
+        for node in &cluster.nodes {
+            for _ in 0..10 {
+                assert_eq!(read(&node.instance, &key).await.1, Some(2), "{event}");
+            }
+        }
+    }
 }

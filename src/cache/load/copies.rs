@@ -57,7 +57,7 @@ impl Load {
     /// L2 alone: no claim, no origin. With what is known against the entry.
     pub(in crate::cache) async fn look(&self) -> Option<(Landed, Standing)> {
         let read_began = self.now();
-        match self.lookup(None).await.ok()? {
+        match self.lookup(None, self.have()).await.ok()? {
             Found::Fresh(stored) => Some((self.found(&stored, read_began)?, Standing::Valid)),
             Found::NotModified(token) => Some((self.unchanged(&token, read_began)?, Standing::Valid)),
             Found::Leased { stale, .. } | Found::Busy { stale, .. } | Found::Nothing { stale } => {
@@ -67,7 +67,12 @@ impl Load {
         }
     }
 
-    pub(super) async fn lookup(&self, claim: Option<bool>) -> Result<Found, BackendError> {
+    /// Asks for the entry, and for the lease to load it: beside a fresh entry too, or not. `have` need not be sent again.
+    pub(super) async fn lookup(
+        &self,
+        claim: Option<bool>,
+        have: Option<LoadId>,
+    ) -> Result<Found, BackendError> {
         let claim = claim.map(|even_if_fresh| Claim {
             load: self.id.clone(),
             lease: self.space.settings.lease,
@@ -77,13 +82,13 @@ impl Load {
             entry: self.space.entry(&self.key),
             covering: covering(self.space.name(), &self.key),
             claim,
-            have: self.have(),
+            have,
         };
         self.reader.backend.lookup(lookup).await
     }
 
     /// The copy that need not be sent again. A reader that wants it afresh has none: any other would do in its place.
-    fn have(&self) -> Option<LoadId> {
+    pub(super) fn have(&self) -> Option<LoadId> {
         let held = || self.held.as_ref().filter(|_| self.purpose != Purpose::Afresh);
         self.ahead.clone().or_else(|| held().map(|held| held.load.clone()))
     }

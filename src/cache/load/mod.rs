@@ -95,11 +95,12 @@ impl Load {
         // A refresh is content with what another instance has loaded since: one before the time is so by naming the
         // copy that it is about.
         let mut even_if_fresh = self.purpose == Purpose::Afresh || self.ahead.is_some();
+        let mut have = self.have();
         loop {
             // Registered before asking: the end of another's lease in between is not missed.
             let mut waker = self.reader.coherence.waker(self.space.name(), &self.key);
             let read_began = self.now();
-            let found = match self.lookup(Some(even_if_fresh)).await {
+            let found = match self.lookup(Some(even_if_fresh), have.clone()).await {
                 Ok(found) => found,
                 Err(error) => {
                     self.give_back();
@@ -110,8 +111,8 @@ impl Load {
                 Found::Fresh(stored) => match self.found(&stored, read_began) {
                     Some(landed) => return Ok(landed),
                     // Not readable: load it again over what is there.
-                    None if !even_if_fresh => {
-                        even_if_fresh = true;
+                    None if !even_if_fresh || have.is_some() => {
+                        (even_if_fresh, have) = (true, None);
                         continue;
                     }
                     None => return self.past_the_copies().await,
@@ -218,7 +219,7 @@ impl Load {
     /// What L2 has for a failing origin. A load under a lease was told with the lease.
     async fn look_for_stale(&self) -> Option<Landed> {
         let read_began = self.now();
-        match self.lookup(None).await.ok()? {
+        match self.lookup(None, None).await.ok()? {
             Found::Nothing { stale } | Found::Busy { stale, .. } => {
                 self.stale(stale.as_ref(), read_began).map(|(landed, _)| landed)
             }
