@@ -113,7 +113,7 @@ impl Door {
                 .map(|it| (it.name.clone(), (1, it.max_staleness)))
                 .collect::<HashMap<_, _>>(),
             max_staleness: Duration::from_secs(2),
-            origin_lag: Duration::ZERO,
+            recent: Duration::ZERO,
             depended_on: HashSet::new(),
         });
         coherence.start(&supervisor);

@@ -118,8 +118,14 @@ pub(super) fn coherence(
         namespaces,
         depended_on,
         max_staleness: config.coherence.max_staleness,
-        origin_lag: config.namespaces.values().map(|it| it.origin_lag).max().unwrap_or_default(),
+        recent: config.namespaces.values().map(asked_about).max().unwrap_or_default(),
     })
+}
+
+/// How far back the events may lie that a load asks about when it has ended.
+fn asked_about(of: &Namespace) -> Duration {
+    let load_max = of.origin.limits().map_or(Duration::ZERO, |limits| limits.timeout);
+    if of.origin_lag.is_zero() { Duration::ZERO } else { of.origin_lag + load_max }
 }
 
 /// Where each namespace's wishes for refreshes wait, if it has an origin.

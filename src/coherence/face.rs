@@ -58,8 +58,9 @@ pub struct Settings {
     pub depended_on: HashSet<Namespace>,
     /// `coherence.max_staleness`, for names of no namespace.
     pub max_staleness: Duration,
-    /// The longest `origin_lag` of any namespace.
-    pub origin_lag: Duration,
+    /// For how long applied events are remembered: the longest `origin_lag` of any namespace and a load's time there; for
+    /// loads that take longer all that is forgotten counts as just before that. Zero: no origin lags.
+    pub recent: Duration,
 }
 
 /// The protocol, as the rest of the instance sees it.
@@ -83,7 +84,7 @@ impl Coherence {
             namespaces,
             depended_on,
             max_staleness,
-            origin_lag,
+            recent,
         } = settings;
         let each = namespaces.values().map(|(_, staleness)| *staleness);
         let shortest = each.clone().fold(max_staleness, Duration::min);
@@ -92,7 +93,7 @@ impl Coherence {
         let known = publish::Known { versions, depended_on };
         let member = members::unique(&instance, process);
         let shared =
-            Arc::new(Shared::new(backend, clock, metrics, member, (shortest, longest), slots, origin_lag));
+            Arc::new(Shared::new(backend, clock, metrics, member, (shortest, longest), slots, recent));
         let (barriers, waiting) = shared
             .count()
             .all()

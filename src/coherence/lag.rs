@@ -39,8 +39,8 @@ impl Coherence {
         let state = self.shard(shard);
         let now = self.clock().now();
         // Events up to the token that are not applied here yet may have named anything. They were logged before the token
-        // was given out.
-        let behind = state.view.cursor() < token.seq;
+        // was given out. Numbers of two histories say nothing of each other.
+        let behind = state.view.lineage().as_ref() != Some(&token.lineage) || state.view.cursor() < token.seq;
         let (hard, soft) = state.view.newest(slots);
         let seen_by =
             |seq: Seq| state.recent.when(seq, now).max(if behind { began } else { Boot::NEVER }) + lag;

@@ -80,12 +80,12 @@ impl Shared {
         member: String,
         staleness: (Duration, Duration),
         slots: usize,
-        origin_lag: Duration,
+        recent: Duration,
     ) -> Self {
         let count = backend.shards();
         let shard = |_| ShardState {
             view: View::new(slots / usize::from(count.get()).next_power_of_two()),
-            recent: Recent::new(origin_lag),
+            recent: Recent::new(recent),
             moved: Notify::new(),
             kick: Notify::new(),
             to_confirm: watch::Sender::new(0),

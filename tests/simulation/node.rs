@@ -73,7 +73,7 @@ impl Node {
             namespaces: HashMap::from(spaces),
             depended_on: HashSet::from([namespace(ACCOUNTS)]),
             max_staleness: plan.max_staleness,
-            origin_lag: std::time::Duration::ZERO,
+            recent: std::time::Duration::ZERO,
         });
         let mut users = plan.space(USERS);
         users.origin = Some(Arc::new(Desk::new(register, USERS, &gate, process)));

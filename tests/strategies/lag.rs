@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::{get, max_age, read, refreshes, seen, total};
 use crate::harness::instance::{Cluster, NAMESPACE, Setup};
 use crate::harness::origin::Behaviour;
+use crate::harness::task::spawn;
 use crate::harness::wait::{SOON, eventually};
 
 /// How far the replicas are behind.
@@ -71,6 +72,24 @@ async fn what_a_replica_says_within_the_lag_is_kept_no_longer_than_the_lag() {
         if LAG < took {
             assert_eq!(max_age(&answer), 3600);
         }
+    }
+}
+
+#[tokio::test]
+async fn a_load_that_takes_longer_than_the_lag_is_judged_by_its_beginning() {
+    let (cluster, committed) =
+        changed(Setup::new(1).namespace("origin_lag", "3s").namespace("origin.timeout", "10s")).await;
+    cluster.origin.behave("k", Behaviour { delay: LAG + Duration::from_secs(1), ..behind() });
+    let reading = spawn(cluster.instance(0).get(NAMESPACE, "k").send());
+    // Other events come meanwhile, and when the load has ended those of its beginning are long past.
+    while !reading.is_finished() {
+        assert_eq!(cluster.instance(0).purge(NAMESPACE, "another").send().await.status, 200);
+        sleep(Duration::from_millis(50)).await;
+    }
+    let first = seen(&reading.await.unwrap());
+    if first.1 == Some(1) {
+        cluster.origin.behave("k", Behaviour::default());
+        assert_eq!(read(cluster.instance(0), "k").await.1, Some(2), "{:?}", committed.elapsed());
     }
 }
 

@@ -238,7 +238,7 @@ impl Node {
             namespaces: HashMap::from([(settings.name.clone(), (settings.version, settings.max_staleness))]),
             depended_on: std::collections::HashSet::new(),
             max_staleness: D,
-            origin_lag: settings.origin_lag,
+            recent: settings.origin_lag + settings.load_max,
         });
         let spaces = vec![settings];
         let cache = Cache::new(spaces, id, backend, Arc::clone(&coherence), supervisor.clone(), &metrics);
