@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rand::rngs::StdRng;
 use rand::seq::IteratorRandom;
 
-use super::spaces::{ASIDE, BRIEF, Object, RACED, Target, objects};
+use super::spaces::{ASIDE, Object, RACED, Target, objects, serves_stale};
 use super::world::World;
 use crate::history::{Acknowledged, Happened, History, Versions, Way};
 
@@ -178,7 +178,8 @@ impl State {
     fn acknowledge(&mut self, event: &Event) {
         for (object, version) in &event.covers {
             // Where stale copies are served, a soft event leaves them to be served once more.
-            if event.soft && object.starts_with(BRIEF) {
+            let space = object.split('/').next().unwrap_or_default();
+            if event.soft && serves_stale(space) {
                 continue;
             }
             let known = self.acknowledged.entry(object.clone()).or_default();

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::books::Books;
 use super::readers::Reader;
-use super::spaces::{BRIEF, Object, PLAIN, RACED, TAGGED, Target};
+use super::spaces::{BRIEF, EAGER, Object, PLAIN, RACED, TAGGED, Target, serves_stale};
 use super::ways::Publisher;
 use super::world::{Endpoint, World};
 use crate::harness::origin::Gate;
@@ -23,7 +23,7 @@ use crate::history::Floor;
 const ARRIVES: Duration = Duration::from_millis(500);
 /// For a joiner to join.
 const JOINS: Duration = Duration::from_millis(30);
-/// Past the fresh time of [`BRIEF`], within its stale one.
+/// Past the fresh time of [`BRIEF`] and [`EAGER`], within their stale one.
 const EXPIRES: Duration = Duration::from_millis(600);
 /// Between two races, at the most.
 const PAUSE_MAX: Duration = Duration::from_millis(300);
@@ -88,7 +88,7 @@ impl Racer {
 
     /// The same with a load for which nobody waits.
     async fn refresh_against_tag(&self, key: &str, rng: &mut StdRng) {
-        let object = Object::new(BRIEF, key);
+        let object = Object::new(if rng.random_bool(0.5) { BRIEF } else { EAGER }, key);
         join_all(self.world.endpoints.iter().map(|all| self.reader.read(all, &object, Floor::None))).await;
         sleep(EXPIRES).await;
         let wait = rng.random_bool(0.5);
@@ -97,7 +97,7 @@ impl Racer {
 
     async fn race(&self, object: &Object, target: Target, wait: bool, rng: &mut StdRng) {
         // Without a copy there is a load.
-        if object.space != BRIEF {
+        if !serves_stale(object.space) {
             self.publisher.http(Target::key(object), false, false, rng).await;
         }
         let gate = self.world.origin.hold(&object.to_string());

@@ -14,10 +14,10 @@ use super::books::Books;
 use super::counters::Counters;
 use super::faults::{Kind, Need, Planned, Schedule, recovered, strike};
 use super::readers::Reader;
-use super::spaces::{ASIDE, Target};
+use super::spaces::{ASIDE, ORIGIN_LAG, Target};
 use super::ways::Publisher;
 use super::workload::Workload;
-use super::world::{Setup, World};
+use super::world::{MAX_STALENESS, Setup, World};
 use crate::harness::clock::Clocks;
 use crate::harness::server::Options;
 use crate::harness::wait::eventually;
@@ -128,6 +128,8 @@ async fn settle(world: &Arc<World>, books: &Arc<Books>) {
         .await;
     }
     world.level().await;
+    // What was loaded just after an event may be of before it, and is kept no longer than that.
+    sleep(ORIGIN_LAG + MAX_STALENESS).await;
     world.history().record(world.history().now(), Happened::Settled);
     let reader = Reader::new(books);
     let aside = Aside::new(world, books);

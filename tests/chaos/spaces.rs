@@ -24,12 +24,21 @@ pub(crate) const TAGGED: &str = "tagged";
 pub(crate) const DEPENDENT: &str = "dependent";
 /// Answers on while it is cut off.
 pub(crate) const OPEN: &str = "open";
+/// As short lived as [`BRIEF`], with everything that keeps readers from waiting and the origin from harm.
+pub(crate) const EAGER: &str = "eager";
+/// The same, but long lived, before an origin whose replicas are behind.
+pub(crate) const LAGGING: &str = "lagging";
+
+/// How far the replicas of the origin of [`LAGGING`] are behind.
+const BEHIND: Duration = Duration::from_millis(200);
+/// What [`EAGER`] and [`LAGGING`] allow for.
+pub(crate) const ORIGIN_LAG: Duration = Duration::from_millis(250);
 
 /// Those with an origin.
-pub(crate) const LOADED: [&str; 5] = [PLAIN, BRIEF, TAGGED, DEPENDENT, OPEN];
+pub(crate) const LOADED: [&str; 7] = [PLAIN, BRIEF, TAGGED, DEPENDENT, OPEN, EAGER, LAGGING];
 /// The hot keys of every namespace.
 pub(crate) const KEYS: [&str; 4] = ["eu/de/1", "eu/fr/2", "us/3", "4"];
-/// Keys of [`PLAIN`], [`TAGGED`] and [`BRIEF`] that only forced races use.
+/// Keys of [`PLAIN`], [`TAGGED`], [`BRIEF`] and [`EAGER`] that only forced races use.
 pub(crate) const RACED: [&str; 3] = ["race/1", "race/2", "race/3"];
 /// What prefixes are drawn from; each ends on a boundary.
 pub(crate) const PREFIXES: [&str; 4] = ["eu/", "eu/de/", "us/", "race/"];
@@ -56,7 +65,7 @@ impl Object {
 
     fn tags(&self) -> Vec<String> {
         match self.space {
-            TAGGED | BRIEF => vec![self.own_tag(), format!("some:{}", self.space)],
+            TAGGED | BRIEF | EAGER | LAGGING => vec![self.own_tag(), format!("some:{}", self.space)],
             DEPENDENT => vec![format!("every:{DEPENDENT}")],
             _ => Vec::new(),
         }
@@ -72,8 +81,13 @@ impl fmt::Display for Object {
 /// Every object that exists from the start.
 pub(crate) fn objects() -> impl Iterator<Item = Object> {
     let hot = LOADED.into_iter().chain([ASIDE]).flat_map(|space| KEYS.map(|key| Object::new(space, key)));
-    let raced = [PLAIN, TAGGED, BRIEF].into_iter().flat_map(|space| RACED.map(|key| Object::new(space, key)));
-    hot.chain(raced)
+    let raced = [PLAIN, TAGGED, BRIEF, EAGER].into_iter();
+    hot.chain(raced.flat_map(|space| RACED.map(|key| Object::new(space, key))))
+}
+
+/// Whether a soft event leaves copies of that namespace to be answered.
+pub(crate) fn serves_stale(space: &str) -> bool {
+    matches!(space, BRIEF | EAGER | LAGGING)
 }
 
 /// What an event names.
@@ -193,8 +207,13 @@ pub(crate) fn fair_weather() -> Behaviour {
 /// Says which tags the origin gives.
 pub(crate) fn describe(origin: &Origin) {
     origin.behave_always(fair_weather());
-    for object in objects().filter(|object| matches!(object.space, TAGGED | BRIEF)) {
-        origin.describe(&object.to_string(), &[("cache-tag", &object.tags().join(","))]);
+    for object in objects() {
+        if object.space == TAGGED || serves_stale(object.space) {
+            origin.describe(&object.to_string(), &[("cache-tag", &object.tags().join(","))]);
+        }
+        if object.space == LAGGING {
+            origin.lag(&object.to_string(), BEHIND);
+        }
     }
 }
 
@@ -212,6 +231,20 @@ pub(crate) fn configure(config: Config, origin: &str) -> Config {
     for name in LOADED {
         let url = origin.replace("{key}", &format!("{name}/{{key}}"));
         config = config.namespace(name, &url).set(&format!("namespaces.{name}.origin.timeout"), "1s");
+    }
+    // A value of before an event would stay for as long as that.
+    for (name, ttl) in [(EAGER, "400ms"), (LAGGING, "1h")] {
+        let set = |config: Config, key: &str, value: toml::Value| {
+            config.set(&format!("namespaces.{name}.{key}"), value)
+        };
+        config = set(config, "ttl", ttl.into());
+        config = set(config, "ttl_jitter", 0.3.into());
+        config = set(config, "stale_while_revalidate", "500ms".into());
+        config = set(config, "stale_if_error", "2s".into());
+        config = set(config, "refresh_ahead", 0.5.into());
+        config = set(config, "origin_lag", humantime::format_duration(ORIGIN_LAG).to_string().into());
+        config = set(config, "origin.soft_timeout", "100ms".into());
+        config = set(config, "origin.max_concurrency", 4.into());
     }
     config
         .set(&format!("namespaces.{ASIDE}.origin.kind"), "none")

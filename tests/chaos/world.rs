@@ -142,6 +142,8 @@ impl World {
         let history = Arc::new(setup.file.as_deref().map_or_else(History::begin, History::begin_in));
         let max_staleness = u64::try_from(MAX_STALENESS.as_nanos()).expect("D is short");
         history.record(history.now(), Happened::Promise { max_staleness, seed: setup.seed });
+        let nanos = u64::try_from(spaces::ORIGIN_LAG.as_nanos()).expect("the lag is short");
+        history.record(history.now(), Happened::Lag { space: spaces::LAGGING.to_owned(), nanos });
         let clock =
             |name: &str| setup.clocks.iter().flat_map(|clocks| clocks.variables(name)).collect::<Vec<_>>();
         let server = Server::with(setup.server.clone().env(clock(SERVER_CLOCK))).await;

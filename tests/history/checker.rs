@@ -1,7 +1,7 @@
 //! Holds a history against the promises: one pass over the records, in the order of their ends.
 //!
 //! An acknowledgement raises a floor under the objects that its event covers, from a moment on: at once for `wait=all`
-//! and for strict reads, D later for all others. A read must not be below the floors of the moment at which it started.
+//! and for strict reads, D later for all others; where the origin lags, each by D and the lag later. A read must not be below the floors of the moment at which it started.
 //! Whatever was acknowledged before a read started has ended before that read did, so its record comes first.
 
 use std::collections::HashMap;
@@ -45,6 +45,8 @@ struct Object {
     /// When each version was begun to be committed, and what was committed last.
     commits: HashMap<u64, u64>,
     last: u64,
+    /// By so much later everything is due: the origin may not show it before.
+    late: u64,
     hard: Kept,
     /// Soft events: they bind whoever is not marked as stale.
     soft: Kept,
@@ -89,7 +91,7 @@ impl<'a> Checker<'a> {
     /// Commits and events are known from the start: a read may see a version whose commit ends after it.
     fn new(max_staleness: u64, records: &'a [Record]) -> Self {
         let mut objects: HashMap<&str, Object> = HashMap::new();
-        let mut events = HashMap::new();
+        let (mut events, mut lags) = (HashMap::new(), HashMap::new());
         for record in records {
             match &record.happened {
                 Happened::Commit { object, version } => {
@@ -97,12 +99,17 @@ impl<'a> Checker<'a> {
                     object.commits.insert(*version, record.started);
                     object.last = object.last.max(*version);
                 }
+                Happened::Lag { space, nanos } => drop(lags.insert(space.as_str(), max_staleness + nanos)),
                 Happened::Invalidate { event, covers, soft, .. } => {
                     let known = Event { started: record.started, soft: *soft, covers };
                     assert!(events.insert(*event, known).is_none(), "event {event} is there twice");
                 }
                 _ => {}
             }
+        }
+        for (name, object) in &mut objects {
+            let space = name.split('/').next().unwrap_or_default();
+            object.late = lags.get(space).copied().unwrap_or(0);
         }
         Self { max_staleness, objects, events, settled: None, verdict: Verdict::default() }
     }
@@ -113,7 +120,7 @@ impl<'a> Checker<'a> {
 
     fn record(&mut self, place: usize, record: &'a Record) {
         match &record.happened {
-            Happened::Promise { .. } | Happened::Commit { .. } => {}
+            Happened::Promise { .. } | Happened::Lag { .. } | Happened::Commit { .. } => {}
             Happened::Load { object, version } => {
                 *self.objects.entry(object).or_default().loads.entry(*version).or_default() += 1;
             }
@@ -166,8 +173,9 @@ impl<'a> Checker<'a> {
         let event = self.events.get(&event).expect("an event that was logged was sent");
         for (name, version) in event.covers {
             let object = self.objects.get_mut(&**name).expect("what an event covers was committed");
+            let late = object.late;
             let (floors, at) = which(object.kept(event.soft));
-            floors.raise(at, *version);
+            floors.raise(at.saturating_add(late), *version);
         }
     }
 
@@ -243,8 +251,9 @@ impl<'a> Checker<'a> {
         }
         if let Floor::Event(event) = floor {
             let named = &self.events[event];
-            if !(named.soft && marks.stale) {
-                ask(Promise::OwnWrites, (named.started, named.covers.get(object).copied().unwrap_or(0)));
+            let due = named.started.saturating_add(known.late);
+            if !(named.soft && marks.stale) && (known.late == 0 || due <= started) {
+                ask(Promise::OwnWrites, (due, named.covers.get(object).copied().unwrap_or(0)));
             }
         }
         if let Some(since) = self.settled.filter(|since| *since <= started) {

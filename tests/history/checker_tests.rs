@@ -116,6 +116,25 @@ fn after_wait_all_nothing_older_is_read_at_once() {
 }
 
 #[test]
+fn what_an_origin_that_lags_may_hide_is_due_by_d_and_the_lag_later() {
+    const LAG: u64 = 50;
+    let lags = |space: &str| Happened::Lag { space: space.to_owned(), nanos: LAG };
+    let read = |space, started, floor| {
+        let mut history = changed(everywhere());
+        history.0.insert(1, Record { started: 0, ended: 0, happened: lags(space) });
+        history.outcome(started, floor, value(1)).broken()
+    };
+    assert_eq!(read("users", 200 + D + LAG, Floor::None), []);
+    assert_eq!(read("users", 200 + D + LAG, Floor::Strict), []);
+    assert_eq!(read("users", 109 + D + LAG, Floor::Event(2)), []);
+    assert_eq!(read("users", 110 + D + LAG, Floor::Event(2)), [Promise::OwnWrites]);
+    assert_eq!(read("users", 201 + D + LAG, Floor::Strict), [Promise::Everywhere, Promise::Strict]);
+    let late = read("users", 201 + 2 * D + LAG, Floor::None);
+    assert_eq!(late, [Promise::Staleness, Promise::Everywhere]);
+    assert_eq!(read("accounts", 201, Floor::None), [Promise::Everywhere], "of another namespace");
+}
+
+#[test]
 fn whoever_names_an_event_reads_nothing_older() {
     let naming = |floor| changed(logged()).outcome(205, floor, value(1)).broken();
     assert_eq!(naming(Floor::None), []);

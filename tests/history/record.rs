@@ -31,6 +31,13 @@ pub(crate) enum Happened {
         /// What this run was made from.
         seed: u64,
     },
+    /// Readers of a namespace's origin may be behind by as much as its instances allow for.
+    Lag {
+        /// The namespace.
+        space: String,
+        /// Its `origin_lag`, in nanoseconds.
+        nanos: u64,
+    },
     /// The origin has another version of an object, as of some moment within the record's time.
     Commit {
         /// The object.
@@ -109,7 +116,11 @@ impl Happened {
             | Self::Read { object, .. }
             | Self::Store { object, .. } => object == about,
             Self::Invalidate { covers, .. } => covers.contains_key(about),
-            Self::Promise { .. } | Self::Logged { .. } | Self::Fault { .. } | Self::Settled => true,
+            Self::Promise { .. }
+            | Self::Lag { .. }
+            | Self::Logged { .. }
+            | Self::Fault { .. }
+            | Self::Settled => true,
         }
     }
 }

@@ -24,7 +24,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use percent_encoding::percent_decode_str;
 use tokio::net::TcpListener;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::task::{Task, spawn};
 use register::{Register, Value};
@@ -144,6 +144,11 @@ impl Origin {
         self.shared.lock().register(key).headers = headers.collect();
     }
 
+    /// Reads of this key are answered by a replica that is behind by so much, or by as much as a behaviour says.
+    pub(crate) fn lag(&self, key: &str, lag: Duration) {
+        self.shared.lock().register(key).lag = lag;
+    }
+
     /// How it behaves for keys without a behaviour of their own.
     pub(crate) fn behave_always(&self, behaviour: Behaviour) {
         self.shared.lock().behaviour = behaviour;
@@ -164,6 +169,11 @@ impl Origin {
     /// How often this key was read, whatever came of it.
     pub(crate) fn reads(&self, key: &str) -> u64 {
         self.shared.lock().register(key).reads
+    }
+
+    /// When the first reads of this key came.
+    pub(crate) fn arrivals(&self, key: &str) -> Vec<Instant> {
+        self.shared.lock().register(key).arrivals.clone()
     }
 
     /// How many of those were answered 304.
@@ -263,11 +273,14 @@ async fn answer(request: Request<Incoming>, shared: Shared) -> io::Result<Respon
             state.order.push(key.clone());
         }
         let register = state.register(&key);
-        register.reads += u64::from(reads);
+        if reads {
+            register.arrived();
+        }
         let mut behaviour = register.behaviour.clone().unwrap_or(general);
         behaviour.headers.extend_from_slice(&register.headers);
         let fault = register.faults.pop_front().or(behaviour.fault);
-        let seen = register.replica.clone().or_else(|| register.seen_by_replica(behaviour.lag));
+        let seen =
+            register.replica.clone().or_else(|| register.seen_by_replica(behaviour.lag.max(register.lag)));
         (seen, behaviour, fault, register.gate.clone())
     };
     let version = value.as_ref().map(|value| value.version);

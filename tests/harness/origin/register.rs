@@ -10,6 +10,8 @@ use tokio::time::{Instant, timeout};
 
 use crate::harness::wait::SOON;
 
+/// Reads of a key whose times are remembered.
+const ARRIVALS_MAX: usize = 64;
 /// Changes of a key that a replica may be behind by.
 const PAST_MAX: usize = 16;
 
@@ -89,14 +91,26 @@ pub(super) struct Register {
     pub(super) behaviour: Option<Behaviour>,
     /// Of every value, whatever the behaviour.
     pub(super) headers: Vec<(String, String)>,
+    /// Readers ask a replica that is behind by so much, whatever the behaviour.
+    pub(super) lag: Duration,
     pub(super) faults: VecDeque<Fault>,
     pub(super) gate: Option<Gate>,
     pub(super) reads: u64,
+    /// When the first of them came.
+    pub(super) arrivals: Vec<Instant>,
     pub(super) not_modified: u64,
     pub(super) writes: Vec<Write>,
 }
 
 impl Register {
+    /// A read has come.
+    pub(super) fn arrived(&mut self) {
+        self.reads += 1;
+        if self.arrivals.len() < ARRIVALS_MAX {
+            self.arrivals.push(Instant::now());
+        }
+    }
+
     pub(super) fn set(&mut self, version: u64) {
         self.last = version;
         if self.past.len() == PAST_MAX {
