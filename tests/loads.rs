@@ -156,7 +156,7 @@ async fn an_origin_that_hangs_holds_its_readers_no_longer_than_its_timeout() {
     cluster.origin.set("k", 1);
     cluster.origin.behave("k", Behaviour { fault: Some(Fault::Hang), ..Behaviour::default() });
     let began = Instant::now();
-    let hanging: Vec<_> = (0..3).map(|number| readers(cluster.instance(number), 34)).collect();
+    let hanging: Vec<_> = (0..3).map(|number| readers(cluster.instance(number), 167)).collect();
     for answer in answers(hanging.into_iter().flatten().collect()).await {
         assert_eq!((answer.status, &answer.json()["code"]), (504, &json!("origin_timeout")));
     }
@@ -166,6 +166,36 @@ async fn an_origin_that_hangs_holds_its_readers_no_longer_than_its_timeout() {
     cluster.origin.behave("k", Behaviour::default());
     assert_eq!(version(&cluster.instance(0).get(NAMESPACE, "k").send().await), 1);
     assert_eq!(version(&cluster.instance(1).get(NAMESPACE, "k").send().await), 1);
+}
+
+#[tokio::test]
+async fn an_origin_that_hangs_holds_no_reader_of_many_keys_either() {
+    const TIMEOUT: Duration = Duration::from_millis(1800);
+    let setup = Setup::new(1).namespace("lease", "30s").namespace("origin.timeout", "1800ms");
+    let setup = setup.namespace("origin.retries", 0).set("log.level", "info");
+    let cluster = Cluster::with(setup.namespace("origin.max_concurrency", 64)).await;
+    let instance = cluster.instance(0);
+    let keys: Vec<String> = (0..500).map(|number| format!("k{number}")).collect();
+    for key in &keys {
+        cluster.origin.set(key, 1);
+    }
+    cluster.origin.behave_always(Behaviour { fault: Some(Fault::Hang), ..Behaviour::default() });
+    let began = Instant::now();
+    let all = join_all(keys.iter().map(|key| instance.get(NAMESPACE, key).send())).await;
+    let took = began.elapsed();
+    // Who waits for a place has its own time-out; by turns of 64 it would be eight of them.
+    assert!(TIMEOUT <= took && took < TIMEOUT * 2 + SLACK, "{took:?}");
+    let of = |status: u16| all.iter().filter(|answer| answer.status == status).count();
+    assert_eq!(of(504) + of(503), keys.len());
+    assert!(64 <= of(504), "{} were at the origin", of(504));
+    assert_eq!(cluster.origin.peak(), 64);
+
+    // Every place is free again, and every lease given up.
+    cluster.origin.behave_always(Behaviour::default());
+    let all = join_all(keys[..64].iter().map(|key| instance.get(NAMESPACE, key).send())).await;
+    assert!(all.iter().all(|answer| version(answer) == 1));
+    let leases = cluster.server.command(&["KEYS", "coherd:{main}:l:*"]).await;
+    assert_eq!(leases.items().len(), 0);
 }
 
 #[tokio::test]

@@ -78,6 +78,30 @@ async fn refreshes_of_an_origin_that_fails_become_rare_too() {
 }
 
 #[tokio::test]
+async fn a_refresh_at_an_origin_that_hangs_ends_in_time_gives_up_its_lease_and_is_counted() {
+    let setup = setup(3).namespace("stale_while_revalidate", "10m").namespace("origin.timeout", "700ms");
+    let cluster = Cluster::with(setup.namespace("lease", "60s")).await;
+    expired(&cluster, "k", &[0, 1, 2]).await;
+    cluster.origin.behave("k", Behaviour { fault: Some(Fault::Hang), ..Behaviour::default() });
+    let timeouts = format!("coherd_origin_requests_total{{namespace=\"{NAMESPACE}\",outcome=\"timeout\"}}");
+    eventually("several refreshes have been given up", SOON, async || {
+        for node in &cluster.nodes {
+            assert_eq!(read(&node.instance, "k").await, (200, Some(1), "stale".to_owned()));
+        }
+        1.5 < total(&cluster, &timeouts).await && 1.5 < total(&cluster, &refreshes("failed")).await
+    })
+    .await;
+    cluster.origin.behave("k", Behaviour::default());
+    let version = cluster.origin.bump("k");
+    for node in &cluster.nodes {
+        eventually("the new version is there, long before any lease is over", SOON, async || {
+            read(&node.instance, "k").await.1 == Some(version)
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn what_a_hard_event_hit_is_not_answered_in_place_of_a_failing_origin() {
     let cluster = Cluster::with(setup(2).namespace("stale_if_error", "10m")).await;
     expired(&cluster, "k", &[0, 1]).await;

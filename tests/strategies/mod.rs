@@ -10,6 +10,7 @@ mod lag;
 mod lifetimes;
 mod refreshes;
 mod soft;
+mod spread;
 
 use crate::harness::http::Response;
 use crate::harness::instance::{Cluster, Instance, NAMESPACE};
