@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
+use super::total;
 use crate::harness::http::Client;
 use crate::harness::instance::{Cluster, Instance, NAMESPACE, Setup};
 use crate::harness::origin::Behaviour;
@@ -39,16 +40,22 @@ async fn read(client: &Client, instance: &Instance, space: &str) {
     assert_eq!(all.values().filter(good).count(), KEYS, "{answer}");
 }
 
-/// How long before the expiry of its first copy each key was loaded again, in load times, in ascending order.
+/// How long before the expiry of its first copy each key was loaded again, in seconds, in ascending order; 0 for a key
+/// that was not.
 fn leads(cluster: &Cluster, space: &str) -> Vec<f64> {
     let lead = |key: &String| {
         let arrivals = cluster.origin.arrivals(key);
-        let again = arrivals.get(1).unwrap_or_else(|| panic!("{key} was not refreshed"));
-        (LIFE.as_secs_f64() - (*again - arrivals[0]).as_secs_f64()) / LOAD.as_secs_f64()
+        arrivals.get(1).map_or(0.0, |again| LIFE.as_secs_f64() - (*again - arrivals[0]).as_secs_f64())
     };
     let mut leads: Vec<f64> = keys(space).iter().map(lead).collect();
     leads.sort_by(f64::total_cmp);
     leads
+}
+
+/// What loads took on average, as the instances measured it.
+async fn delta(cluster: &Cluster, space: &str) -> f64 {
+    let series = |part: &str| format!("coherd_origin_duration_seconds_{part}{{namespace=\"{space}\"}}");
+    total(cluster, &series("sum")).await / total(cluster, &series("count")).await
 }
 
 #[tokio::test]
@@ -63,29 +70,38 @@ async fn refreshes_are_spread_before_the_expiry_as_the_load_time_and_beta_say() 
 
     let began = Instant::now();
     let readers = cluster.nodes.iter().flat_map(|node| [NAMESPACE, EAGER].map(|space| (node, space)));
-    join_all(readers.map(|(node, space)| async move {
-        let client = Client::keeping();
+    let draws = join_all(readers.map(|(node, space)| async move {
+        let (client, mut draws) = (Client::keeping(), 0.0);
         while began.elapsed() < LIFE {
             read(&client, &node.instance, space).await;
+            draws += 1.0;
             sleep(PAUSE).await;
         }
+        draws
     }))
     .await;
+    // Both namespaces were read by three readers each, about as often.
+    let every = LIFE.as_secs_f64() / (draws.iter().sum::<f64>() / 2.0);
 
-    let (calm, eager) = (leads(&cluster, NAMESPACE), leads(&cluster, EAGER));
-    let quartiles = |leads: &[f64]| [1, 2, 3].map(|quarter| leads[KEYS * quarter / 4]);
-    for (leads, beta) in [(&calm, 1.0), (&eager, BETA)] {
-        assert!(leads.iter().all(|lead| 0.0 < *lead), "before the expiry: {leads:?}");
-        let [first, median, third] = quartiles(leads);
+    let mut medians = Vec::new();
+    for (space, beta) in [(NAMESPACE, 1.0), (EAGER, BETA)] {
+        let (leads, scale) = (leads(&cluster, space), delta(&cluster, space).await * beta);
+        let missed = leads.iter().take_while(|lead| **lead <= 0.0).count();
+        let expected = (-scale / every).exp() * 60.0;
+        #[expect(clippy::cast_precision_loss, reason = "a few keys")]
+        let surprising = missed as f64 - 3.0 * expected;
+        assert!(surprising <= 2.0, "{missed} expired, {expected} of 60 were to be expected: {leads:?}");
+        let [first, median, third] = [1, 2, 3].map(|quarter| leads[KEYS * quarter / 4] / scale);
         // 60 keys show the half that lies between to within a third or so.
-        let half = (third - first) / beta;
+        let half = third - first;
         assert!((0.8..2.6).contains(&half), "half of the keys within {half} * delta * beta: {leads:?}");
-        assert!((1.5..7.0).contains(&(median / beta)), "the median is {median}: {leads:?}");
+        let likely = (scale / every).ln() + 0.37;
+        assert!((median - likely).abs() < 1.2, "the median is {median}, not {likely}: {leads:?}");
+        medians.push(leads[KEYS / 2]);
     }
-    let ratio = quartiles(&eager)[1] / quartiles(&calm)[1];
-    assert!((2.0..6.0).contains(&ratio), "the more eager are {ratio} times as early");
+    assert!(2.0 * medians[0] < medians[1], "the more eager are earlier: {medians:?}");
     // Three instances drew for every key, and one of them refreshed it.
     for key in keys(NAMESPACE) {
-        assert_eq!(cluster.origin.reads(&key), 2, "{key}");
+        assert!(cluster.origin.reads(&key) <= 2, "{key}: {} loads", cluster.origin.reads(&key));
     }
 }
