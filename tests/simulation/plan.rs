@@ -107,7 +107,7 @@ impl Plan {
             read_every: *draw.pick(&[30, 80, 200]) * MS,
             write_every: *draw.pick(&[150, 400, 1000]) * MS,
             soft: *draw.pick(&[0, 100, 400]),
-            lasts: 7_000 * MS,
+            lasts: *draw.pick(&[1_000, 2_000, 3_000, 5_000]) * MS,
             faults: *draw.pick(&[0, 1, 2, 3, 5]),
         }
     }

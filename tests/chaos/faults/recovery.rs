@@ -111,7 +111,8 @@ fn endpoints(world: &World) -> Vec<&Endpoint> {
     world.endpoints.iter().collect()
 }
 
-/// Whether the instance is attached, and has applied that event and all it knows of; else what is wrong.
+/// Whether the instance is attached, and has applied that event; else what is wrong. Under load there is always a newer
+/// one on its way.
 async fn level(at: &Endpoint, client: &Client, heard: u64) -> Result<(), String> {
     let page = client.text(&format!("{}/stats", at.admin)).await;
     let stats: Value = page.and_then(|page| serde_json::from_str(&page).ok()).unwrap_or_default();
@@ -119,7 +120,7 @@ async fn level(at: &Endpoint, client: &Client, heard: u64) -> Result<(), String>
     let up = |tasks: &Map<_, Value>| tasks.values().all(|task| task["up"] == true);
     let whole = *attached == true && tasks.as_object().is_some_and(up);
     let reached = log["cursor"].as_str().and_then(seq).is_some_and(|cursor| heard <= cursor);
-    if whole && reached && log["lag_events"] == 0 {
+    if whole && reached {
         return Ok(());
     }
     Err(format!("{}: attached {attached}, log {log}, event {heard}, tasks {tasks}", at.id))

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Struck;
 use super::target::any;
-use crate::chaos::world::World;
+use crate::chaos::world::{MAX_STALENESS, World};
 use crate::harness::proxy::Direction;
 
 /// The slowest wire: longer than a command may take.
@@ -54,13 +54,15 @@ pub(super) async fn stall(world: &World, rng: &mut StdRng, hold: Duration, ways:
     Struck::at(node.instance.id())
 }
 
-/// What the server sends arrives later, but not too late for whoever waits; and then nothing arrives any more.
+/// What the server sends arrives later, but not too late for whoever waits; and when a heartbeat has come through, nothing
+/// arrives any more. What the instance held before is what it goes on answering with.
 pub(super) async fn choke(world: &World, rng: &mut StdRng, hold: Duration) -> Struck {
     let node = any(world, rng).await;
-    node.wire.delay(Direction::Down, CHOKED.mul_f64(rng.random_range(0.5..1.0)));
-    sleep(CHOKED * 2).await;
+    let slow = CHOKED.mul_f64(rng.random_range(0.5..1.0));
+    node.wire.delay(Direction::Down, slow);
+    sleep(slow + MAX_STALENESS / 3).await;
     node.wire.stall();
-    sleep(hold).await;
+    sleep(hold.max(MAX_STALENESS)).await;
     node.wire.restore().await;
     Struck::at(node.instance.id())
 }
