@@ -150,8 +150,8 @@ async fn clients_that_go_away_cancel_nothing_that_others_wait_for() {
 
 #[tokio::test]
 async fn an_origin_that_hangs_holds_its_readers_no_longer_than_its_timeout() {
-    const TIMEOUT: Duration = Duration::from_millis(1800);
-    let setup = Setup::new(3).namespace("lease", "30s").namespace("origin.timeout", "1800ms");
+    const TIMEOUT: Duration = Duration::from_secs(4);
+    let setup = Setup::new(3).namespace("lease", "30s").namespace("origin.timeout", "4s");
     let cluster = Cluster::with(setup.namespace("origin.retries", 0)).await;
     cluster.origin.set("k", 1);
     cluster.origin.behave("k", Behaviour { fault: Some(Fault::Hang), ..Behaviour::default() });
@@ -161,7 +161,10 @@ async fn an_origin_that_hangs_holds_its_readers_no_longer_than_its_timeout() {
         assert_eq!((answer.status, &answer.json()["code"]), (504, &json!("origin_timeout")));
     }
     let took = began.elapsed();
-    assert!(TIMEOUT <= took && took < TIMEOUT + SLACK, "{took:?}");
+    assert!(
+        TIMEOUT <= took && took < TIMEOUT * 2,
+        "nobody tries after the one that waited for all: {took:?}"
+    );
 
     cluster.origin.behave("k", Behaviour::default());
     assert_eq!(version(&cluster.instance(0).get(NAMESPACE, "k").send().await), 1);
@@ -172,8 +175,10 @@ async fn an_origin_that_hangs_holds_its_readers_no_longer_than_its_timeout() {
 async fn an_origin_that_hangs_holds_no_reader_of_many_keys_either() {
     const TIMEOUT: Duration = Duration::from_millis(1800);
     let setup = Setup::new(1).namespace("lease", "30s").namespace("origin.timeout", "1800ms");
-    let setup = setup.namespace("origin.retries", 0).set("log.level", "info");
-    let cluster = Cluster::with(setup.namespace("origin.max_concurrency", 64)).await;
+    let setup = setup.namespace("origin.retries", 0).namespace("origin.max_concurrency", 64);
+    // No breaker helps.
+    let cluster =
+        Cluster::with(setup.namespace("origin.breaker.failures", 1000).set("log.level", "info")).await;
     let instance = cluster.instance(0);
     let keys: Vec<String> = (0..500).map(|number| format!("k{number}")).collect();
     for key in &keys {
@@ -183,8 +188,8 @@ async fn an_origin_that_hangs_holds_no_reader_of_many_keys_either() {
     let began = Instant::now();
     let all = join_all(keys.iter().map(|key| instance.get(NAMESPACE, key).send())).await;
     let took = began.elapsed();
-    // Who waits for a place has its own time-out; by turns of 64 it would be eight of them.
-    assert!(TIMEOUT <= took && took < TIMEOUT * 2 + SLACK, "{took:?}");
+    // Who waits for a place has its own time-out: two of them, where turns of 64 would be eight.
+    assert!(TIMEOUT <= took && took < TIMEOUT * 4, "{took:?}");
     let of = |status: u16| all.iter().filter(|answer| answer.status == status).count();
     assert_eq!(of(504) + of(503), keys.len());
     assert!(64 <= of(504), "{} were at the origin", of(504));

@@ -1,6 +1,7 @@
 //! Every test that needs more than one room: one binary, a file per promise.
 
 mod away;
+mod breakers;
 mod chaos;
 mod check;
 mod commands;

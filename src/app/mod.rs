@@ -1,5 +1,6 @@
 //! An instance: built from its configuration, started, stopped. The only room that knows every other.
 
+mod breakers;
 mod refusal;
 mod rooms;
 mod watch;
@@ -13,21 +14,24 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::backend::guarded::Guarded;
 use crate::backend::measured::Measured;
 use crate::backend::{Backend, LinkState};
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::coherence::Coherence;
 use crate::config::Config;
-use crate::http::{AdminDesk, DataDesk, Desk, Listener, Settings, Spawn};
+use crate::http::{AdminDesk, DataDesk, Desk, Listener, Settings, Spawn, Vitals};
 use crate::limit::RateLimits;
 use crate::lock::Locks;
 use crate::supervisor::{Stage, Supervisor};
 use crate::telemetry::{Metrics, Readiness, Reason};
 
+use breakers::Breakers;
 pub use refusal::StartError;
 pub(crate) use rooms::valkey_settings;
 pub use rooms::{backend, store};
+use watch::Watch;
 
 /// How long each of the later stages may take to stop; the first has `shutdown_grace`.
 const STAGE_GRACE: Duration = Duration::from_secs(3);
@@ -60,11 +64,16 @@ impl Instance {
         let metrics = Arc::new(Metrics::new(&names, env!("CARGO_PKG_VERSION"), rooms::REVISION)?);
         let readiness = Readiness::new();
         let supervisor = Supervisor::new(metrics.tasks.clone());
+        let mut breakers = Breakers::new(metrics.breakers.clone());
+        let of = &config.backend;
+        let breaker = breakers.add(breakers::BACKEND.to_owned(), &of.breaker, of.command_timeout);
+        let backend: Arc<dyn Backend> = Arc::new(Guarded::new(backend, breaker));
         let backend: Arc<dyn Backend> = Arc::new(Measured::new(backend, Arc::clone(&metrics.backend)));
 
         let coherence = Coherence::new(rooms::coherence(config, &backend, Clock::Boottime, &metrics)?);
         let queues = rooms::queues(config, &Clock::Boottime, &metrics);
-        let namespaces = rooms::namespaces(config, &queues).await?;
+        let namespaces = rooms::namespaces(config, &queues, &mut breakers).await?;
+        let breakers = Arc::new(breakers);
         let cache = Arc::new(Cache::new(
             namespaces,
             &config.instance.id,
@@ -78,7 +87,15 @@ impl Instance {
         coherence.start(&supervisor);
         cache.start();
         rooms::refresh(config, &supervisor, &cache, &queues);
-        watch::start(&supervisor, &readiness, &coherence, &backend, config.coherence.start_detached_after);
+        let watch = Watch {
+            readiness: readiness.clone(),
+            coherence: Arc::clone(&coherence),
+            backend: Arc::clone(&backend),
+            breakers: Arc::clone(&breakers),
+            supervisor: supervisor.clone(),
+            deadline: Instant::now() + config.coherence.start_detached_after,
+        };
+        watch.start();
 
         let limits = rooms::limits(config)?;
         let limits = Arc::new(RateLimits::new(limits, Arc::clone(&backend), &Clock::Boottime, &metrics));
@@ -102,7 +119,7 @@ impl Instance {
             readiness: readiness.clone(),
             metrics,
             tasks: supervisor.follow(),
-            vitals: Arc::new(Default::default),
+            vitals: Arc::new(move || Vitals { breakers: breakers.by_target(), ..Vitals::default() }),
             tokens,
             settings: Arc::clone(&settings),
             started,

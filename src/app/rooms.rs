@@ -8,6 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use tokio::net::TcpListener;
 
 use super::StartError;
+use super::breakers::Breakers;
 use crate::backend::memory::{Limits, Memory, Store};
 use crate::backend::valkey::{self, Valkey};
 use crate::backend::{Backend, wire};
@@ -15,9 +16,10 @@ use crate::cache::{self, Cache, Policy, Refreshers};
 use crate::clock::Clock;
 use crate::coherence;
 use crate::config::{
-    BackendKind, CacheControl, Codec, Config, HttpOrigin, L1Policy, Mode, Namespace, Origin, RateKey, Right,
-    Scope, SqlOrigin, Topology,
+    BackendKind, CacheControl, Codec, Config, HttpOrigin, L1Policy, Limits as OriginLimits, Mode, Namespace,
+    Origin, RateKey, Right, Scope, SqlOrigin, Topology,
 };
+use crate::guard::Breaker;
 use crate::http::{self, Tokens};
 use crate::limit;
 use crate::model::{self, Lifetime, Quota, ShardCount};
@@ -156,10 +158,11 @@ pub(super) fn refresh(
 pub(super) async fn namespaces(
     config: &Config,
     queues: &BTreeMap<String, Arc<Queue>>,
+    breakers: &mut Breakers,
 ) -> Result<Vec<cache::Settings>, StartError> {
     let mut built = Vec::new();
     for (name, namespace) in &config.namespaces {
-        let origin = origin(config, name, namespace).await?;
+        let origin = origin(config, name, namespace, breakers).await?;
         let refreshers = queues.get(name).map(|queue| Arc::clone(queue) as Arc<dyn Refreshers>);
         built.push(space(checked(name)?, namespace, origin, refreshers));
     }
@@ -213,16 +216,24 @@ async fn origin(
     config: &Config,
     name: &str,
     of: &Namespace,
+    breakers: &mut Breakers,
 ) -> Result<Option<Arc<dyn origin::Origin>>, StartError> {
+    let mut breaker =
+        |limits: &OriginLimits| breakers.add(format!("origin:{name}"), &limits.breaker, limits.timeout);
     Ok(match &of.origin {
         Origin::None => None,
         Origin::Http(http) => {
             let refused = |source| StartError::Http { namespace: name.to_owned(), source };
-            Some(Arc::new(HttpClient::new(&http_origin(config, name, of, http)?).map_err(refused)?))
+            Some(Arc::new(
+                HttpClient::new(&http_origin(config, name, of, http, breaker(&http.limits))?)
+                    .map_err(refused)?,
+            ))
         }
         Origin::Sql(sql) => {
             let refused = |source| StartError::Sql { namespace: name.to_owned(), source };
-            Some(Arc::new(SqlClient::connect(&sql_origin(of, sql)).await.map_err(refused)?))
+            Some(Arc::new(
+                SqlClient::connect(&sql_origin(of, sql, breaker(&sql.limits))).await.map_err(refused)?,
+            ))
         }
     })
 }
@@ -232,6 +243,7 @@ fn http_origin(
     name: &str,
     of: &Namespace,
     http: &HttpOrigin,
+    breaker: Arc<Breaker>,
 ) -> Result<HttpSettings, StartError> {
     let headers = http.headers.iter().map(|(name, value)| (name.clone(), value.expose().to_owned()));
     Ok(HttpSettings {
@@ -240,6 +252,7 @@ fn http_origin(
         timeout: http.limits.timeout,
         retries: http.limits.retries,
         max_concurrency: http.limits.max_concurrency,
+        breaker,
         honour_cache_control: http.cache_control == CacheControl::Honour,
         headers: headers.collect(),
         max_value: size(of.max_value),
@@ -248,12 +261,13 @@ fn http_origin(
     })
 }
 
-fn sql_origin(of: &Namespace, sql: &SqlOrigin) -> SqlSettings {
+fn sql_origin(of: &Namespace, sql: &SqlOrigin, breaker: Arc<Breaker>) -> SqlSettings {
     SqlSettings {
         url: sql.url.expose().to_owned(),
         select: sql.select.clone(),
         timeout: sql.limits.timeout,
         max_concurrency: sql.limits.max_concurrency,
+        breaker,
         max_value: size(of.max_value),
     }
 }

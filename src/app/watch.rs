@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::breakers::Breakers;
 use crate::backend::{Backend, LinkState};
 use crate::coherence::Coherence;
 use crate::supervisor::{Stage, Supervisor};
@@ -15,30 +16,35 @@ use crate::telemetry::{Degradation, Readiness, Reason};
 /// Between two looks; an instance is ready this much after it attached, at the most.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Hands the watch to the supervisor.
-pub(super) fn start(
-    supervisor: &Supervisor,
-    readiness: &Readiness,
-    coherence: &Arc<Coherence>,
-    backend: &Arc<dyn Backend>,
-    start_detached_after: Duration,
-) {
-    let (readiness, coherence, backend) = (readiness.clone(), Arc::clone(coherence), Arc::clone(backend));
-    let watched = supervisor.clone();
-    let deadline = Instant::now() + start_detached_after;
-    supervisor.task(Stage::Coherence, "app.watch", move |stop| {
-        let (readiness, coherence, backend) =
-            (readiness.clone(), Arc::clone(&coherence), Arc::clone(&backend));
-        let supervisor = watched.clone();
-        async move {
-            tokio::select! {
-                () = attachment(&readiness, &coherence, deadline, &stop) => {}
-                () = link(&readiness, &backend, &stop) => {}
-                () = tasks(&readiness, &supervisor) => {}
+/// What is watched, and what is told.
+#[derive(Clone)]
+pub(super) struct Watch {
+    pub(super) readiness: Readiness,
+    pub(super) coherence: Arc<Coherence>,
+    pub(super) backend: Arc<dyn Backend>,
+    pub(super) breakers: Arc<Breakers>,
+    pub(super) supervisor: Supervisor,
+    /// From then on an instance is ready without the log, too.
+    pub(super) deadline: Instant,
+}
+
+impl Watch {
+    /// Hands the watch to the supervisor.
+    pub(super) fn start(self) {
+        let supervisor = self.supervisor.clone();
+        supervisor.task(Stage::Coherence, "app.watch", move |stop| {
+            let Self { readiness, coherence, backend, breakers, supervisor, deadline } = self.clone();
+            async move {
+                tokio::select! {
+                    () = attachment(&readiness, &coherence, deadline, &stop) => {}
+                    () = link(&readiness, &backend, &stop) => {}
+                    () = tasks(&readiness, &supervisor) => {}
+                    () = show(&readiness, &breakers) => {}
+                }
+                Ok(())
             }
-            Ok(())
-        }
-    });
+        });
+    }
 }
 
 /// Ready once attached and listening, or in any case after a while; degraded whenever detached.
@@ -108,4 +114,11 @@ async fn link(readiness: &Readiness, backend: &Arc<dyn Backend>, stop: &Cancella
 async fn tasks(readiness: &Readiness, supervisor: &Supervisor) {
     readiness.hold(Reason::TaskGivenUp(supervisor.given_up().await));
     std::future::pending::<()>().await;
+}
+
+async fn show(readiness: &Readiness, breakers: &Breakers) {
+    loop {
+        breakers.show(readiness);
+        sleep(PAUSE).await;
+    }
 }

@@ -3,6 +3,7 @@
 //!
 //! Every operation of one shard that says "one step" is atomic: nothing of another caller happens within it.
 
+pub mod guarded;
 mod lock;
 pub mod measured;
 pub mod memory;
@@ -17,6 +18,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::guard::LeftAlone;
 use crate::model::{
     CallerId, Event, Key, LineageId, Name, Namespace, Nonce, Quota, Seq, Shard, ShardCount, Verdict,
 };
@@ -344,6 +346,9 @@ pub enum BackendError {
     /// The answer was not understood.
     #[error("the backend's answer was not understood: {0}")]
     Protocol(String),
+    /// Its breaker is open: it was not asked.
+    #[error("the backend is not asked: {0}")]
+    LeftAlone(#[from] LeftAlone),
 }
 
 /// What instances share.

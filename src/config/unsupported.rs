@@ -1,9 +1,7 @@
 //! Keys that are understood and that nothing obeys. A line goes when its feature comes.
 
 use super::reader::Reader;
-use super::{
-    Breaker, Config, Limits, Monitor, Namespace, OnFailover, Origin, Topology, WriteBehind, WriteMode,
-};
+use super::{Config, Limits, Monitor, Namespace, OnFailover, Origin, Topology, WriteBehind, WriteMode};
 
 /// Adds a fault for each of them that says something else than its default.
 pub(super) fn find(config: &Config, reader: &mut Reader) {
@@ -18,7 +16,6 @@ pub(super) fn find(config: &Config, reader: &mut Reader) {
     let reader_url = backend.reader_url.as_ref();
     refuse("backend.reader_url", reader_url.is_some_and(|url| !matches!(url.topology, Topology::Single(_))));
     refuse("backend.shards", 1 < backend.shards);
-    refuse("backend.breaker", backend.breaker != Breaker::default());
     refuse("coherence.on_failover", coherence.on_failover == OnFailover::Verify);
     refuse("coherence.tracking", coherence.tracking);
     refuse("write_behind", *write_behind != WriteBehind::default());
@@ -32,9 +29,6 @@ fn in_namespace(namespace: &Namespace, mut refuse: impl FnMut(&str, bool)) {
     refuse("warm.keys", !namespace.warm.keys.is_empty());
     refuse("warm.keys_file", namespace.warm.keys_file.is_some());
     refuse("write", namespace.origin != Origin::None && namespace.write != WriteMode::Off);
-    if let Some(limits) = namespace.origin.limits() {
-        refuse("origin.breaker", limits.breaker != Breaker::default());
-    }
     if let Origin::Sql(sql) = &namespace.origin {
         refuse("origin.url", sql.url.expose().starts_with("postgres"));
         refuse("origin.retries", sql.limits.retries != Limits::default().retries);

@@ -32,8 +32,11 @@ pub(super) fn of_answer(answer: &Answer) -> String {
 pub(super) fn of_origin_error(error: &OriginError) -> String {
     match error {
         OriginError::Status(status) => format!("coherd; fwd=miss; fwd-status={status}; detail=origin"),
-        OriginError::Failed(_) | OriginError::TimedOut => "coherd; fwd=miss; detail=origin".to_owned(),
+        OriginError::Failed(_) | OriginError::Unusable(_) | OriginError::TimedOut => {
+            "coherd; fwd=miss; detail=origin".to_owned()
+        }
         OriginError::Overloaded => "coherd; detail=overloaded".to_owned(),
+        OriginError::LeftAlone(_) => "coherd; detail=breaker-open".to_owned(),
     }
 }
 

@@ -66,13 +66,15 @@ fn held(held: &Held) -> Response<Body> {
 }
 
 fn refused(name: &Key, error: &LockError) -> Problem {
+    let detail = format!("lock `{name}`: {error}");
     let code = match error {
+        LockError::Backend(error) => return reply::unavailable(error, detail),
         LockError::Locked { .. } => Code::Locked,
         LockError::Lost => Code::LockLost,
         LockError::TooMany => Code::Overloaded,
-        LockError::Stopping | LockError::TooLate | LockError::Backend(_) => Code::Unavailable,
+        LockError::Stopping | LockError::TooLate => Code::Unavailable,
     };
-    let problem = Problem::new(code, format!("lock `{name}`: {error}"));
+    let problem = Problem::new(code, detail);
     match error {
         LockError::Locked { left } => {
             problem.with_header(RETRY_AFTER, reply::in_seconds(*left).max(1).into())

@@ -119,9 +119,10 @@ impl Problem {
             .with_header(ALLOW, HeaderValue::from_static(allow))
     }
 
-    /// Adds a header.
+    /// Sets a header, in place of another value it has already.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.retain(|(other, _)| *other != name);
         self.headers.push((name, value));
         self
     }

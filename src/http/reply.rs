@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::header::{
-    AGE, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED,
+    AGE, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED, RETRY_AFTER,
 };
 use hyper::{Response, StatusCode};
 use serde_json::json;
@@ -13,9 +13,10 @@ use serde_json::json;
 use super::body::Body;
 use super::problem::{Code, Problem};
 use super::{cache_status, conditional};
-use crate::cache::{Answer, GetError, OriginError, PutError, Written};
+use crate::cache::{Answer, BackendError, GetError, OriginError, PutError, Written};
 use crate::coherence::PublishError;
 use crate::coherence::form::FormError;
+use crate::guard::LeftAlone;
 use crate::model::{Content, LogId, Value};
 
 /// `Cache-Status`.
@@ -68,11 +69,19 @@ pub(super) fn get_refused(error: &GetError) -> Problem {
         }
         GetError::Origin(origin) => {
             let code = match origin {
-                OriginError::Status(_) | OriginError::Failed(_) => Code::OriginFailed,
+                OriginError::Status(_) | OriginError::Failed(_) | OriginError::Unusable(_) => {
+                    Code::OriginFailed
+                }
                 OriginError::TimedOut => Code::OriginTimeout,
                 OriginError::Overloaded => Code::Overloaded,
+                OriginError::LeftAlone(_) => Code::Unavailable,
             };
-            (Problem::new(code, detail), cache_status::of_origin_error(origin))
+            let problem = Problem::new(code, detail);
+            let problem = match origin {
+                OriginError::LeftAlone(left_alone) => come_back(problem, left_alone),
+                _ => problem,
+            };
+            (problem, cache_status::of_origin_error(origin))
         }
     };
     problem.with_header(CACHE_STATUS, text_value(&status))
@@ -92,18 +101,30 @@ pub(super) fn put_refused(error: &PutError) -> Problem {
         PutError::LeaseLost => Code::LeaseLost,
         PutError::Off => Code::WriteOff,
         PutError::TooLarge(_) => Code::TooLarge,
-        PutError::Backend(_) => Code::Unavailable,
+        PutError::Backend(error) => return unavailable(error, error.to_string()),
     };
     Problem::new(code, error.to_string())
 }
 
 /// Why an event was not logged.
 pub(super) fn publish_refused(error: &PublishError) -> Problem {
-    let code = match error {
-        PublishError::NotOnBoundary(_) => Code::BadRequest,
-        PublishError::Backend(_) => Code::Unavailable,
-    };
-    Problem::new(code, error.to_string())
+    match error {
+        PublishError::NotOnBoundary(_) => Problem::new(Code::BadRequest, error.to_string()),
+        PublishError::Backend(error) => unavailable(error, error.to_string()),
+    }
+}
+
+/// What the backend did not do. While it is left alone nobody need come back before that is over.
+pub(super) fn unavailable(error: &BackendError, detail: String) -> Problem {
+    let problem = Problem::new(Code::Unavailable, detail);
+    match error {
+        BackendError::LeftAlone(left_alone) => come_back(problem, left_alone),
+        _ => problem,
+    }
+}
+
+fn come_back(problem: Problem, left_alone: &LeftAlone) -> Problem {
+    problem.with_header(RETRY_AFTER, in_seconds(left_alone.retry_after).max(1).into())
 }
 
 /// Why an event could not be read.

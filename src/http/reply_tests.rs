@@ -130,7 +130,19 @@ fn every_read_that_fails_has_status_code_and_cache_status() {
             Code::OriginTimeout,
             "coherd; fwd=miss; detail=origin",
         ),
+        (
+            GetError::Origin(OriginError::Unusable("too long".into())),
+            502,
+            Code::OriginFailed,
+            "coherd; fwd=miss; detail=origin",
+        ),
         (GetError::Origin(OriginError::Overloaded), 503, Code::Overloaded, "coherd; detail=overloaded"),
+        (
+            GetError::Origin(LeftAlone { retry_after: Duration::from_secs(5) }.into()),
+            503,
+            Code::Unavailable,
+            "coherd; detail=breaker-open",
+        ),
     ] {
         let has_lease = matches!(error, GetError::Missing { lease: Some(_) });
         let problem = read(Err(error), &HeaderMap::new()).unwrap_err();
@@ -141,6 +153,21 @@ fn every_read_that_fails_has_status_code_and_cache_status() {
         assert_eq!(response.headers()["cache-control"], "no-store");
         assert_eq!(response.headers().contains_key("retry-after"), status == 503);
         assert_eq!(response.headers().get("coherd-lease").is_some_and(|token| token == "t0ken"), has_lease);
+    }
+}
+
+#[test]
+fn who_comes_back_when_told_to_finds_the_breaker_trying() {
+    let retry_after = Duration::from_millis(3100);
+    let left_alone = || LeftAlone { retry_after };
+    for problem in [
+        get_refused(&OriginError::from(left_alone()).into()),
+        put_refused(&BackendError::from(left_alone()).into()),
+        publish_refused(&BackendError::from(left_alone()).into()),
+    ] {
+        let response = problem.into_response();
+        let said: Vec<_> = response.headers().get_all("retry-after").iter().collect();
+        assert_eq!(said, ["4"]);
     }
 }
 

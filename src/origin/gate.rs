@@ -1,28 +1,42 @@
-//! What every load passes, whatever the kind of origin: the concurrency limit and the hard time-out.
+//! What every load passes, whatever the kind of origin: the breaker, the concurrency limit and the hard time-out.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
 use super::OriginError;
-use crate::guard::{Bulkhead, Urgency};
+use crate::guard::{Breaker, Bulkhead, Urgency};
 
 /// The longest time-out; a longer one counts as this.
 const TIMEOUT_MAX: Duration = Duration::from_hours(24);
 /// Below this share of the time-out nothing is begun: places that a hanging origin held become free just before the
 /// deadlines of those who queue for them, and each would send a request only to drop it.
 const LEAST_SHARE: u32 = 10;
+/// Below this share of the time-out a load that ran out of time says nothing against the origin: it waited for its
+/// place for most of it.
+const FAIR_SHARE: u32 = 2;
 
-/// `origin.max_concurrency` and `origin.timeout`.
+/// `origin.breaker`, `origin.max_concurrency` and `origin.timeout`.
 #[derive(Debug)]
 pub(super) struct Gate {
     timeout: Duration,
     bulkhead: Bulkhead,
+    breaker: Arc<Breaker>,
+}
+
+/// What a load may.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Leave {
+    /// Until when.
+    pub(super) deadline: Instant,
+    /// Whether it may try more than once.
+    pub(super) again: bool,
 }
 
 impl Gate {
-    pub(super) fn new(timeout: Duration, max_concurrency: usize) -> Self {
-        Self { timeout: timeout.min(TIMEOUT_MAX), bulkhead: Bulkhead::new(max_concurrency) }
+    pub(super) fn new(timeout: Duration, max_concurrency: usize, breaker: Arc<Breaker>) -> Self {
+        Self { timeout: timeout.min(TIMEOUT_MAX), bulkhead: Bulkhead::new(max_concurrency), breaker }
     }
 
     pub(super) fn bulkhead(&self) -> &Bulkhead {
@@ -33,18 +47,129 @@ impl Gate {
         self.timeout
     }
 
-    /// Waits for a place, then runs `load`, which is told the deadline of both together.
+    /// Waits for a place, then runs `load` until the deadline of both together.
     pub(super) async fn pass<T>(
         &self,
         urgency: Urgency,
-        load: impl AsyncFnOnce(Instant) -> Result<T, OriginError>,
+        load: impl AsyncFnOnce(Leave) -> Result<T, OriginError>,
     ) -> Result<T, OriginError> {
+        // Nobody queues for an origin that is left alone.
+        if let Some(left_alone) = self.breaker.refuses() {
+            return Err(left_alone.into());
+        }
         let deadline = Instant::now() + self.timeout;
         let _place =
             self.bulkhead.enter(deadline, urgency).await.map_err(|_refused| OriginError::Overloaded)?;
-        if deadline.duration_since(Instant::now()) < self.timeout / LEAST_SHARE {
+        let left = deadline.duration_since(Instant::now());
+        if left < self.timeout / LEAST_SHARE {
             return Err(OriginError::Overloaded);
         }
-        timeout_at(deadline, load(deadline)).await.unwrap_or(Err(OriginError::TimedOut))
+        // After the queue: who waited in it while others failed does not go on failing after them.
+        let pass = self.breaker.enter()?;
+        let leave = Leave { deadline, again: !pass.is_probe() };
+        let result = timeout_at(deadline, load(leave)).await.unwrap_or(Err(OriginError::TimedOut));
+        if let Some(works) = works(&result, self.timeout / FAIR_SHARE <= left) {
+            pass.tell(works);
+        }
+        result
+    }
+}
+
+/// What a load says of the origin; `None`: nothing.
+fn works<T>(result: &Result<T, OriginError>, fair: bool) -> Option<bool> {
+    match result {
+        Ok(_) | Err(OriginError::Unusable(_)) => Some(true),
+        Err(OriginError::Status(status)) => Some(!matches!(status, 408 | 425 | 429 | 500..)),
+        Err(OriginError::Failed(_)) => Some(false),
+        Err(OriginError::TimedOut) => fair.then_some(false),
+        Err(OriginError::Overloaded | OriginError::LeftAlone(_)) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guard::{BreakerSettings, Phase};
+
+    const TIMEOUT: Duration = Duration::from_secs(2);
+
+    fn gate(max_concurrency: usize) -> Gate {
+        let (failures, open_for) = (2, Duration::from_secs(5));
+        let settings =
+            BreakerSettings { target: "origin".to_owned(), failures, open_for, probe_max: TIMEOUT };
+        Gate::new(TIMEOUT, max_concurrency, Arc::new(Breaker::new(settings)))
+    }
+
+    async fn load(gate: &Gate, result: Result<(), OriginError>) -> Result<(), OriginError> {
+        gate.pass(Urgency::default(), async |_| result.clone()).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_an_origin_that_does_not_work_is_left_alone() {
+        for (error, opens) in [
+            (OriginError::Status(500), true),
+            (OriginError::Status(429), true),
+            (OriginError::Failed("reset".to_owned()), true),
+            (OriginError::Status(403), false),
+            (OriginError::Unusable("too long".to_owned()), false),
+            (OriginError::Overloaded, false),
+        ] {
+            let gate = gate(4);
+            for _ in 0..2 {
+                assert!(load(&gate, Err(error.clone())).await.is_err());
+            }
+            assert_eq!(gate.breaker.phase() == Phase::Open, opens, "{error:?}");
+            let left_alone = matches!(load(&gate, Ok(())).await, Err(OriginError::LeftAlone(_)));
+            assert_eq!(left_alone, opens, "{error:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waited_for_its_place_and_ran_out_of_time_says_nothing_and_who_had_its_time_does() {
+        let gate = gate(1);
+        let hang = async |after: Duration| {
+            tokio::time::sleep(after).await;
+            gate.pass(Urgency::default(), async |_| std::future::pending::<Result<(), _>>().await).await
+        };
+        let slow = gate.pass(Urgency::default(), async |_| {
+            tokio::time::sleep(TIMEOUT * 3 / 4).await;
+            Ok(())
+        });
+        let (slow, short) = tokio::join!(slow, hang(Duration::from_millis(1)));
+        assert!(slow.is_ok() && matches!(short, Err(OriginError::TimedOut)));
+        assert!(matches!(hang(Duration::ZERO).await, Err(OriginError::TimedOut)));
+        assert_eq!(gate.breaker.phase(), Phase::Closed, "one of two counts");
+        assert!(matches!(hang(Duration::ZERO).await, Err(OriginError::TimedOut)));
+        assert_eq!(gate.breaker.phase(), Phase::Open);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_queues_while_others_fail_is_not_let_in_after_them() {
+        let gate = gate(2);
+        let mut asked = 0;
+        let count = std::cell::Cell::new(0);
+        let hang = || {
+            gate.pass(Urgency::default(), async |_| {
+                count.set(count.get() + 1);
+                tokio::time::sleep(TIMEOUT / 2).await;
+                Err::<(), _>(OriginError::Status(503))
+            })
+        };
+        for outcome in futures_util::future::join_all((0..50).map(|_| hang())).await {
+            asked += usize::from(matches!(outcome, Err(OriginError::Status(503))));
+        }
+        assert_eq!((asked, count.get()), (2, 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_one_that_tries_tries_once() {
+        let gate = gate(4);
+        for _ in 0..2 {
+            assert!(load(&gate, Err(OriginError::Status(500))).await.is_err());
+        }
+        tokio::time::advance(Duration::from_secs(5)).await;
+        let again = gate.pass(Urgency::default(), async |leave| Ok(leave.again)).await.unwrap();
+        assert!(!again);
+        assert!(gate.pass(Urgency::default(), async |leave| Ok(leave.again)).await.unwrap());
     }
 }

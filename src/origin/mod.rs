@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::guard::Urgency;
+use crate::guard::{LeftAlone, Urgency};
 use crate::model::{Content, Keep, Key, Loaded, Stated, Tag, Value, etag_of};
 
 /// How many times `max_value` a value may have to be passed on at all.
@@ -69,15 +69,22 @@ pub enum OriginError {
     /// No answer within `origin.timeout`, retries included.
     #[error("the origin did not answer within its time-out")]
     TimedOut,
+    /// It works, but what it says of this key cannot be used, or no question can be made of the key.
+    #[error("the origin's answer cannot be used: {0}")]
+    Unusable(String),
     /// `origin.max_concurrency` loads are under way and none ended within `origin.timeout`.
     #[error("the origin's concurrency limit is reached")]
     Overloaded,
+    /// Its breaker is open: it was not asked.
+    #[error("the origin is not asked: {0}")]
+    LeftAlone(#[from] LeftAlone),
 }
 
 /// A system of record.
 #[async_trait]
 pub trait Origin: Send + Sync + 'static {
-    /// Loads a key. The hard time-out, the retries and the concurrency limit, which the more urgent pass first, are within.
+    /// Loads a key. The hard time-out, the retries, the breaker and the concurrency limit, which the more urgent pass
+    /// first, are within.
     async fn load(
         &self,
         key: &Key,
@@ -104,7 +111,7 @@ fn passed_on_max(max_value: usize) -> usize {
 }
 
 fn over_limit(limit: usize) -> OriginError {
-    OriginError::Failed(format!("the value is over the limit of {limit} bytes"))
+    OriginError::Unusable(format!("the value is over the limit of {limit} bytes"))
 }
 
 /// The error and what it came from, in one line.
@@ -120,6 +127,19 @@ fn chain(error: &dyn StdError) -> String {
         source = cause.source();
     }
     text
+}
+
+/// A breaker that never opens.
+#[cfg(test)]
+fn patient() -> Arc<crate::guard::Breaker> {
+    let (target, forever) = ("origin".to_owned(), Duration::MAX);
+    let settings = crate::guard::BreakerSettings {
+        target,
+        failures: u32::MAX,
+        open_for: Duration::ZERO,
+        probe_max: forever,
+    };
+    Arc::new(crate::guard::Breaker::new(settings))
 }
 
 #[cfg(test)]

@@ -26,7 +26,9 @@ impl Load {
                 let stored = found.into_iter().next().flatten();
                 Ok(stored.and_then(|stored| self.peeked(&stored, read_began)))
             }
-            Err(error @ (BackendError::TimedOut | BackendError::Unavailable(_))) => Err(error),
+            Err(
+                error @ (BackendError::TimedOut | BackendError::Unavailable(_) | BackendError::LeftAlone(_)),
+            ) => Err(error),
             Err(error) => {
                 debug!(error = %error, "L2 was not read");
                 Ok(None)

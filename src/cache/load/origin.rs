@@ -74,7 +74,9 @@ fn origin_outcome(fetched: &Result<Fetched, OriginError>) -> OriginOutcome {
         Ok(Fetched::Loaded(_)) => OriginOutcome::Ok,
         Ok(Fetched::NotModified { .. }) => OriginOutcome::NotModified,
         Err(OriginError::TimedOut) => OriginOutcome::Timeout,
-        Err(OriginError::Overloaded) => OriginOutcome::Overloaded,
-        Err(OriginError::Status(_) | OriginError::Failed(_)) => OriginOutcome::Error,
+        Err(OriginError::Overloaded | OriginError::LeftAlone(_)) => OriginOutcome::Overloaded,
+        Err(OriginError::Status(_) | OriginError::Failed(_) | OriginError::Unusable(_)) => {
+            OriginOutcome::Error
+        }
     }
 }

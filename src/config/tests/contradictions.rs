@@ -114,7 +114,6 @@ fn what_is_not_obeyed_is_refused() {
         ("", "backend.url=redis-sentinel://h?service=s", "backend.url"),
         ("", "backend.reader_url=valkey-cluster://h", "backend.reader_url"),
         ("", "backend.shards=2", "backend.shards"),
-        ("", "backend.breaker.failures=2", "backend.breaker"),
         ("", "coherence.on_failover=verify", "coherence.on_failover"),
         ("", "coherence.tracking=true", "coherence.tracking"),
         ("", "write_behind.batch=1", "write_behind"),
@@ -123,7 +122,6 @@ fn what_is_not_obeyed_is_refused() {
         (NONE, "namespaces.u.warm.keys=[\"k\"]", "namespaces.u.warm.keys"),
         (NONE, "namespaces.u.warm.keys_file=Cargo.toml", "namespaces.u.warm.keys_file"),
         (HTTP, "namespaces.u.write=invalidate", "namespaces.u.write"),
-        (HTTP, "namespaces.u.origin.breaker.failures=1", "namespaces.u.origin.breaker"),
         (SQL, "namespaces.u.origin.retries=2", "namespaces.u.origin.retries"),
         (SQL, "namespaces.u.origin.url=postgres://h/d", "namespaces.u.origin.url"),
     ] {

@@ -8,6 +8,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -25,7 +26,7 @@ pub use settings::{HttpSettings, HttpSettingsError};
 use self::answer::{Meaning, Reading};
 use self::client::Client;
 use self::target::Target;
-use super::gate::Gate;
+use super::gate::{Gate, Leave};
 use super::{Fetched, Origin, OriginError, Validators, absent, chain, over_limit};
 use crate::guard::{Bulkhead, Urgency};
 use crate::model::{Content, Keep, Key, Loaded};
@@ -63,7 +64,7 @@ impl HttpOrigin {
     pub fn new(settings: &HttpSettings) -> Result<Self, HttpSettingsError> {
         let target = Target::parse(&settings.url, &settings.namespace)?;
         let headers = settings::headers(settings, target.authorization())?;
-        let gate = Gate::new(settings.timeout, settings.max_concurrency);
+        let gate = Gate::new(settings.timeout, settings.max_concurrency, Arc::clone(&settings.breaker));
         Ok(Self {
             client: client::build(gate.timeout(), gate.bulkhead().size()),
             target,
@@ -87,7 +88,7 @@ impl HttpOrigin {
         &self,
         key: &Key,
         held: Option<&Validators>,
-        deadline: Instant,
+        leave: Leave,
     ) -> Result<Fetched, OriginError> {
         let Some(uri) = self.target.uri(key)? else {
             debug!(entry.key = %key, "a key with dot segments names nothing at the origin");
@@ -97,7 +98,7 @@ impl HttpOrigin {
         let mut pauses = ExponentialBuilder::default()
             .with_min_delay(PAUSE_MIN)
             .with_max_delay(PAUSE_MAX)
-            .with_max_times(self.retries)
+            .with_max_times(if leave.again { self.retries } else { 0 })
             .with_jitter()
             .build();
         loop {
@@ -107,7 +108,7 @@ impl HttpOrigin {
             };
             let pause = if failure.temporary { pauses.next() } else { None };
             // An error that is known says more than the time-out that a pause up to the deadline would end in.
-            match pause.filter(|pause| Instant::now() + *pause < deadline) {
+            match pause.filter(|pause| Instant::now() + *pause < leave.deadline) {
                 Some(pause) => {
                     debug!(origin.authority = self.target.authority(), error = %failure.error, "load failed, trying again");
                     sleep(pause).await;
@@ -161,7 +162,7 @@ impl HttpOrigin {
     async fn value(&self, answer: Response<Incoming>) -> Result<Fetched, Failure> {
         let (head, body) = answer.into_parts();
         if let Some(coding) = answer::foreign_coding(&head.headers) {
-            let error = OriginError::Failed(format!("content coding `{coding}` was not asked for"));
+            let error = OriginError::Unusable(format!("content coding `{coding}` was not asked for"));
             return Err(Failure { error, temporary: false });
         }
         let limit = super::passed_on_max(self.reading.max_value);
@@ -203,7 +204,7 @@ impl Origin for HttpOrigin {
         held: Option<&Validators>,
         urgency: Urgency,
     ) -> Result<Fetched, OriginError> {
-        self.gate.pass(urgency, async |deadline| self.attempts(key, held, deadline).await).await
+        self.gate.pass(urgency, async |leave| self.attempts(key, held, leave).await).await
     }
 }
 

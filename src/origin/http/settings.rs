@@ -1,5 +1,6 @@
 //! What an HTTP origin needs to know, and the headers it sends.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::header::{
@@ -8,6 +9,7 @@ use hyper::header::{
     UPGRADE, USER_AGENT,
 };
 
+use crate::guard::Breaker;
 use crate::model::Namespace;
 
 /// Headers that the origin's client sets by itself, or that would turn its answers into something else.
@@ -40,6 +42,8 @@ pub struct HttpSettings {
     pub retries: u32,
     /// Loads at once; at least 1.
     pub max_concurrency: usize,
+    /// Leaves the origin alone while it does not work.
+    pub breaker: Arc<Breaker>,
     /// Whether `Cache-Control`, `Expires`, `Age`, `Vary: *`, `ETag` and `Last-Modified` of its answers count.
     pub honour_cache_control: bool,
     /// Sent with every request.

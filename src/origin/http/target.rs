@@ -67,7 +67,7 @@ impl Target {
         let encoded = utf8_percent_encode(key, ENCODED).to_string();
         Uri::try_from(self.parts.join(&encoded))
             .map(Some)
-            .map_err(|_| OriginError::Failed("the template makes no url of this key".to_owned()))
+            .map_err(|_| OriginError::Unusable("the template makes no url of this key".to_owned()))
     }
 
     /// Host and port.

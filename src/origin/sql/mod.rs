@@ -5,6 +5,7 @@ mod sqlite;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,7 +14,7 @@ use tracing::warn;
 use self::sqlite::{Sqlite, Unchecked};
 use super::gate::Gate;
 use super::{Fetched, Origin, OriginError, Validators, absent, chain, over_limit};
-use crate::guard::{Bulkhead, Urgency};
+use crate::guard::{Breaker, Bulkhead, Urgency};
 use crate::model::{Content, Keep, Key, Loaded, Stated};
 
 /// How values are selected. No `Debug`: the URL may hold credentials.
@@ -27,6 +28,8 @@ pub struct SqlSettings {
     pub timeout: Duration,
     /// Loads, and connections, at once; at least 1.
     pub max_concurrency: usize,
+    /// Leaves the database alone while it does not work.
+    pub breaker: Arc<Breaker>,
     /// The longest value that is stored, in bytes. Up to 16 times as many, at most 64 MiB, are passed on.
     pub max_value: usize,
 }
@@ -78,7 +81,7 @@ impl SqlOrigin {
     /// Checks the settings, and the statement too where the database is there; where it is not, each load finds out
     /// by itself whether it has come.
     pub async fn connect(settings: &SqlSettings) -> Result<Self, SqlSettingsError> {
-        let gate = Gate::new(settings.timeout, settings.max_concurrency);
+        let gate = Gate::new(settings.timeout, settings.max_concurrency, Arc::clone(&settings.breaker));
         let database = Sqlite::new(&settings.url, &settings.select, gate.timeout(), gate.bulkhead().size())?;
         match database.check("select").await {
             Ok(()) => {}
@@ -128,6 +131,6 @@ impl Origin for SqlOrigin {
         _held: Option<&Validators>,
         urgency: Urgency,
     ) -> Result<Fetched, OriginError> {
-        self.gate.pass(urgency, async |_deadline| self.select(key).await).await
+        self.gate.pass(urgency, async |_leave| self.select(key).await).await
     }
 }

@@ -6,6 +6,7 @@ use sqlx::{Connection, Executor, SqliteConnection};
 use tempfile::TempDir;
 
 use super::*;
+use crate::origin::patient;
 
 const SELECT: &str = "SELECT v FROM t WHERE id = ?1";
 
@@ -15,6 +16,7 @@ fn settings(file: &Path) -> SqlSettings {
         select: SELECT.to_owned(),
         timeout: Duration::from_secs(30),
         max_concurrency: 4,
+        breaker: patient(),
         max_value: 10,
     }
 }
@@ -77,7 +79,10 @@ async fn each_kind_of_value_is_loaded_as_its_bytes() {
         assert_eq!(load(&origin, none).await.unwrap(), absent(Vec::new(), Keep::Yes), "{none}");
     }
     let beyond = load(&origin, "9").await.unwrap_err();
-    assert_eq!(beyond.to_string(), "the origin failed: the value is over the limit of 160 bytes");
+    assert_eq!(
+        beyond.to_string(),
+        "the origin's answer cannot be used: the value is over the limit of 160 bytes"
+    );
 }
 
 #[tokio::test]
@@ -132,7 +137,7 @@ async fn a_locked_database_fails_the_load_and_no_later_one() {
     let locked = matches!(&error, OriginError::Failed(why) if why.contains("locked"));
     assert!(locked || matches!(error, OriginError::TimedOut), "{error}");
     writer.execute("ROLLBACK").await.unwrap();
-    let origin = SqlOrigin { gate: Gate::new(Duration::from_secs(30), 4), ..origin };
+    let origin = SqlOrigin { gate: Gate::new(Duration::from_secs(30), 4, patient()), ..origin };
     assert_eq!(loaded(load(&origin, "2").await).0, b"plain");
 }
 

@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, watch};
 use self::server::{Server, answer, chunked, with};
 use super::*;
 use crate::model::{Namespace, Stated, etag_of};
+use crate::origin::patient;
 
 fn settings(server: &Server) -> HttpSettings {
     HttpSettings {
@@ -23,6 +24,7 @@ fn settings(server: &Server) -> HttpSettings {
         timeout: Duration::from_secs(30),
         retries: 0,
         max_concurrency: 8,
+        breaker: patient(),
         honour_cache_control: true,
         headers: Vec::new(),
         max_value: 10,
@@ -50,7 +52,7 @@ fn value(fetched: Result<Fetched, OriginError>) -> (Bytes, Keep) {
 
 fn failure(fetched: Result<Fetched, OriginError>) -> String {
     match fetched {
-        Err(OriginError::Failed(why)) => why,
+        Err(OriginError::Failed(why) | OriginError::Unusable(why)) => why,
         other => panic!("{other:?}"),
     }
 }

@@ -1,0 +1,256 @@
+//! A backend behind a breaker: one that does not answer is not asked again and again, each time at the cost of a time-out.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Arrival, Backend, BackendError, Beat, EntryId, Fence, Fill, Filled, Found, Head, InboxEntry, LinkState,
+    LoadId, LockAsk, LockToken, Locked, Logged, Lookup, Member, Publication, Published, Stored, Subscription,
+    Token,
+};
+use crate::guard::{Breaker, Phase};
+use crate::model::{Key, Seq, Shard, ShardCount, Verdict};
+
+/// Wraps a backend.
+///
+/// Connecting is not asked of the breaker, it has pauses of its own: every new connection has been through a handshake
+/// with the server, which is as good as a call that succeeded, and closes it.
+pub struct Guarded {
+    inner: Arc<dyn Backend>,
+    breaker: Arc<Breaker>,
+    link: watch::Receiver<LinkState>,
+    /// The newest generation of connections that is known to have failed, or that has closed the breaker.
+    spent: AtomicU64,
+}
+
+impl Guarded {
+    /// `inner`, behind `breaker`.
+    pub fn new(inner: Arc<dyn Backend>, breaker: Arc<Breaker>) -> Self {
+        Self { link: inner.link(), inner, breaker, spent: AtomicU64::new(0) }
+    }
+
+    async fn call<T>(&self, work: impl Future<Output = Result<T, BackendError>>) -> Result<T, BackendError> {
+        let generation = self.look();
+        let pass = self.breaker.enter()?;
+        let result = work.await;
+        // A refusal is an answer.
+        let failed = matches!(result, Err(BackendError::TimedOut | BackendError::Unavailable(_)));
+        if failed {
+            self.spent.fetch_max(generation, Ordering::Relaxed);
+        }
+        pass.tell(!failed);
+        result
+    }
+
+    /// What waits for something for long, or lives for long: it tries nothing for others, and says nothing.
+    async fn wait<T>(&self, work: impl Future<Output = Result<T, BackendError>>) -> Result<T, BackendError> {
+        self.look();
+        match self.breaker.phase() {
+            Phase::Closed => work.await,
+            Phase::HalfOpen | Phase::Open => Err(self.breaker.refuses().map_or_else(
+                || BackendError::Unavailable("another call tries it first".to_owned()),
+                BackendError::LeftAlone,
+            )),
+        }
+    }
+
+    /// The generation of connections in use, 0 if there is none. A new one closes the breaker.
+    fn look(&self) -> u64 {
+        let LinkState::Up { generation, .. } = &*self.link.borrow() else { return 0 };
+        if self.spent.load(Ordering::Relaxed) < *generation
+            && self.breaker.phase() != Phase::Closed
+            && self.spent.fetch_max(*generation, Ordering::Relaxed) < *generation
+        {
+            self.breaker.close();
+        }
+        *generation
+    }
+}
+
+#[async_trait]
+impl Backend for Guarded {
+    fn shards(&self) -> ShardCount {
+        self.inner.shards()
+    }
+
+    fn link(&self) -> watch::Receiver<LinkState> {
+        self.inner.link()
+    }
+
+    async fn keep_connected(&self, stop: CancellationToken) -> Result<(), BackendError> {
+        self.inner.keep_connected(stop).await
+    }
+
+    fn distrust(&self, why: &str) {
+        self.inner.distrust(why);
+    }
+
+    async fn peek(&self, entries: &[EntryId]) -> Result<Vec<Option<Stored>>, BackendError> {
+        self.call(self.inner.peek(entries)).await
+    }
+
+    async fn lookup(&self, lookup: Lookup) -> Result<Found, BackendError> {
+        self.call(self.inner.lookup(lookup)).await
+    }
+
+    async fn fill(&self, fill: Fill) -> Result<Filled, BackendError> {
+        self.call(self.inner.fill(fill)).await
+    }
+
+    async fn release(&self, entry: &EntryId, load: &LoadId) -> Result<(), BackendError> {
+        self.call(self.inner.release(entry, load)).await
+    }
+
+    async fn publish(&self, shard: Shard, publication: Publication) -> Result<Published, BackendError> {
+        self.call(self.inner.publish(shard, publication)).await
+    }
+
+    async fn beat(&self, shard: Shard, beat: Beat) -> Result<Head, BackendError> {
+        self.call(self.inner.beat(shard, beat)).await
+    }
+
+    async fn confirm(&self, shard: Shard, instance: &str, cursor: Seq) -> Result<(), BackendError> {
+        self.call(self.inner.confirm(shard, instance, cursor)).await
+    }
+
+    async fn head(&self, shard: Shard) -> Result<Token, BackendError> {
+        self.call(self.inner.head(shard)).await
+    }
+
+    async fn read_log(&self, shard: Shard, after: Seq, max: usize) -> Result<Vec<Logged>, BackendError> {
+        self.call(self.inner.read_log(shard, after, max)).await
+    }
+
+    async fn members(&self, shard: Shard) -> Result<Vec<Member>, BackendError> {
+        self.call(self.inner.members(shard)).await
+    }
+
+    async fn forget(&self, shard: Shard, instance: &str, beats: Option<u64>) -> Result<(), BackendError> {
+        self.call(self.inner.forget(shard, instance, beats)).await
+    }
+
+    async fn subscribe(&self) -> Result<Box<dyn Subscription>, BackendError> {
+        self.wait(self.inner.subscribe()).await
+    }
+
+    async fn admit(&self, arrival: Arrival<'_>) -> Result<Verdict, BackendError> {
+        self.call(self.inner.admit(arrival)).await
+    }
+
+    async fn lock(&self, ask: LockAsk<'_>) -> Result<Locked, BackendError> {
+        self.call(self.inner.lock(ask)).await
+    }
+
+    async fn extend(
+        &self,
+        name: &Key,
+        token: &LockToken,
+        ttl: Duration,
+    ) -> Result<Option<Fence>, BackendError> {
+        self.call(self.inner.extend(name, token, ttl)).await
+    }
+
+    async fn unlock(&self, name: &Key, token: &LockToken) -> Result<bool, BackendError> {
+        self.call(self.inner.unlock(name, token)).await
+    }
+
+    async fn inbox(
+        &self,
+        consumer: &str,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<InboxEntry>, BackendError> {
+        self.wait(self.inner.inbox(consumer, max, wait)).await
+    }
+
+    async fn inbox_adopt(
+        &self,
+        consumer: &str,
+        max: usize,
+        idle: Duration,
+    ) -> Result<Vec<InboxEntry>, BackendError> {
+        self.wait(self.inner.inbox_adopt(consumer, max, idle)).await
+    }
+
+    async fn inbox_done(&self, ids: &[String]) -> Result<(), BackendError> {
+        self.call(self.inner.inbox_done(ids)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::backend::memory::{Limits, Memory, Store};
+    use crate::clock::Clock;
+    use crate::guard::BreakerSettings;
+
+    const SHARD: Shard = Shard(0);
+    const OPEN_FOR: Duration = Duration::from_secs(5);
+
+    fn guarded() -> (Arc<Memory>, Guarded) {
+        let store = Store::new(ShardCount::ONE, Limits::default(), Clock::tokio(), 1);
+        let memory = Arc::new(Memory::join(&store));
+        let settings = BreakerSettings {
+            target: "backend".to_owned(),
+            failures: 3,
+            open_for: OPEN_FOR,
+            probe_max: Duration::from_secs(1),
+        };
+        let inner: Arc<dyn Backend> = Arc::clone(&memory) as Arc<dyn Backend>;
+        (memory, Guarded::new(inner, Arc::new(Breaker::new(settings))))
+    }
+
+    /// A deaf one lets every read of the log run into its time-out, over a connection that lives.
+    async fn fail(guarded: &Guarded, times: usize) {
+        for _ in 0..times {
+            assert!(matches!(guarded.read_log(SHARD, 0, 1).await, Err(BackendError::TimedOut)));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_outs_over_a_connection_that_lives_open_it_and_one_call_closes_it() {
+        let (memory, guarded) = guarded();
+        memory.deafen(true);
+        for _ in 0..5 {
+            fail(&guarded, 2).await;
+            assert!(guarded.head(SHARD).await.is_ok());
+        }
+        fail(&guarded, 3).await;
+        for _ in 0..2 {
+            let refused = guarded.head(SHARD).await;
+            assert!(matches!(refused, Err(BackendError::LeftAlone(it)) if it.retry_after == OPEN_FOR));
+            assert!(matches!(guarded.subscribe().await, Err(BackendError::LeftAlone(_))));
+            advance(OPEN_FOR).await;
+            // What lives long tries nothing.
+            assert!(matches!(guarded.subscribe().await, Err(BackendError::Unavailable(_))));
+            fail(&guarded, 1).await;
+        }
+        advance(OPEN_FOR).await;
+        assert!(guarded.head(SHARD).await.is_ok());
+        assert!(guarded.subscribe().await.is_ok());
+        fail(&guarded, 2).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_connection_closes_it_and_no_older_one_does() {
+        let (memory, guarded) = guarded();
+        memory.cut(true);
+        for _ in 0..3 {
+            assert!(matches!(guarded.head(SHARD).await, Err(BackendError::Unavailable(_))));
+        }
+        assert!(matches!(guarded.head(SHARD).await, Err(BackendError::LeftAlone(_))));
+        memory.cut(false);
+        assert!(guarded.head(SHARD).await.is_ok());
+        // The same one, which has failed since, proves nothing.
+        memory.deafen(true);
+        fail(&guarded, 3).await;
+        assert!(matches!(guarded.head(SHARD).await, Err(BackendError::LeftAlone(_))));
+    }
+}
