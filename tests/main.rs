@@ -7,6 +7,7 @@ mod check;
 mod commands;
 mod conformance;
 mod corpus;
+mod deadlines;
 mod demo;
 mod door;
 mod harness;

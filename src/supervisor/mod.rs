@@ -9,21 +9,25 @@ mod task;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, debug_span, error};
+use tracing::{Instrument, debug_span, error, warn};
 
-use crate::telemetry::TaskMetrics;
+use crate::telemetry::{TaskMetrics, Throttle};
 use stages::Stages;
 use status::Statuses;
 
 pub use signals::Signals;
 pub use stages::Stage;
 pub use status::{Board, TaskStatus};
+
+/// What overruns may do so by the thousand.
+static OVERRUNS: Throttle = Throttle::new();
 
 /// Why a long-lived task ended.
 pub type TaskError = Box<dyn std::error::Error + Send + Sync>;
@@ -86,6 +90,19 @@ impl Supervisor {
             })
         };
         self.0.stages.spawn(stage, name, watched.instrument(debug_span!("task", task = name)))
+    }
+
+    /// Counts and logs work that had not ended by a deadline of its own and was cut off there.
+    pub fn overran(&self, name: &'static str, limit: Duration) {
+        self.0.metrics.overran(name);
+        if let Some(suppressed) = OVERRUNS.pass() {
+            warn!(
+                task = name,
+                limit_ms = limit.as_millis(),
+                suppressed,
+                "{name} had not ended by its deadline and was cut off"
+            );
+        }
     }
 
     /// The token that is cancelled when the stage begins to stop: for short-lived work that can end early.

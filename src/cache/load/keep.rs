@@ -9,7 +9,7 @@ use tracing::debug;
 use super::Load;
 use super::origin::Brought;
 use crate::backend::wire::{self, Envelope};
-use crate::backend::{Fill, Filled, LinkState, Put, Token};
+use crate::backend::{BackendError, Fill, Filled, LinkState, Put, Token};
 use crate::cache::answer::{Entry, Via};
 use crate::cache::copy::Copy;
 use crate::cache::flight::Landed;
@@ -22,6 +22,8 @@ use crate::supervisor::Stage;
 
 /// Between two attempts to give up a lease.
 const GIVE_BACK_AGAIN: Duration = Duration::from_millis(100);
+/// For the end of a lease, where little or nothing of it is left: whoever waits for the load waits for that, too.
+const END_MIN: Duration = Duration::from_millis(250);
 
 impl Load {
     /// Whether L2 took it.
@@ -44,12 +46,14 @@ impl Load {
         };
         let entry = self.space.entry(&self.key);
         let covering = covering(self.space.name(), &self.key);
-        match self
-            .reader
-            .backend
-            .fill(Fill { entry, load: self.id.clone(), token, covering, put, leased })
-            .await
-        {
+        let fill = Fill { entry, load: self.id.clone(), token, covering, put, leased };
+        // After the lease it would be refused.
+        let limit = self.space.settings.lease.saturating_sub(now.since(began)).max(END_MIN);
+        let filled = timeout(limit, self.reader.backend.fill(fill)).await.unwrap_or_else(|_elapsed| {
+            self.reader.supervisor.overran("cache.fill", limit);
+            Err(BackendError::TimedOut)
+        });
+        match filled {
             Ok(Filled::Stored) => true,
             Ok(Filled::Refused(refusal)) => {
                 debug!(entry.key = %self.key, cause = ?refusal, "a fill was refused");
@@ -66,10 +70,12 @@ impl Load {
         }
     }
 
-    /// Others may load. If this fails they wait until the lease runs out.
+    /// Others may load. Where the backend does not say so soon, this goes on beside.
     pub(super) async fn release(&self) {
-        if let Err(error) = self.reader.backend.release(&self.space.entry(&self.key), &self.id).await {
-            debug!(error = %error, "a lease was not given up, it runs out by itself");
+        let entry = self.space.entry(&self.key);
+        let released = timeout(END_MIN, self.reader.backend.release(&entry, &self.id)).await;
+        if !matches!(released, Ok(Ok(()))) {
+            self.give_back();
         }
     }
 

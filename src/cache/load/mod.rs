@@ -35,6 +35,8 @@ use crate::telemetry::labels::LeaseWait;
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// Beyond what is left of a lease: the server's and this machine's timers.
 const LEASE_SLACK: Duration = Duration::from_millis(5);
+/// What the backend may take of a load's time.
+const BACKEND_MAX: Duration = Duration::from_secs(5);
 
 /// Why a load is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,9 +63,17 @@ pub(in crate::cache) struct Load {
 }
 
 impl Load {
-    /// Brings an outcome: within the lease and the origin's time, whatever fails.
+    /// Brings an outcome by a deadline, whatever hangs: what has not ended by then is cut off and its lease given up.
     pub(in crate::cache) async fn run(self, teller: &Teller) -> Outcome {
-        let outcome = self.fly(teller).await;
+        let settings = &self.space.settings;
+        // It waits for another's load, and then makes one of its own.
+        let limit = settings.lease + settings.load_max + settings.load_max + BACKEND_MAX;
+        let outcome = timeout(limit, self.fly(teller)).await.unwrap_or_else(|_elapsed| {
+            let refreshes = self.purpose == Purpose::Refresh;
+            self.reader.supervisor.overran(if refreshes { "cache.refresh" } else { "cache.load" }, limit);
+            self.give_back();
+            Err(OriginError::TimedOut.into())
+        });
         if self.purpose == Purpose::Refresh {
             self.space.metrics.refreshes.of(refresh_outcome(&outcome)).inc();
         }

@@ -1,6 +1,7 @@
 //! Several instances over one embedded store, with an origin whose answers can be held back: the races are forced.
 
 mod aside;
+mod deadlines;
 mod loads;
 mod promises;
 

@@ -26,7 +26,7 @@ impl TaskMetrics {
             panics: to.counter_vec("coherd_task_panics_total", "Panics, short-lived work included.", TASK)?,
             overruns: to.counter_vec(
                 "coherd_task_overruns_total",
-                "Work that was aborted because it had not ended by its stage's deadline.",
+                "Work that was cut off because it had not ended by its deadline: a load's, a refresh's, a lease's, or its stage's at the stop.",
                 TASK,
             )?,
         })
@@ -47,7 +47,7 @@ impl TaskMetrics {
         self.panics.with_label_values(&[name]).inc();
     }
 
-    /// Counts an abort at a deadline.
+    /// Counts what was cut off at a deadline.
     pub fn overran(&self, name: &str) {
         self.overruns.with_label_values(&[name]).inc();
     }
