@@ -27,8 +27,8 @@ chaos: ## worlds under load that break, held against the promises: SECONDS=60 SE
 	CHAOS_SECONDS=$(or $(SECONDS),60) CHAOS_SEED='$(SEED)' CHAOS_FAULTS='$(FAULTS)' \
 		cargo test --locked --quiet --test it -- --exact $(LONG_CHAOS) --nocapture
 
-simulate: ## clusters on a clock that stands still, each from a seed, held against the promises: SEEDS=2000 SEED=first
-	SIM_SEED=$(or $(SEED),0) SIM_SEEDS=$(or $(SEEDS),$(if $(SEED),1,2000)) \
+simulate: ## clusters on a clock that stands still, each from a seed, held against the promises: SEEDS=20000 SEED=first
+	SIM_SEED=$(or $(SEED),0) SIM_SEEDS=$(or $(SEEDS),$(if $(SEED),1,20000)) \
 		cargo test --locked --quiet --test it -- --exact $(SIMULATION) --nocapture
 
 explore: ## the core in every order of events, in larger worlds than `make test` has: EXPLORE_STATES=3000000 of each

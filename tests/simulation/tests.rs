@@ -10,7 +10,7 @@ use std::thread;
 use super::run::{Ended, run};
 
 /// Seeds that fit into the tests of everyday.
-const SEEDS: u64 = 500;
+const SEEDS: u64 = 5_000;
 /// Broken seeds after which no more are looked for.
 const BROKEN_MAX: usize = 5;
 
