@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::rt::Executor;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 use super::front::{Desk, respond};
+use super::linger::{LeftUnread, Lingering};
 use super::stall::Unstalled;
 use super::{Settings, Spawn};
 
@@ -64,11 +65,19 @@ pub(super) async fn run<D: Desk>(
     let builder = builder(&settings, tasks);
     let quiet_max = settings.header_timeout;
     let traffic = Arc::new(Traffic::default());
-    let io = TokioIo::new(Unstalled::new(stream, settings.body_timeout));
+    let unread = LeftUnread::default();
+    let io = Lingering::new(Unstalled::new(stream, settings.body_timeout), unread.clone());
+    let io = TokioIo::new(io);
     let service = service_fn(|request: Request<Incoming>| {
         let (desk, settings, busy) = (Arc::clone(&desk), Arc::clone(&settings), Busy::new(&traffic));
+        let unread = unread.clone();
         async move {
+            let with_body = !request.body().is_end_stream();
             let response = respond(&*desk, &settings, peer, request).await;
+            // A refusal comes before the body, or in its middle.
+            if with_body && !response.status().is_success() {
+                unread.set();
+            }
             Ok::<Response<_>, Infallible>(response.map(|body| body.holding(busy)))
         }
     });

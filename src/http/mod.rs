@@ -16,6 +16,7 @@ mod events;
 mod front;
 pub(crate) mod fuzzing;
 mod invalidate;
+mod linger;
 mod listener;
 mod locks;
 mod problem;

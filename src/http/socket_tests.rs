@@ -378,6 +378,24 @@ async fn beyond_the_limit_clients_are_turned_away_until_there_is_room() {
 }
 
 #[tokio::test]
+async fn a_client_that_sends_all_of_a_body_nobody_wants_still_gets_its_answer() {
+    let server = serve(patient()).await;
+    let body = vec![b'x'; 8 << 20];
+    for (header, answered) in [("", "HTTP/1.1 413 "), ("X-Refused: 1\r\n", "HTTP/1.1 403 ")] {
+        let mut stream = server.connect().await;
+        let head = format!(
+            "PUT /v1/cache/u/1 HTTP/1.1\r\nHost: x\r\n{header}Content-Length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&body).await.unwrap();
+        let mut answer = String::new();
+        timeout(PATIENCE, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+        assert!(answer.starts_with(answered), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn draining_finishes_what_is_under_way_and_closes_what_is_idle() {
     let server = serve(patient()).await;
     let mut idle = server.connect().await;
