@@ -10,6 +10,7 @@ mod corpus;
 mod deadlines;
 mod demo;
 mod door;
+mod explain;
 mod harness;
 mod history;
 mod junk;

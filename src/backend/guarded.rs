@@ -102,6 +102,10 @@ impl Backend for Guarded {
         self.call(self.inner.fill(fill)).await
     }
 
+    async fn lease(&self, entry: &EntryId) -> Result<Option<(LoadId, Duration)>, BackendError> {
+        self.call(self.inner.lease(entry)).await
+    }
+
     async fn release(&self, entry: &EntryId, load: &LoadId) -> Result<(), BackendError> {
         self.call(self.inner.release(entry, load)).await
     }

@@ -74,6 +74,10 @@ impl Backend for Measured {
         self.timed(BackendOp::Fill, self.inner.fill(fill)).await
     }
 
+    async fn lease(&self, entry: &EntryId) -> Result<Option<(LoadId, Duration)>, BackendError> {
+        self.timed(BackendOp::Peek, self.inner.lease(entry)).await
+    }
+
     async fn release(&self, entry: &EntryId, load: &LoadId) -> Result<(), BackendError> {
         self.timed(BackendOp::Release, self.inner.release(entry, load)).await
     }

@@ -234,10 +234,11 @@ pub(super) fn grant(load: LoadId, token: &Token) -> LeaseGrant {
 
 /// What a client hands back; the backend holds it against the lease it gave.
 pub(super) fn granted(text: &str) -> Option<(LoadId, Token)> {
-    let mut parts = text.splitn(3, '.');
-    let load = LoadId(parts.next()?.into());
-    let lineage = LineageId::new(parts.next()?);
+    // A load's name may hold the dot.
+    let mut parts = text.rsplitn(3, '.');
     let seq = parts.next()?.parse().ok()?;
+    let lineage = LineageId::new(parts.next()?);
+    let load = LoadId(parts.next()?.into());
     Some((load, Token { lineage, seq }))
 }
 
@@ -248,9 +249,11 @@ mod tests {
     #[test]
     fn a_grant_reads_as_it_was_given_and_nothing_else_does() {
         let token = Token { lineage: LineageId::new("ab12"), seq: 7 };
-        let given = grant(LoadId("c3".into()), &token);
-        assert_eq!(granted(&given.token), Some((LoadId("c3".into()), token)));
-        for bad in ["", "x", "a.b", "a.b.c", "a.b.-1", "a.b.7.8"] {
+        let load = LoadId::new("inst.1", 3, 12);
+        let given = grant(load.clone(), &token);
+        assert_eq!(load.instance(), Some("inst.1"));
+        assert_eq!(granted(&given.token), Some((load, token)));
+        for bad in ["", "x", "a.b", "a.b.c", "a.b.-1", "a.7"] {
             assert_eq!(granted(bad), None, "{bad}");
         }
     }

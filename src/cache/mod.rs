@@ -8,6 +8,7 @@ mod ahead;
 mod answer;
 mod aside;
 mod copy;
+mod explain;
 #[cfg(test)]
 mod explore;
 mod flight;
@@ -42,6 +43,7 @@ use crate::telemetry::Metrics;
 use crate::telemetry::labels::{RefreshOutcome, RequestResult};
 
 pub use answer::{Answer, Demand, Entry, GetError, LeaseGrant, PutError, Via};
+pub use explain::Explanation;
 pub use l1::Policy;
 pub use space::Settings;
 pub use wish::{Refreshers, Wish, Wished};
@@ -121,7 +123,7 @@ impl Cache {
             instance: instance.to_owned(),
             given_back: Arc::new(Semaphore::new(reader::GIVEN_BACK_MAX)),
             lease_waits: Arc::clone(&metrics.lease_waits),
-            load_prefix: rand::random(),
+            process: rand::random(),
             loads: AtomicU64::new(0),
             coherence,
         };

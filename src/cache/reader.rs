@@ -43,8 +43,8 @@ pub(super) struct Reader {
     pub(super) spaces: HashMap<String, Arc<Space>>,
     pub(super) given_back: Arc<Semaphore>,
     pub(super) lease_waits: Arc<By<LeaseWait, Counter>>,
-    /// Tells this process's loads from all others.
-    pub(super) load_prefix: u64,
+    /// Tells this process's loads from all others of that name.
+    pub(super) process: u64,
     pub(super) loads: AtomicU64,
 }
 
@@ -290,7 +290,7 @@ impl Reader {
     }
 
     pub(super) fn load_id(&self) -> LoadId {
-        LoadId(format!("{:016x}{:x}", self.load_prefix, self.loads.fetch_add(1, Relaxed)).into())
+        LoadId::new(&self.instance, self.process, self.loads.fetch_add(1, Relaxed))
     }
 
     /// Every key: L1, then one plain round trip to L2 for all the rest, then loads side by side.

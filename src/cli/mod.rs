@@ -11,6 +11,7 @@ mod delete;
 mod demo;
 mod entry;
 mod exit;
+mod explain;
 pub(crate) mod fuzzing;
 mod get;
 mod invalidate;
@@ -55,6 +56,8 @@ pub enum Command {
     Tail(tail::Args),
     /// Show members, lag, breakers, write-behind and tasks of an instance
     Status(status::Args),
+    /// Show why an instance answers a key as it does
+    Explain(explain::Args),
     /// Read a value: the body to stdout, the cache status to stderr
     Get(get::Args),
     /// Store a value
@@ -88,6 +91,7 @@ impl Command {
             Self::Invalidate(args) => invalidate::run(args, print).await,
             Self::Tail(args) => tail::run(args, print).await,
             Self::Status(args) => status::run(args, print).await,
+            Self::Explain(args) => explain::run(args, print).await,
             Self::Get(args) => get::run(args, print).await,
             Self::Put(args) => put::run(args, print).await,
             Self::Delete(args) => delete::run(args, print).await,

@@ -235,6 +235,11 @@ impl Coherence {
         self.shared.shard(shard).view.stamp(token)
     }
 
+    /// The last event of the shard that this instance has applied.
+    pub fn cursor(&self, shard: Shard) -> Seq {
+        self.shared.shard(shard).view.cursor()
+    }
+
     /// The shard of a key.
     pub fn shard_of(&self, namespace: &Namespace, key: &Key) -> Shard {
         self.shared.count().of(namespace, key)

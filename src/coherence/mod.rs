@@ -19,6 +19,7 @@
 //! other systems say. [`Coherence`] is the face.
 
 mod barrier;
+mod came;
 mod confirm;
 pub mod core;
 mod face;
@@ -28,6 +29,7 @@ mod inbox;
 mod lag;
 mod members;
 mod meter;
+mod naming;
 pub(crate) mod publish;
 mod recent;
 mod shared;
@@ -42,6 +44,7 @@ use crate::model::{Event, LogId, Seq, Shard};
 
 pub use face::{Coherence, SLOTS, Settings};
 pub use lag::Unseen;
+pub use naming::{Named, Search};
 pub use publish::{Along, Terms};
 pub use wakes::{Ended, Waker};
 

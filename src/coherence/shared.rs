@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, broadcast, watch};
 
+use super::came::Came;
 use super::core::View;
 use super::recent::Recent;
 use super::wakes::{Ended, Wakes};
@@ -26,6 +27,8 @@ pub(super) struct ShardState {
     pub(super) view: View,
     /// When its last events were applied.
     pub(super) recent: Recent,
+    /// How they came here.
+    pub(super) came: Came,
     /// Told after every event applied, for readers that wait for one.
     pub(super) moved: Notify,
     /// Ask the heartbeat to beat at once.
@@ -86,6 +89,7 @@ impl Shared {
         let shard = |_| ShardState {
             view: View::new(slots / usize::from(count.get()).next_power_of_two()),
             recent: Recent::new(recent),
+            came: Came::default(),
             moved: Notify::new(),
             kick: Notify::new(),
             to_confirm: watch::Sender::new(0),
@@ -133,11 +137,12 @@ impl Shared {
         u64::try_from(now_us.saturating_add(self.offset_us.load(Acquire)) / 1000).unwrap_or(0)
     }
 
-    /// Records how long an event logged at `at_ms` took to get here.
-    pub(super) fn observe_lag(&self, at_ms: u64) {
+    /// Records and says how long an event logged at `at_ms` took to get here.
+    pub(super) fn observe_lag(&self, at_ms: u64) -> Duration {
         let lag = Duration::from_millis(self.server_ms(self.clock.now()).saturating_sub(at_ms));
         self.lag_us.store(u64::try_from(lag.as_micros()).unwrap_or(u64::MAX), Relaxed);
         self.metrics.lag.observe(lag.as_secs_f64());
+        lag
     }
 
     pub(super) fn lag(&self) -> Duration {

@@ -290,7 +290,7 @@ impl Tailed {
             state.to_confirm.send_replace(logged.seq);
             shared.confirmations.notify_waiters();
         }
-        shared.observe_lag(logged.at_ms);
+        state.came.note(logged.seq, path, shared.observe_lag(logged.at_ms));
         shared.metrics.count_applied(&logged.event, path);
         if shared.notices.receiver_count() != 0 {
             let id = LogId::new(vec![(self.shard, logged.seq)]);

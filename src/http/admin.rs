@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hyper::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Method, Response, StatusCode, Uri};
+use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -57,6 +58,9 @@ impl Desk for AdminDesk {
             AdminRoute::Stats | AdminRoute::ResetStats | AdminRoute::Events => {
                 self.tokens.check(sender.headers, Right::Admin, Scope::Nothing)?;
             }
+            AdminRoute::Explain(namespace, _) => {
+                self.tokens.check(sender.headers, Right::Admin, Scope::Namespace(namespace))?;
+            }
         }
         Ok(Allowance { body_max: 0, time: Some(self.settings.request_timeout), headers: Vec::new() })
     }
@@ -78,6 +82,10 @@ impl Desk for AdminDesk {
                 self.cache.reset_stats();
                 reply::no_content()
             }
+            AdminRoute::Explain(namespace, key) => match self.cache.explain(&namespace, &key).await {
+                Some(explanation) => document(&explanation)?,
+                None => return Err(Problem::unknown_namespace(&namespace)),
+            },
             AdminRoute::Events => {
                 let stream = events::stream(self.coherence.follow(), self.tasks.clone(), self.stop.clone());
                 let mut response = Response::new(Body::stream(stream));
@@ -97,10 +105,14 @@ impl AdminDesk {
         let uptime = self.started.elapsed();
         let stats =
             Stats::new(names, uptime, self.cache.stats(), self.coherence.status(), (self.vitals)(), &tasks);
-        let document = serde_json::to_value(stats);
-        let document = document.map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
-        Ok(reply::json(StatusCode::OK, &document))
+        document(&stats)
     }
+}
+
+fn document(of: &impl Serialize) -> Result<Response<Body>, Problem> {
+    let document = serde_json::to_value(of);
+    let document = document.map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
+    Ok(reply::json(StatusCode::OK, &document))
 }
 
 /// The process can answer.

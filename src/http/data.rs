@@ -146,8 +146,7 @@ impl DataDesk {
         let caller = self.tokens.caller(headers)?;
         caller.check(right, Scope::Namespace(namespace))?;
         if !self.cache.knows(namespace) {
-            let detail = format!("namespace `{namespace}` is not configured");
-            return Err(Problem::new(Code::UnknownNamespace, detail));
+            return Err(Problem::unknown_namespace(namespace));
         }
         if right == Right::Write && !self.cache.is_cache_aside(namespace) {
             return Err(Problem::new(Code::WriteOff, format!("namespace `{namespace}` takes no writes")));

@@ -7,6 +7,7 @@ use hyper::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::body::Body;
+use crate::model::Namespace;
 
 /// What went wrong: the status and the code that programs branch on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -111,6 +112,11 @@ impl Problem {
             problem.headers.push((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
         }
         problem
+    }
+
+    /// A namespace that nobody configured.
+    pub fn unknown_namespace(namespace: &Namespace) -> Self {
+        Self::new(Code::UnknownNamespace, format!("namespace `{namespace}` is not configured"))
     }
 
     /// A method that the resource does not know; `allow` lists those it does.

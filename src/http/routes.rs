@@ -48,7 +48,7 @@ pub enum DataRoute {
 }
 
 /// A request on the admin listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdminRoute {
     /// `GET`, `HEAD /healthz`
     Healthz,
@@ -62,6 +62,8 @@ pub enum AdminRoute {
     ResetStats,
     /// `GET /events`
     Events,
+    /// `GET`, `HEAD /v1/explain/NS/KEY`
+    Explain(Namespace, Key),
 }
 
 const LOCKS: &str = "/v1/locks/";
@@ -104,7 +106,11 @@ pub(super) fn admin(method: &Method, uri: &Uri) -> Result<AdminRoute, Problem> {
         "/stats/reset" => Err(Problem::method_not_allowed("POST")),
         "/events" if method == Method::GET => Ok(AdminRoute::Events),
         "/events" => Err(Problem::method_not_allowed("GET")),
-        _ => Err(not_found()),
+        path => {
+            let asked = path.strip_prefix("/v1/explain/").ok_or_else(not_found)?;
+            let (namespace, key) = asked.split_once('/').ok_or_else(not_found)?;
+            read_only(method, AdminRoute::Explain(parse_namespace(namespace)?, parse_key(key)?))
+        }
     }
 }
 
@@ -318,6 +324,17 @@ mod tests {
         assert_eq!(ask("GET", "/stats").unwrap(), AdminRoute::Stats);
         assert_eq!(ask("POST", "/stats/reset").unwrap(), AdminRoute::ResetStats);
         assert_eq!(ask("GET", "/events?from=now").unwrap(), AdminRoute::Events);
+        let explained = AdminRoute::Explain(ns("u"), key("eu/ä"));
+        assert_eq!(ask("GET", "/v1/explain/u/eu/%C3%A4").unwrap(), explained);
+        for (path, code) in [
+            ("/v1/explain", Code::NotFound),
+            ("/v1/explain/u", Code::NotFound),
+            ("/v1/explain/U/1", Code::UnknownNamespace),
+            ("/v1/explain/u/", Code::BadKey),
+        ] {
+            assert_eq!(ask("GET", path).unwrap_err().code(), code, "{path}");
+        }
+        assert_eq!(ask("POST", "/v1/explain/u/1").unwrap_err().code(), Code::MethodNotAllowed);
         assert_eq!(ask("GET", "/stats/reset").unwrap_err().code(), Code::MethodNotAllowed);
         assert_eq!(ask("DELETE", "/stats").unwrap_err().code(), Code::MethodNotAllowed);
         assert_eq!(ask("HEAD", "/events").unwrap_err().code(), Code::MethodNotAllowed);

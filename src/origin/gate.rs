@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::OriginError;
-use crate::guard::{Breaker, Bulkhead, Urgency};
+use crate::guard::{Breaker, Bulkhead, LeftAlone, Urgency};
 
 /// The longest time-out; a longer one counts as this.
 const TIMEOUT_MAX: Duration = Duration::from_hours(24);
@@ -45,6 +45,11 @@ impl Gate {
 
     pub(super) fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    /// Why nobody is let through now.
+    pub(super) fn refuses(&self) -> Option<LeftAlone> {
+        self.breaker.refuses()
     }
 
     /// Waits for a place, then runs `load` until the deadline of both together.

@@ -91,6 +91,11 @@ pub trait Origin: Send + Sync + 'static {
         held: Option<&Validators>,
         urgency: Urgency,
     ) -> Result<Fetched, OriginError>;
+
+    /// Why nobody is let through to it now; `None` where somebody is.
+    fn left_alone(&self) -> Option<LeftAlone> {
+        None
+    }
 }
 
 /// An absence.

@@ -179,6 +179,21 @@ pub(crate) async fn a_released_lease_goes_to_the_next<F: Fixture>() {
     assert_eq!(late, Filled::Refused(FillRefusal::LeaseLost));
 }
 
+pub(crate) async fn everybody_sees_who_has_a_lease_and_for_how_long<F: Fixture>() {
+    let it = two::<F>().await;
+    assert_eq!(it.b.lease(&entry("1")).await.unwrap(), None);
+    lease(&it.a, &entry("1"), "a").await;
+    // One that somebody waits for, too.
+    assert!(matches!(ask(&it.b, &entry("1"), claim("b")).await, Found::Busy { .. }));
+    let (holder, left) = it.b.lease(&entry("1")).await.unwrap().unwrap();
+    assert_eq!(holder, load("a"));
+    let given = claim("a").lease;
+    assert!(!left.is_zero() && left <= given, "{left:?} of {given:?}");
+    assert_eq!(it.b.lease(&entry("2")).await.unwrap(), None);
+    it.a.release(&entry("1"), &load("a")).await.unwrap();
+    assert_eq!(it.b.lease(&entry("1")).await.unwrap(), None);
+}
+
 pub(crate) async fn only_its_holder_releases_a_lease<F: Fixture>() {
     let it = two::<F>().await;
     lease(&it.a, &entry("1"), "a").await;

@@ -53,6 +53,7 @@ macro_rules! conformance {
                 a_lease_of_a_lineage_that_ended_is_void
                 a_released_lease_goes_to_the_next
                 only_its_holder_releases_a_lease
+                everybody_sees_who_has_a_lease_and_for_how_long
             ]);
             conformance!(@cases $fixture, publish: [
                 a_hard_event_for_a_key_drops_the_entry_and_the_lease

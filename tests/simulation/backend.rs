@@ -20,7 +20,7 @@ pub(super) struct Remote(pub(super) Arc<Wire>);
 
 /// What tells a load from the process's others: its id without what is random of the process.
 fn number(load: &LoadId) -> &str {
-    load.0.get(16..).unwrap_or_default()
+    load.0.rsplit('~').next().and_then(|id| id.get(16..)).unwrap_or_default()
 }
 
 #[async_trait]
@@ -57,6 +57,12 @@ impl Backend for Remote {
     async fn fill(&self, fill: Fill) -> Result<Filled, BackendError> {
         let draw = self.0.draw("fill", number(&fill.load));
         self.0.ask(draw, false, async move |memory| memory.fill(fill).await).await
+    }
+
+    async fn lease(&self, entry: &EntryId) -> Result<Option<(LoadId, Duration)>, BackendError> {
+        let draw = self.0.draw("lease", entry);
+        let entry = entry.clone();
+        self.0.ask(draw, false, async move |memory| memory.lease(&entry).await).await
     }
 
     async fn release(&self, entry: &EntryId, load: &LoadId) -> Result<(), BackendError> {

@@ -67,6 +67,12 @@ impl Leases {
         self.0.get(now, place).map(|item| (&item.value.load, &item.value.token))
     }
 
+    /// Who has it, and for how much longer.
+    pub(super) fn left(&self, now: u64, place: &Place) -> Option<(LoadId, Duration)> {
+        let item = self.0.get(now, place)?;
+        Some((item.value.load.clone(), Duration::from_millis(item.until - now)))
+    }
+
     /// Ends it, whoever has it, and says whether somebody waits for that.
     pub(super) fn end(&mut self, now: u64, place: &Place) -> bool {
         let wanted = self.0.get(now, place).is_some_and(|lease| lease.value.wanted);

@@ -108,6 +108,10 @@ impl Backend for Memory {
         self.step(self.store.shard_of(&fill.entry), |state, now| state.fill(now, fill))
     }
 
+    async fn lease(&self, entry: &EntryId) -> Result<Option<(LoadId, Duration)>, BackendError> {
+        self.step(self.store.shard_of(entry), |state, now| state.lease_left(now, entry))
+    }
+
     async fn release(&self, entry: &EntryId, load: &LoadId) -> Result<(), BackendError> {
         self.step(self.store.shard_of(entry), |state, now| state.release(now, entry, load))
     }

@@ -8,7 +8,7 @@ use fred::types::Value;
 use super::codec::{pack_names, unpack_names};
 use super::connection::{Arg, Command, Connection};
 use super::errors::{explain, is_wrong_type};
-use super::reply::{Parts, bytes, number};
+use super::reply::{Parts, bytes, number, text};
 use super::{Context, script};
 use crate::backend::{
     BackendError, EntryId, Fill, FillRefusal, Filled, Found, LoadId, Lookup, Stored, Token,
@@ -117,6 +117,28 @@ pub(super) fn filled(answer: Value) -> Result<Filled, BackendError> {
     }
 }
 
+/// See [`crate::backend::Backend::lease`].
+pub(super) async fn lease(
+    context: &Context,
+    connection: &Connection,
+    entry: &EntryId,
+) -> Result<Option<(LoadId, Duration)>, BackendError> {
+    let keys = context.keys.of(entry).1;
+    let of = |command| Command::new(command, keys.slot).arg(keys.lease(&entry.namespace, &entry.key));
+    let answers = connection.call_all(vec![of("GET"), of("PTTL")]).await;
+    let answers = answers.map_err(|error| explain(&error))?;
+    let Ok([held, left]) = <[_; 2]>::try_from(answers) else { return Ok(None) };
+    let held = match held {
+        // What somebody else keeps there is no lease.
+        Err(error) if is_wrong_type(&error) => return Ok(None),
+        held => text(held.map_err(|error| explain(&error))?),
+    };
+    // Without an expiry, or over since the one command: a negative number.
+    let left = number(left.map_err(|error| explain(&error))?);
+    let owner = held.as_deref().and_then(|held| held.split_once('|')).map(|(owner, _)| owner);
+    Ok(owner.zip(left).map(|(owner, left)| (LoadId(owner.into()), Duration::from_millis(left))))
+}
+
 /// See [`crate::backend::Backend::release`].
 pub(super) async fn release(
     context: &Context,
@@ -165,11 +187,11 @@ pub(super) fn peeked(answer: Value) -> Result<Option<Stored>, BackendError> {
         return Err(parts.wrong("not six fields"));
     };
     let read = || {
-        let lineage = LineageId::new(&super::reply::text(lineage)?);
+        let lineage = LineageId::new(&text(lineage)?);
         Some(Stored {
             token: Token { lineage, seq: number(token)? },
             names: unpack_names(&bytes(names)?)?,
-            load: LoadId(Arc::from(super::reply::text(load)?)),
+            load: LoadId(Arc::from(text(load)?)),
             envelope: bytes(envelope)?,
             dirty: number(dirty),
         })

@@ -234,6 +234,11 @@ impl Backend for Valkey {
         self.run(&generation, entries::fill(&self.context, generation.data(), &fill)).await
     }
 
+    async fn lease(&self, entry: &EntryId) -> Result<Option<(LoadId, Duration)>, BackendError> {
+        let generation = self.primary.connected()?;
+        self.run(&generation, entries::lease(&self.context, generation.data(), entry)).await
+    }
+
     async fn release(&self, entry: &EntryId, load: &LoadId) -> Result<(), BackendError> {
         let generation = self.primary.connected()?;
         self.run(&generation, entries::release(&self.context, generation.data(), entry, load)).await

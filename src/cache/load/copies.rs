@@ -96,7 +96,7 @@ impl Load {
     }
 
     /// A copy of an L2 entry; `None` if its envelope cannot be read or its time is over.
-    pub(super) fn copy(&self, stored: &Stored, now: Boot) -> Option<Arc<Copy>> {
+    pub(in crate::cache) fn copy(&self, stored: &Stored, now: Boot) -> Option<Arc<Copy>> {
         let envelope = match wire::decode(&stored.envelope, self.space.settings.max_value) {
             Ok(envelope) => envelope,
             Err(error) => {
@@ -127,7 +127,7 @@ impl Load {
         Some((Landed { copy, via: Via::Stale, read_began }, used))
     }
 
-    pub(super) fn usable(&self, copy: &Copy) -> Option<Use> {
+    pub(in crate::cache) fn usable(&self, copy: &Copy) -> Option<Use> {
         let judgement = self.reader.judge(&self.space, self.shard(), copy)?;
         let demand = Demand::default();
         let lifetime = &copy.entry.lifetime;

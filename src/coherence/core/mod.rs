@@ -13,5 +13,6 @@ mod waiting;
 
 pub use follower::{Gap, Leap};
 pub use following::{Answer, Following, Heard};
+pub(super) use view::name_of;
 pub use view::{Judgement, Slots, Stamp, Standing, View};
 pub use waiting::{Decision, Part, Wait};

@@ -233,7 +233,7 @@ fn slot(hash: u64, len: usize) -> usize {
 }
 
 /// The name an event's target stands for; `None` is everything.
-fn name_of(target: &Target) -> Option<Name> {
+pub(crate) fn name_of(target: &Target) -> Option<Name> {
     match target {
         Target::Key(namespace, key) => Some(Name::key(namespace, key)),
         Target::Prefix(namespace, prefix) => Some(match widen(prefix) {

@@ -28,7 +28,7 @@ use self::client::Client;
 use self::target::Target;
 use super::gate::{Gate, Leave};
 use super::{Fetched, Origin, OriginError, Validators, absent, chain, over_limit};
-use crate::guard::{Bulkhead, Urgency};
+use crate::guard::{Bulkhead, LeftAlone, Urgency};
 use crate::model::{Content, Keep, Key, Loaded};
 
 /// The first pause before a retry; each later one is twice as long, and up to as much again is added at random.
@@ -205,6 +205,10 @@ impl Origin for HttpOrigin {
         urgency: Urgency,
     ) -> Result<Fetched, OriginError> {
         self.gate.pass(urgency, async |leave| self.attempts(key, held, leave).await).await
+    }
+
+    fn left_alone(&self) -> Option<LeftAlone> {
+        self.gate.refuses()
     }
 }
 

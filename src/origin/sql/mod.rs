@@ -14,7 +14,7 @@ use tracing::warn;
 use self::sqlite::{Sqlite, Unchecked};
 use super::gate::Gate;
 use super::{Fetched, Origin, OriginError, Validators, absent, chain, over_limit};
-use crate::guard::{Breaker, Bulkhead, Urgency};
+use crate::guard::{Breaker, Bulkhead, LeftAlone, Urgency};
 use crate::model::{Content, Keep, Key, Loaded, Stated};
 
 /// How values are selected. No `Debug`: the URL may hold credentials.
@@ -132,5 +132,9 @@ impl Origin for SqlOrigin {
         urgency: Urgency,
     ) -> Result<Fetched, OriginError> {
         self.gate.pass(urgency, async |_leave| self.select(key).await).await
+    }
+
+    fn left_alone(&self) -> Option<LeftAlone> {
+        self.gate.refuses()
     }
 }

@@ -179,6 +179,11 @@ impl ShardState {
         }
     }
 
+    /// See [`crate::backend::Backend::lease`].
+    pub fn lease_left(&self, now: u64, entry: &EntryId) -> Option<(LoadId, Duration)> {
+        self.leases.left(now, &lease_place(entry))
+    }
+
     /// See [`crate::backend::Backend::publish`].
     pub fn publish(&mut self, now: u64, publication: Publication) -> Published {
         let Publication { mut event, entries, confirm, value, known, repeat_after } = publication;
