@@ -28,6 +28,8 @@ const DELAY_REFUSED: Duration = Duration::from_secs(5);
 const HEALTHY: Duration = Duration::from_secs(5);
 /// How often every connection must answer.
 const PING_EVERY: Duration = Duration::from_secs(1);
+/// What waits for replicas keeps the answers behind it: so many time-outs of a command are silence there.
+const WAITING_FACTOR: u32 = 4;
 
 /// What a generation is made of.
 pub(super) struct Parts {
@@ -113,16 +115,24 @@ impl Generation {
 
     /// Resolves with the reason when a connection no longer answers.
     async fn fails(&self, command_timeout: Duration) -> String {
+        tokio::select! {
+            why = self.silent(&self.data, command_timeout) => why,
+            why = self.silent(&self.waiting, command_timeout.saturating_mul(WAITING_FACTOR)) => why,
+        }
+    }
+
+    /// The same for some of them, each with so much time for an answer.
+    async fn silent(&self, connections: &[Connection], limit: Duration) -> String {
         loop {
             sleep(PING_EVERY).await;
             let ping = |connection: &Connection, slot: u16| {
                 let connection = connection.clone();
-                async move { connection.call(Command::new("PING", slot)).await }
+                async move { connection.call_within(Command::new("PING", slot), limit).await }
             };
             let everywhere = |connection| self.slots.iter().map(move |slot| ping(connection, *slot));
-            if let Err(error) = try_join_all(self.data.iter().flat_map(everywhere)).await {
+            if let Err(error) = try_join_all(connections.iter().flat_map(everywhere)).await {
                 return match explain(&error) {
-                    BackendError::TimedOut => format!("no answer to PING within {command_timeout:?}"),
+                    BackendError::TimedOut => format!("no answer to PING within {limit:?}"),
                     other => other.to_string(),
                 };
             }

@@ -33,6 +33,8 @@ pub(crate) struct Traffic {
     up: AtomicU64,
     down: AtomicU64,
     open: AtomicBool,
+    /// The client has closed its side.
+    left: AtomicBool,
     /// How the server sees the client.
     client: OnceLock<SocketAddr>,
     stalled: watch::Sender<bool>,
@@ -44,6 +46,7 @@ impl Traffic {
             up: AtomicU64::new(0),
             down: AtomicU64::new(0),
             open: AtomicBool::new(true),
+            left: AtomicBool::new(false),
             client: OnceLock::new(),
             stalled: watch::Sender::new(false),
         }
@@ -67,6 +70,11 @@ impl Traffic {
     /// Whether it has not ended.
     pub(crate) fn is_open(&self) -> bool {
         self.open.load(Ordering::Relaxed)
+    }
+
+    /// Whether the client has closed it, which a stalled one does not pass on.
+    pub(crate) fn is_left(&self) -> bool {
+        self.left.load(Ordering::Relaxed) || !self.is_open()
     }
 
     fn counter(&self, direction: Direction) -> &AtomicU64 {
@@ -177,6 +185,9 @@ async fn pump(
         loop {
             // An error ends a direction like its end: the other side learns no more of it over a wire.
             let length = from.read(&mut buffer).await.unwrap_or(0);
+            if length == 0 && direction == Direction::Up {
+                traffic.left.store(true, Ordering::Relaxed);
+            }
             let delay = departures.borrow().way(direction).delay;
             let chunk = Bytes::copy_from_slice(&buffer[..length]);
             if sender.send((Instant::now() + delay, chunk)).await.is_err() || length == 0 {
