@@ -19,7 +19,7 @@ use crate::model::{Key, Seq, Shard, ShardCount, Verdict};
 /// Wraps a backend.
 ///
 /// Connecting is not asked of the breaker, it has pauses of its own: every new connection has been through a handshake
-/// with the server, which is as good as a call that succeeded, and closes it.
+/// with the server, which is as good as a call that succeeded, and closes it. Nor are heartbeats.
 pub struct Guarded {
     inner: Arc<dyn Backend>,
     breaker: Arc<Breaker>,
@@ -114,8 +114,15 @@ impl Backend for Guarded {
         self.call(self.inner.publish(shard, publication)).await
     }
 
+    /// Never left out: heartbeats come one after the other and have pauses of their own, and one that is answered closes
+    /// the breaker. Without them an instance would stay cut off for as long as the breaker is open.
     async fn beat(&self, shard: Shard, beat: Beat) -> Result<Head, BackendError> {
-        self.call(self.inner.beat(shard, beat)).await
+        if self.breaker.phase() == Phase::Closed {
+            return self.call(self.inner.beat(shard, beat)).await;
+        }
+        let head = self.inner.beat(shard, beat).await?;
+        self.breaker.close();
+        Ok(head)
     }
 
     async fn confirm(&self, shard: Shard, instance: &str, cursor: Seq) -> Result<(), BackendError> {
@@ -240,6 +247,22 @@ mod tests {
         assert!(guarded.head(SHARD).await.is_ok());
         assert!(guarded.subscribe().await.is_ok());
         fail(&guarded, 2).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_heartbeat_is_sent_all_the_same_and_closes_it() {
+        let (memory, guarded) = guarded();
+        let beat = || {
+            let max_staleness = Duration::from_secs(2);
+            let member = Member { instance: "i".to_owned(), cursor: 0, max_staleness, beats: 1 };
+            guarded.beat(SHARD, Beat { member, known: 0 })
+        };
+        assert!(beat().await.is_ok());
+        memory.deafen(true);
+        fail(&guarded, 3).await;
+        assert!(matches!(guarded.head(SHARD).await, Err(BackendError::LeftAlone(_))));
+        assert!(beat().await.is_ok());
+        assert!(guarded.head(SHARD).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]

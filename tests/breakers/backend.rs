@@ -69,7 +69,7 @@ async fn a_server_that_stands_still_is_left_alone_and_a_new_connection_closes_th
 
 #[tokio::test]
 async fn while_it_is_away_one_call_after_the_other_tries_it() {
-    let mut cluster = start("500ms").await;
+    let mut cluster = start("700ms").await;
     cluster.server.kill().await;
     let instance = cluster.instance(0);
     for _ in 0..2 {
