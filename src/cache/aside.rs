@@ -149,6 +149,7 @@ impl Reader {
             load_time: Duration::ZERO,
             born: now,
             dirty: false,
+            unseen: None,
         };
         space.l1.put(key.shared(), Arc::new(copy));
         Ok(written)
@@ -208,6 +209,7 @@ impl Reader {
             age: Duration::ZERO,
             loader: self.instance.clone(),
             load_time: Duration::ZERO,
+            unseen: None,
         };
         Put {
             names: names.to_vec(),

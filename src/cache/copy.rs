@@ -7,7 +7,7 @@ use super::answer::Entry;
 use crate::backend::LoadId;
 use crate::clock::Boot;
 use crate::coherence::core::{Slots, Stamp};
-use crate::model::{Content, Name};
+use crate::model::{Content, Name, Seq};
 
 /// moka's own bytes for an entry with an expiry, measured; beside it the structs below.
 const OVERHEAD: usize = 480;
@@ -31,6 +31,8 @@ pub(super) struct Copy {
     pub(super) born: Boot,
     /// A write that the origin does not have yet.
     pub(super) dirty: bool,
+    /// The last event that the origin's replica may not have seen when it was loaded.
+    pub(super) unseen: Option<Seq>,
 }
 
 impl Copy {

@@ -142,6 +142,7 @@ mod tests {
             load_time: Duration::ZERO,
             born,
             dirty: false,
+            unseen: None,
         })
     }
 

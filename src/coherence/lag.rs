@@ -20,6 +20,8 @@ pub struct Unseen {
     pub left: Duration,
     /// A hard event: the value of before it is not to be answered at all once the lag is over.
     pub hard: bool,
+    /// The last event that it may not have seen.
+    pub event: Seq,
 }
 
 impl Coherence {
@@ -41,11 +43,23 @@ impl Coherence {
         // Events up to the token that are not applied here yet may have named anything. They were logged before the token
         // was given out. Numbers of two histories say nothing of each other.
         let behind = state.view.lineage().as_ref() != Some(&token.lineage) || state.view.cursor() < token.seq;
-        let (hard, soft) = state.view.newest(slots);
+        let newest = state.view.newest(slots);
         let seen_by =
             |seq: Seq| state.recent.when(seq, now).max(if behind { began } else { Boot::NEVER }) + lag;
-        let (hard, soft) = (seen_by(hard), seen_by(soft));
+        let (hard, soft) = (seen_by(newest.0), seen_by(newest.1));
         let last = hard.max(soft);
-        (began < last).then(|| Unseen { left: last.since(now), hard: began < hard })
+        let event = if behind { newest.0.max(newest.1).max(token.seq) } else { newest.0.max(newest.1) };
+        (began < last).then(|| Unseen { left: last.since(now), hard: began < hard, event })
+    }
+
+    /// For how much longer a replica that lags up to `lag` may not have seen the event, by this machine's own clock. An
+    /// event that is no longer remembered is older than that.
+    pub fn unseen_for(&self, shard: Shard, event: Seq, lag: Duration) -> Duration {
+        let now = self.clock().now();
+        if lag.is_zero() {
+            Duration::ZERO
+        } else {
+            (self.shard(shard).recent.when(event, now) + lag).since(now)
+        }
     }
 }

@@ -6,8 +6,10 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::{get, max_age, read, refreshes, seen, total};
+use crate::harness::clock::Clocks;
 use crate::harness::instance::{Cluster, NAMESPACE, Setup};
 use crate::harness::origin::Behaviour;
+use crate::harness::server::Options;
 use crate::harness::task::spawn;
 use crate::harness::wait::{SOON, eventually};
 
@@ -90,6 +92,40 @@ async fn a_load_that_takes_longer_than_the_lag_is_judged_by_its_beginning() {
     if first.1 == Some(1) {
         cluster.origin.behave("k", Behaviour::default());
         assert_eq!(read(cluster.instance(0), "k").await.1, Some(2), "{:?}", committed.elapsed());
+    }
+}
+
+/// The entry in L2 is fresh by the server's clock for another hour: the instances know better.
+#[tokio::test]
+#[expect(clippy::print_stderr, reason = "a test that is left out says so")]
+async fn a_server_whose_clock_goes_back_keeps_what_a_replica_said_no_longer() {
+    let Some(clocks) = Clocks::build() else {
+        eprintln!("left out: clocks cannot be stepped without Linux and a C compiler");
+        return;
+    };
+    for event in [json!({"namespace": NAMESPACE, "keys": ["k"]}), json!({"tags": ["t"], "soft": true})] {
+        clocks.set("server", 3_600);
+        let server = Options::default().env(clocks.variables("server"));
+        let setup = Setup { server, ..Setup::new(3) }.namespace("stale_while_revalidate", "1s");
+        let cluster = holding(setup.namespace("origin_lag", "3s").namespace("tags", vec!["t"])).await;
+        cluster.origin.behave("k", behind());
+        cluster.origin.set("k", 2);
+        let committed = Instant::now();
+        assert_eq!(cluster.instance(0).invalidate("?wait=all", &event).send().await.status, 200);
+        eventually("the replica is asked", SOON, async || {
+            read(cluster.instance(0), "k").await;
+            2 <= cluster.origin.reads("k")
+        })
+        .await;
+        clocks.set("server", 0);
+        // Where the replica was asked in time, the value of before the event is in L2, and so is it in some L1.
+        for node in &cluster.nodes {
+            eventually("the new version is there", SOON, async || {
+                read(&node.instance, "k").await.1 == Some(2)
+            })
+            .await;
+        }
+        assert!(committed.elapsed() < Duration::from_mins(1));
     }
 }
 

@@ -51,6 +51,9 @@ struct Map<'a> {
     n: &'a str,
     /// How long the load took.
     d: u64,
+    /// The event that may be unseen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    u: Option<u64>,
 }
 
 /// Appends the map to `out`.
@@ -75,6 +78,7 @@ pub(super) fn write(envelope: &Envelope, compression: Compression, mut out: Vec<
         a: micros(envelope.age),
         n: &envelope.loader,
         d: micros(envelope.load_time),
+        u: envelope.unseen,
         b: &packed,
     };
     out.reserve(packed.len() + 256);
@@ -113,6 +117,7 @@ pub(super) fn read(bytes: &Bytes, inner: &[u8], raw_max: usize) -> Result<Envelo
         age: Duration::from_micros(map.a),
         loader: map.n.to_owned(),
         load_time: Duration::from_micros(map.d),
+        unseen: map.u,
     })
 }
 

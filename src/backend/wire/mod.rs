@@ -23,7 +23,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::model::{Content, Lifetime};
+use crate::model::{Content, Lifetime, Seq};
 
 /// The version this release writes, and the only one it reads.
 pub const VERSION: u8 = 1;
@@ -52,6 +52,9 @@ pub struct Envelope {
     pub loader: String,
     /// How long the load took.
     pub load_time: Duration,
+    /// The last event that the origin's replica may not have seen (`origin_lag`): once it has been applied for as long as
+    /// replicas lag, the value is of no use, whatever any clock says.
+    pub unseen: Option<Seq>,
 }
 
 /// Whether bodies are compressed in L2.

@@ -31,6 +31,7 @@ fn envelope(body: &[u8]) -> Envelope {
         age: Duration::from_millis(1500),
         loader: "a".to_owned(),
         load_time: Duration::from_micros(12_345),
+        unseen: None,
     }
 }
 
@@ -66,13 +67,15 @@ fn envelopes() -> impl Strategy<Value = Envelope> {
         });
     let content = prop_oneof![4 => value, 1 => Just(Content::Absent)];
     let times = (durations(), durations(), durations(), durations(), durations());
-    (content, times, any::<u64>(), ".{0,20}").prop_map(|(content, times, loaded_at_ms, loader)| Envelope {
+    let rest = (any::<u64>(), ".{0,20}", any::<Option<u64>>());
+    (content, times, rest).prop_map(|(content, times, (loaded_at_ms, loader, unseen))| Envelope {
         content,
         lifetime: Lifetime { fresh: times.0, stale_while_revalidate: times.1, stale_if_error: times.2 },
         loaded_at_ms,
         age: times.3,
         loader,
         load_time: times.4,
+        unseen,
     })
 }
 

@@ -125,5 +125,6 @@ pub(super) fn copy(view: &View, version: u8, token: Option<&Token>, load: &LoadI
         // In the order of the versions, which is the order of the loads that brought them.
         born: Boot::from_nanos(u64::from(version) + 1),
         dirty: false,
+        unseen: None,
     })
 }

@@ -43,14 +43,20 @@ impl Load {
         (used == Use::Fresh).then(|| self.land(copy, Via::L2, read_began))
     }
 
-    /// An entry that the backend has just proven valid.
+    /// An entry that the backend has just proven valid and, by its own clock, fresh.
     pub(in crate::cache) fn found(&self, stored: &Stored, read_began: Boot) -> Option<Landed> {
-        Some(self.land(self.copy(stored, read_began)?, Via::L2, read_began))
+        let copy = self.copy(stored, read_began).filter(|copy| self.outlives_the_lag(copy))?;
+        Some(self.land(copy, Via::L2, read_began))
+    }
+
+    /// The server's clock may be set, and what a replica said before it had seen an event is not for longer for that.
+    fn outlives_the_lag(&self, copy: &Copy) -> bool {
+        copy.unseen.is_none() || copy.age(self.now()) < copy.entry.lifetime.fresh
     }
 
     /// The copy at hand, which the backend has just proven valid: the watermark table had suspected it for nothing.
     pub(in crate::cache) fn unchanged(&self, token: &Token, read_began: Boot) -> Option<Landed> {
-        let held = self.held.as_deref()?;
+        let held = self.held.as_deref().filter(|held| self.outlives_the_lag(held))?;
         self.reader.count_false_stale();
         let copy = Arc::new(Copy { stamp: self.stamp(token), ..held.clone() });
         Some(self.land(copy, Via::L2, read_began))
@@ -104,8 +110,14 @@ impl Load {
                 return None;
             }
         };
-        let Envelope { content, lifetime, loaded_at_ms, age, load_time, .. } = envelope;
+        let Envelope { content, mut lifetime, loaded_at_ms, age, load_time, unseen, .. } = envelope;
         let since = self.reader.coherence.server_ms(now).saturating_sub(loaded_at_ms);
+        let born = now - Duration::from_millis(since).saturating_add(age);
+        if let Some(event) = unseen {
+            let lag = self.space.settings.origin_lag;
+            let left = self.reader.coherence.unseen_for(self.shard(), event, lag);
+            lifetime.fresh = lifetime.fresh.min(now.since(born).saturating_add(left));
+        }
         Some(Arc::new(Copy {
             entry: Arc::new(Entry { content, lifetime }),
             stamp: self.stamp(&stored.token),
@@ -113,8 +125,9 @@ impl Load {
             names: stored.names.clone().into(),
             load: stored.load.clone(),
             load_time,
-            born: now - Duration::from_millis(since).saturating_add(age),
+            born,
             dirty: stored.dirty.is_some(),
+            unseen,
         }))
     }
 

@@ -37,6 +37,7 @@ impl Load {
             age: brought.age,
             loader: self.reader.instance.clone(),
             load_time: copy.load_time,
+            unseen: copy.unseen,
         };
         let put = Put {
             names: brought.names.clone(),
@@ -139,6 +140,7 @@ impl Load {
             load_time: self.now().since(read_began),
             born: read_began - brought.age,
             dirty: false,
+            unseen: unseen.map(|unseen| unseen.event),
         })
     }
 
@@ -155,7 +157,7 @@ impl Load {
 /// The lifetime of a copy of `age` whose load may have read a replica of the origin that lags: it ends with the lag. Where
 /// only a soft event may be unseen, what was before it may still be answered as stale.
 fn until_seen(lifetime: Lifetime, age: Duration, unseen: Unseen) -> Lifetime {
-    let fresh = lifetime.fresh.min(age + unseen.left);
+    let fresh = lifetime.fresh.min(age.saturating_add(unseen.left));
     if unseen.hard { Lifetime { fresh, ..Lifetime::default() } } else { Lifetime { fresh, ..lifetime } }
 }
 
@@ -167,7 +169,7 @@ mod tests {
     fn what_a_lagging_replica_may_have_said_is_kept_no_longer_than_the_lag() {
         let s = Duration::from_secs;
         let lifetime = Lifetime { fresh: s(60), stale_while_revalidate: s(5), stale_if_error: s(9) };
-        let of = |left, hard| until_seen(lifetime, s(1), Unseen { left: s(left), hard });
+        let of = |left, hard| until_seen(lifetime, s(1), Unseen { left: s(left), hard, event: 1 });
         assert_eq!(of(3, true), Lifetime { fresh: s(4), ..Lifetime::default() });
         assert_eq!(of(0, true).kept(), s(1), "no time is left");
         assert_eq!(of(3, false), Lifetime { fresh: s(4), ..lifetime });

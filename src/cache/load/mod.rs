@@ -120,7 +120,7 @@ impl Load {
             let (left, stale) = match found {
                 Found::Fresh(stored) => match self.found(&stored, read_began) {
                     Some(landed) => return Ok(landed),
-                    // Not readable: load it again over what is there.
+                    // Not readable, or of no use any more: load it again over what is there.
                     None if !even_if_fresh || have.is_some() => {
                         (even_if_fresh, have) = (true, None);
                         continue;
@@ -129,6 +129,10 @@ impl Load {
                 },
                 Found::NotModified(token) => match self.unchanged(&token, read_began) {
                     Some(landed) => return Ok(landed),
+                    None if !even_if_fresh || have.is_some() => {
+                        (even_if_fresh, have) = (true, None);
+                        continue;
+                    }
                     None => return self.past_the_copies().await,
                 },
                 Found::Leased { token, stale } => return self.under_lease(token, stale, teller).await,
