@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Some("hold") => process::hold(args),
         Some("reference") => reference::run(args),
         Some("inside") => scenario::inside::run(args),
+        Some("guards") => scenario::guards::run(args),
         // What cargo says to a benchmark, as opposed to a test.
         Some("--bench") => suite(),
         _ => Err("started by `make bench`".into()),

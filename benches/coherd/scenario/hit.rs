@@ -1,22 +1,35 @@
 //! An L1 hit over HTTP, beside hyper that answers from memory, with and without a look-up in moka.
 
-use super::{Stage, around, connect};
+use super::{Stage, around, connect_by};
 use crate::fault::Fault;
 use crate::instance::HIT;
 use crate::measure::{FIGURES, Side, compare, fill, float};
+use crate::plan::CONNECTIONS;
 use crate::reference::Kind;
 use crate::report::{Table, grouped};
 
 /// Keys asked for.
 const KEYS: u64 = 1_000;
 
+/// Clients at once.
+const CROWD: usize = 1_000;
+
 /// Measures it.
 pub(super) fn measure(stage: &Stage) -> Result<Table, Fault> {
+    by(CONNECTIONS, "L1 hit over HTTP", stage)
+}
+
+/// Measures it with many clients at once, each with its own connection.
+pub(super) fn crowd(stage: &Stage) -> Result<Table, Fault> {
+    by(CROWD, "L1 hit over HTTP, 1,000 clients at once", stage)
+}
+
+fn by(connections: usize, title: &'static str, stage: &Stage) -> Result<Table, Fault> {
     let (memory, moka) = (stage.reference("memory", Kind::Memory)?, stage.reference("moka", Kind::Moka)?);
     let mut sides = [
         Side {
             name: "coherd",
-            generator: connect(stage.instance.data, Some("detail=l1"))?,
+            generator: connect_by(connections, stage.instance.data, Some("detail=l1"))?,
             next: around(HIT, KEYS),
             front: &stage.instance.process,
             valkey: Some(&stage.valkey.process),
@@ -24,7 +37,7 @@ pub(super) fn measure(stage: &Stage) -> Result<Table, Fault> {
         },
         Side {
             name: "hyper",
-            generator: connect(memory.addr, None)?,
+            generator: connect_by(connections, memory.addr, None)?,
             next: around(HIT, KEYS),
             front: &memory.process,
             valkey: None,
@@ -32,7 +45,7 @@ pub(super) fn measure(stage: &Stage) -> Result<Table, Fault> {
         },
         Side {
             name: "hyper + moka",
-            generator: connect(moka.addr, None)?,
+            generator: connect_by(connections, moka.addr, None)?,
             next: around(HIT, KEYS),
             front: &moka.process,
             valkey: None,
@@ -43,5 +56,5 @@ pub(super) fn measure(stage: &Stage) -> Result<Table, Fault> {
     fill(&mut sides[2], moka.addr, KEYS)?;
     let compared = compare(&mut sides, &stage.plan, stage.cores.servers())?;
     let note = format!("{} keys; latency at {} req/s", grouped(float(KEYS), 0), grouped(compared.rate, 0));
-    Ok(Table::new("L1 hit over HTTP", note, &FIGURES, compared.rows))
+    Ok(Table::new(title, note, &FIGURES, compared.rows))
 }

@@ -1,5 +1,6 @@
 //! The paths that are measured, and the stage they share.
 
+pub(crate) mod guards;
 mod hit;
 pub(crate) mod inside;
 mod l2;
@@ -27,8 +28,15 @@ use crate::valkey::Valkey;
 type Scenario = fn(&Stage) -> Result<Table, Fault>;
 
 /// Every path, in the order of the report.
-pub(crate) const ALL: [Scenario; 5] =
-    [hit::measure, l2::measure, miss::measure, propagation::measure, inside::measure];
+pub(crate) const ALL: [Scenario; 7] = [
+    hit::measure,
+    hit::crowd,
+    l2::measure,
+    miss::measure,
+    propagation::measure,
+    inside::measure,
+    guards::measure,
+];
 
 /// What all paths stand on. Processes end when it is dropped.
 pub(crate) struct Stage {
@@ -85,7 +93,12 @@ impl Reference {
 
 /// Keep-alive connections to a side; `tier` is what `Cache-Status` is to hold.
 fn connect(addr: SocketAddr, tier: Option<&'static str>) -> Result<Generator, Fault> {
-    Ok(Generator::open(addr, CONNECTIONS, tier)?)
+    connect_by(CONNECTIONS, addr, tier)
+}
+
+/// So many of them.
+fn connect_by(connections: usize, addr: SocketAddr, tier: Option<&'static str>) -> Result<Generator, Fault> {
+    Ok(Generator::open(addr, connections, tier)?)
 }
 
 /// Writes requests for the keys of a namespace, 0 to `keys` - 1 and again.

@@ -1,10 +1,11 @@
 //! How long the instances take until all is well again.
 
+use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::NOBODY;
 use crate::chaos::client::Client;
@@ -18,6 +19,7 @@ const STRANGE: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_millis(20);
 /// For one question of an instance.
 const PATIENCE: Duration = Duration::from_secs(2);
+
 /// How many faults are under way, and how many have begun.
 #[derive(Debug, Default)]
 pub(crate) struct Broken {
@@ -83,9 +85,25 @@ pub(crate) async fn recovered(world: &World) -> Option<Duration> {
             return Some(mended.elapsed());
         };
         tell(mended.elapsed(), &missing, &mut said);
-        assert!(mended.elapsed() < RECOVERY_MAX, "{RECOVERY_MAX:?} after all was mended, {missing}");
+        if RECOVERY_MAX <= mended.elapsed() {
+            panic!("{RECOVERY_MAX:?} after all was mended, {missing}; {}", told(world, &client).await);
+        }
         sleep(LOOK).await;
     }
+}
+
+/// What the server and every instance say of themselves.
+async fn told(world: &World, client: &Client) -> String {
+    let asked = Instant::now();
+    let server = async { Some(world.direct().await?.command(&["PING"]).await) };
+    let server = timeout(PATIENCE, server).await;
+    let mut told = format!("the server: {server:?} within {:.1?}", asked.elapsed());
+    for at in &world.endpoints {
+        let page = client.text(&format!("{}/readyz", at.admin)).await;
+        let said = publish(at, client).await;
+        write!(told, "; {}: {page:?}, {said:?}", at.id).expect("a string takes all");
+    }
+    told
 }
 
 /// Says what a recovery waits for, if it takes strangely long.
