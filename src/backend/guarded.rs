@@ -9,12 +9,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Arrival, Backend, BackendError, Beat, EntryId, Fence, Fill, Filled, Found, Head, InboxEntry, LinkState,
-    LoadId, LockAsk, LockToken, Locked, Logged, Lookup, Member, Publication, Published, Stored, Subscription,
-    Token,
+    Arrival, Backend, BackendError, Beat, EntryId, Fence, Fill, Filled, Found, Head, HotKey, InboxEntry,
+    LinkState, LoadId, LockAsk, LockToken, Locked, Logged, Lookup, Member, Publication, Published, Stored,
+    Subscription, Token,
 };
 use crate::guard::{Breaker, Phase};
-use crate::model::{Key, Seq, Shard, ShardCount, Verdict};
+use crate::model::{Key, Namespace, Seq, Shard, ShardCount, Verdict};
 
 /// Wraps a backend.
 ///
@@ -168,6 +168,14 @@ impl Backend for Guarded {
 
     async fn unlock(&self, name: &Key, token: &LockToken) -> Result<bool, BackendError> {
         self.call(self.inner.unlock(name, token)).await
+    }
+
+    async fn keep_hot(&self, namespace: &Namespace, keys: &[HotKey]) -> Result<(), BackendError> {
+        self.call(self.inner.keep_hot(namespace, keys)).await
+    }
+
+    async fn hot(&self, namespace: &Namespace) -> Result<Vec<Key>, BackendError> {
+        self.call(self.inner.hot(namespace)).await
     }
 
     async fn inbox(

@@ -9,11 +9,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Arrival, Backend, BackendError, Beat, EntryId, Fence, Fill, Filled, Found, Head, InboxEntry, LinkState,
-    LoadId, LockAsk, LockToken, Locked, Logged, Lookup, Member, Publication, Published, Stored, Subscription,
-    Token,
+    Arrival, Backend, BackendError, Beat, EntryId, Fence, Fill, Filled, Found, Head, HotKey, InboxEntry,
+    LinkState, LoadId, LockAsk, LockToken, Locked, Logged, Lookup, Member, Publication, Published, Stored,
+    Subscription, Token,
 };
-use crate::model::{Key, Seq, Shard, ShardCount, Verdict};
+use crate::model::{Key, Namespace, Seq, Shard, ShardCount, Verdict};
 use crate::telemetry::BackendMetrics;
 use crate::telemetry::labels::BackendOp;
 
@@ -133,6 +133,14 @@ impl Backend for Measured {
 
     async fn unlock(&self, name: &Key, token: &LockToken) -> Result<bool, BackendError> {
         self.timed(BackendOp::Unlock, self.inner.unlock(name, token)).await
+    }
+
+    async fn keep_hot(&self, namespace: &Namespace, keys: &[HotKey]) -> Result<(), BackendError> {
+        self.timed(BackendOp::Hot, self.inner.keep_hot(namespace, keys)).await
+    }
+
+    async fn hot(&self, namespace: &Namespace) -> Result<Vec<Key>, BackendError> {
+        self.timed(BackendOp::Hot, self.inner.hot(namespace)).await
     }
 
     // Waiting for an entry is not an operation that takes long.

@@ -5,6 +5,7 @@
 
 mod entry;
 pub mod guarded;
+mod hot;
 mod lock;
 pub mod measured;
 pub mod memory;
@@ -24,6 +25,7 @@ use crate::model::{
 };
 
 pub use entry::{Claim, EntryId, Fill, FillRefusal, Filled, Found, LoadId, Lookup, Put, Stored, Token};
+pub use hot::{HOT_KEPT, HOT_KEYS_MAX, HOT_MERGED, HotKey};
 pub use lock::{Fence, LockAsk, LockToken, Locked};
 
 /// An event on its way into one shard's log.
@@ -280,6 +282,13 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Gives a lock up; whether the token held it. One step.
     async fn unlock(&self, name: &Key, token: &LockToken) -> Result<bool, BackendError>;
+
+    /// Keeps the keys that were read most in a namespace, for instances to come, beside those that others have kept;
+    /// see [`HotKey`]. One step.
+    async fn keep_hot(&self, namespace: &Namespace, keys: &[HotKey]) -> Result<(), BackendError>;
+
+    /// The keys that were kept as the hottest of a namespace, hottest first, at most [`HOT_KEYS_MAX`].
+    async fn hot(&self, namespace: &Namespace) -> Result<Vec<Key>, BackendError>;
 
     /// Entries of the inbox stream that no member has taken yet; waits up to `wait` for the first.
     async fn inbox(

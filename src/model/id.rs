@@ -49,6 +49,11 @@ impl ShardCount {
         Shard(u16::try_from(index).expect("a remainder of a u16"))
     }
 
+    /// The shard that keeps the hottest keys of a namespace.
+    pub fn of_hot(self, namespace: &str) -> Shard {
+        self.of("hot", namespace)
+    }
+
     /// The shard that a lock belongs to.
     pub fn of_lock(self, name: &str) -> Shard {
         self.of("lock", name)

@@ -124,6 +124,8 @@ labels! {
         Extend = "extend",
         /// Gives a lock up.
         Unlock = "unlock",
+        /// Keeps the hottest keys, or reads them.
+        Hot = "hot",
         /// Takes, adopts or finishes entries of the inbox.
         Inbox = "inbox",
     }

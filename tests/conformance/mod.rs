@@ -4,6 +4,7 @@
 
 mod fill;
 pub(crate) mod fixture;
+mod hot;
 mod inbox;
 mod kit;
 mod limits;
@@ -120,6 +121,12 @@ macro_rules! conformance {
                 a_quota_that_shrank_keeps_nobody_waiting_longer_than_it_says
                 the_extremes_of_a_quota_are_counted
                 what_is_spent_outlives_a_lineage_and_not_the_store
+            ]);
+            conformance!(@cases $fixture, hot: [
+                the_hottest_keys_come_first_for_every_instance
+                what_several_keep_is_merged_by_the_greater_heat
+                of_more_keys_than_are_kept_the_coldest_go
+                what_is_kept_outlives_a_lineage_and_not_the_store
             ]);
             conformance!(@cases $fixture, locks: [
                 a_lock_has_one_holder_until_it_is_given_up

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use coherd::backend::{
-    Arrival, Backend, BackendError, Beat, EntryId, Fence, Fill, Filled, Found, Head, InboxEntry, LinkState,
-    LoadId, LockAsk, LockToken, Locked, Logged, Lookup, Member, Publication, Published, Stored, Subscription,
-    Token,
+    Arrival, Backend, BackendError, Beat, EntryId, Fence, Fill, Filled, Found, Head, HotKey, InboxEntry,
+    LinkState, LoadId, LockAsk, LockToken, Locked, Logged, Lookup, Member, Publication, Published, Stored,
+    Subscription, Token,
 };
-use coherd::model::{Key, Seq, Shard, ShardCount, Verdict};
+use coherd::model::{Key, Namespace, Seq, Shard, ShardCount, Verdict};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -123,6 +123,15 @@ impl Backend for Remote {
 
     async fn unlock(&self, name: &Key, token: &LockToken) -> Result<bool, BackendError> {
         self.0.memory.unlock(name, token).await
+    }
+
+    /// Nobody starts with what another left.
+    async fn keep_hot(&self, namespace: &Namespace, keys: &[HotKey]) -> Result<(), BackendError> {
+        self.0.memory.keep_hot(namespace, keys).await
+    }
+
+    async fn hot(&self, namespace: &Namespace) -> Result<Vec<Key>, BackendError> {
+        self.0.memory.hot(namespace).await
     }
 
     async fn members(&self, shard: Shard) -> Result<Vec<Member>, BackendError> {

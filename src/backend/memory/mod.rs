@@ -4,6 +4,7 @@
 mod arrivals;
 mod connection;
 mod expiring;
+mod hot;
 mod inbox;
 mod leases;
 mod locks;
@@ -29,11 +30,11 @@ use tokio_util::sync::CancellationToken;
 
 use self::connection::Connection;
 use super::{
-    Arrival, Backend, BackendError, Beat, EntryId, Fence, Fill, Filled, Found, Head, InboxEntry, LinkState,
-    LoadId, LockAsk, LockToken, Locked, Logged, Lookup, Member, Publication, Published, Signal, Stored,
-    Subscription, Token,
+    Arrival, Backend, BackendError, Beat, EntryId, Fence, Fill, Filled, Found, Head, HotKey, InboxEntry,
+    LinkState, LoadId, LockAsk, LockToken, Locked, Logged, Lookup, Member, Publication, Published, Signal,
+    Stored, Subscription, Token,
 };
-use crate::model::{Key, Seq, Shard, ShardCount, Verdict};
+use crate::model::{Key, Namespace, Seq, Shard, ShardCount, Verdict};
 
 /// One instance's handle of a store.
 #[derive(Debug)]
@@ -179,6 +180,17 @@ impl Backend for Memory {
 
     async fn unlock(&self, name: &Key, token: &LockToken) -> Result<bool, BackendError> {
         self.step(self.store.shard_of_lock(name), |state, now| state.unlock(now, name, token))
+    }
+
+    async fn keep_hot(&self, namespace: &Namespace, keys: &[HotKey]) -> Result<(), BackendError> {
+        self.connection.alive()?;
+        self.store.with_hot(|hot, now| hot.keep(now, namespace, keys));
+        Ok(())
+    }
+
+    async fn hot(&self, namespace: &Namespace) -> Result<Vec<Key>, BackendError> {
+        self.connection.alive()?;
+        Ok(self.store.with_hot(|hot, now| hot.keys(now, namespace)))
     }
 
     async fn inbox(

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use tokio::sync::{Notify, broadcast};
 
+use super::hot::Hot;
 use super::inbox::Inbox;
 use super::shard::{Limits, ShardState};
 use crate::backend::{BackendError, EntryId, Signal};
@@ -20,6 +21,7 @@ pub(super) const SIGNALS_MAX: usize = 65_536;
 pub struct Dump {
     shards: Vec<ShardState>,
     inbox: Inbox,
+    hot: Hot,
 }
 
 /// The shared part. It lives as long as anybody holds it and is lost with the process.
@@ -28,6 +30,7 @@ pub struct Store {
     count: ShardCount,
     shards: Vec<Mutex<ShardState>>,
     inbox: Mutex<Inbox>,
+    hot: Mutex<Hot>,
     /// An inbox entry came.
     pub(super) arrived: Notify,
     signals: broadcast::Sender<Arc<Signal>>,
@@ -46,6 +49,7 @@ impl Store {
             count: shards,
             shards: states.collect(),
             inbox: Mutex::default(),
+            hot: Mutex::default(),
             arrived: Notify::new(),
             signals: broadcast::channel(SIGNALS_MAX).0,
             started: clock.now(),
@@ -60,6 +64,7 @@ impl Store {
             state.lock().unwrap_or_else(PoisonError::into_inner).flush();
         }
         self.with_inbox(|inbox, _| *inbox = Inbox::default());
+        self.with_hot(|hot, _| *hot = Hot::default());
     }
 
     /// For tests and simulation: ends the lineage of every shard, as a fail-over does.
@@ -82,6 +87,7 @@ impl Store {
         Dump {
             shards: self.shards.iter().map(shard).collect(),
             inbox: self.with_inbox(|inbox, _| inbox.clone()),
+            hot: self.with_hot(|hot, _| hot.clone()),
         }
     }
 
@@ -96,6 +102,7 @@ impl Store {
             }
         }
         self.with_inbox(|inbox, _| inbox.clone_from(&dump.inbox));
+        self.with_hot(|hot, _| hot.clone_from(&dump.hot));
     }
 
     /// Appends to the inbox stream, as other systems do, and says under which id.
@@ -147,6 +154,11 @@ impl Store {
     pub(super) fn with_inbox<T>(&self, step: impl FnOnce(&mut Inbox, u64) -> T) -> T {
         let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         step(&mut inbox, self.now_ms())
+    }
+
+    pub(super) fn with_hot<T>(&self, step: impl FnOnce(&mut Hot, u64) -> T) -> T {
+        let mut hot = self.hot.lock().unwrap_or_else(PoisonError::into_inner);
+        step(&mut hot, self.now_ms())
     }
 
     fn now_ms(&self) -> u64 {

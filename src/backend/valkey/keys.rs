@@ -108,6 +108,11 @@ impl ShardKeys {
         self.named("fence")
     }
 
+    /// The hottest keys of a namespace.
+    pub(super) fn hot(&self, namespace: &Namespace) -> String {
+        format!("{}hot:{namespace}", self.base)
+    }
+
     fn named(&self, name: &str) -> String {
         format!("{}{name}", self.base)
     }

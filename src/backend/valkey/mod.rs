@@ -12,6 +12,7 @@ mod errors;
 mod function;
 pub(crate) mod fuzzing;
 mod handshake;
+mod hot;
 mod inbox;
 mod keys;
 mod limits;
@@ -46,11 +47,11 @@ use self::link::{Generation, Link, Parts};
 use self::locks::Asked;
 pub use self::settings::Settings;
 use super::{
-    Arrival, Backend, BackendError, Beat, EntryId, Fence, Fill, Filled, Found, Head, InboxEntry, LinkState,
-    LoadId, LockAsk, LockToken, Locked, Logged, Lookup, Member, Publication, Published, Stored, Subscription,
-    Token,
+    Arrival, Backend, BackendError, Beat, EntryId, Fence, Fill, Filled, Found, Head, HotKey, InboxEntry,
+    LinkState, LoadId, LockAsk, LockToken, Locked, Logged, Lookup, Member, Publication, Published, Stored,
+    Subscription, Token,
 };
-use crate::model::{Key, Seq, Shard, ShardCount, Verdict};
+use crate::model::{Key, Namespace, Seq, Shard, ShardCount, Verdict};
 
 /// Valkey 7.2 and later, or Redis 7.0 and later.
 pub struct Valkey {
@@ -341,6 +342,16 @@ impl Backend for Valkey {
     async fn unlock(&self, name: &Key, token: &LockToken) -> Result<bool, BackendError> {
         let generation = self.primary.connected()?;
         self.run(&generation, locks::unlock(&self.context, generation.data(), name, token)).await
+    }
+
+    async fn keep_hot(&self, namespace: &Namespace, keys: &[HotKey]) -> Result<(), BackendError> {
+        let generation = self.primary.connected()?;
+        self.run(&generation, hot::keep(&self.context, generation.data(), namespace, keys)).await
+    }
+
+    async fn hot(&self, namespace: &Namespace) -> Result<Vec<Key>, BackendError> {
+        let generation = self.primary.connected()?;
+        self.run(&generation, hot::keys(&self.context, generation.data(), namespace)).await
     }
 
     async fn inbox(

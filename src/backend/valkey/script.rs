@@ -40,6 +40,7 @@ scripts! {
     LOCK = include_str!("scripts/lock.lua");
     EXTEND = include_str!("scripts/extend.lua");
     UNLOCK = include_str!("scripts/unlock.lua");
+    HOT = include_str!("scripts/hot.lua");
     CONFIRM = include_str!("scripts/confirm.lua");
     FORGET = CONSUMERS, include_str!("scripts/forget.lua");
     ADOPT = CONSUMERS, include_str!("scripts/adopt.lua");

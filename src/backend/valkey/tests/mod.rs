@@ -5,6 +5,7 @@
 mod cluster;
 mod entries;
 mod function;
+mod hot;
 mod inbox;
 mod link;
 mod log;
