@@ -29,4 +29,5 @@ mod starts;
 mod storm;
 mod strategies;
 mod tidy;
+mod warm;
 mod ways_in;

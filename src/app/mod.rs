@@ -3,6 +3,7 @@
 mod breakers;
 mod refusal;
 mod rooms;
+mod warming;
 mod watch;
 
 use std::net::SocketAddr;
@@ -31,6 +32,7 @@ use breakers::Breakers;
 pub use refusal::StartError;
 pub(crate) use rooms::valkey_settings;
 pub use rooms::{backend, store};
+use warming::Warming;
 use watch::Watch;
 
 /// How long each of the later stages may take to stop; the first has `shutdown_grace`.
@@ -44,6 +46,7 @@ pub struct Instance {
     pub admin: SocketAddr,
     supervisor: Supervisor,
     readiness: Readiness,
+    cache: Arc<Cache>,
     coherence: Arc<Coherence>,
     backend: Arc<dyn Backend>,
     /// The admin listener's own stop: it answers to the end.
@@ -82,6 +85,7 @@ impl Instance {
             supervisor.clone(),
             &metrics,
         ));
+        let warming = Warming::new(config, &readiness, &supervisor, &cache)?;
 
         rooms::keep_connected(&supervisor, &backend);
         coherence.start(&supervisor);
@@ -93,6 +97,7 @@ impl Instance {
             backend: Arc::clone(&backend),
             breakers: Arc::clone(&breakers),
             supervisor: supervisor.clone(),
+            warming,
             deadline: Instant::now() + config.coherence.start_detached_after,
         };
         watch.start();
@@ -114,7 +119,7 @@ impl Instance {
         listen(&supervisor, "data", data, desk, &settings, supervisor.stopping(Stage::Door));
         let admin_stop = CancellationToken::new();
         let desk = AdminDesk {
-            cache,
+            cache: Arc::clone(&cache),
             coherence: Arc::clone(&coherence),
             readiness: readiness.clone(),
             metrics,
@@ -132,6 +137,7 @@ impl Instance {
             admin: addresses.1,
             supervisor,
             readiness,
+            cache,
             coherence,
             backend,
             admin_stop,
@@ -165,12 +171,15 @@ impl Instance {
         }
     }
 
-    /// Stops in order: not ready, no new connections, requests under way, loads, writes, log, membership, connections.
+    /// Stops in order: not ready, no new connections, requests under way and the hottest keys left to others, loads,
+    /// writes, log, membership, connections.
     pub async fn stop(self) {
         info!("stopping");
         self.readiness.hold(Reason::Draining);
         let later = || Instant::now() + STAGE_GRACE;
-        let mut cut_off = self.supervisor.stop(Stage::Door, Instant::now() + self.grace + STAGE_GRACE).await;
+        let door = self.supervisor.stop(Stage::Door, Instant::now() + self.grace + STAGE_GRACE);
+        // Beside it: whoever stops this may not wait to the end.
+        let (mut cut_off, ()) = tokio::join!(door, warming::leave(&self.cache));
         cut_off += self.supervisor.stop(Stage::Load, later()).await;
         cut_off += self.supervisor.stop(Stage::Write, later()).await;
         // After the heartbeat, which would renew the membership. Nothing is answered from copies any more: publishers

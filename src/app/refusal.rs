@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::backend::BackendError;
+use crate::config::KeysFileError;
 use crate::origin::http::HttpSettingsError;
 use crate::origin::sql::SqlSettingsError;
 
@@ -35,6 +36,14 @@ pub enum StartError {
         namespace: String,
         /// Why.
         source: SqlSettingsError,
+    },
+    /// A list of keys to warm cannot be read.
+    #[error("`namespaces.{namespace}.warm.keys_file` cannot be read")]
+    Warm {
+        /// Which namespace.
+        namespace: String,
+        /// Why.
+        source: KeysFileError,
     },
     /// The backend's settings are refused.
     #[error("`backend` is refused")]

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::breakers::Breakers;
+use super::warming::Warming;
 use crate::backend::{Backend, LinkState};
 use crate::coherence::Coherence;
 use crate::supervisor::{Stage, Supervisor};
@@ -24,6 +25,7 @@ pub(super) struct Watch {
     pub(super) backend: Arc<dyn Backend>,
     pub(super) breakers: Arc<Breakers>,
     pub(super) supervisor: Supervisor,
+    pub(super) warming: Warming,
     /// From then on an instance is ready without the log, too.
     pub(super) deadline: Instant,
 }
@@ -33,10 +35,11 @@ impl Watch {
     pub(super) fn start(self) {
         let supervisor = self.supervisor.clone();
         supervisor.task(Stage::Coherence, "app.watch", move |stop| {
-            let Self { readiness, coherence, backend, breakers, supervisor, deadline } = self.clone();
+            let Self { readiness, coherence, backend, breakers, supervisor, warming, deadline } =
+                self.clone();
             async move {
                 tokio::select! {
-                    () = attachment(&readiness, &coherence, deadline, &stop) => {}
+                    () = attachment(&readiness, &coherence, &warming, deadline, &stop) => {}
                     () = link(&readiness, &backend, &stop) => {}
                     () = tasks(&readiness, &supervisor) => {}
                     () = show(&readiness, &breakers) => {}
@@ -47,10 +50,11 @@ impl Watch {
     }
 }
 
-/// Ready once attached and listening, or in any case after a while; degraded whenever detached.
+/// Ready once attached, listening and warm, or in any case after a while; degraded whenever detached.
 async fn attachment(
     readiness: &Readiness,
     coherence: &Coherence,
+    warming: &Warming,
     deadline: Instant,
     stop: &CancellationToken,
 ) {
@@ -62,6 +66,10 @@ async fn attachment(
         let started = attached && coherence.listening();
         if starting && (started || deadline <= Instant::now()) {
             starting = false;
+            // Without the log nothing that is loaded is kept.
+            if started {
+                warming.begin();
+            }
             readiness.release(Reason::Starting);
         }
         if before == Some(attached) || (starting && !attached) {

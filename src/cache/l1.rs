@@ -103,6 +103,11 @@ impl L1 {
         self.copies.invalidate(key);
     }
 
+    /// The keys of the copies, in no order; of those that come or go meanwhile some or none.
+    pub(super) fn keys(&self) -> impl Iterator<Item = Arc<str>> + Send {
+        self.copies.iter().map(|(key, _)| Arc::clone(&*key))
+    }
+
     /// Does what moka leaves to its callers: an idle cache would never let go of what has expired.
     pub(super) fn tidy(&self) {
         self.copies.run_pending_tasks();

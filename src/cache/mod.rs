@@ -24,6 +24,7 @@ mod setbacks;
 mod space;
 mod stats;
 mod waiting;
+mod warming;
 mod wish;
 
 use std::collections::BTreeMap;
@@ -46,6 +47,7 @@ pub use answer::{Answer, Demand, Entry, GetError, LeaseGrant, PutError, Via};
 pub use explain::Explanation;
 pub use l1::Policy;
 pub use space::Settings;
+pub use warming::{Warm, WarmFrom, Warmed};
 pub use wish::{Refreshers, Wish, Wished};
 
 use reader::Reader;

@@ -107,7 +107,7 @@ impl Reader {
         answer
     }
 
-    async fn answer(self: &Arc<Self>, read: &Read<'_>) -> Result<Answer, GetError> {
+    pub(super) async fn answer(self: &Arc<Self>, read: &Read<'_>) -> Result<Answer, GetError> {
         let reached = self.reached(read).await;
         let held = if reached == Reached::Yes {
             match self.from_l1(read) {

@@ -1,9 +1,7 @@
 //! What each key may say by itself, but not together with another.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::net::SocketAddr;
-use std::path::Path;
 
 use super::reader::Reader;
 use super::{BackendKind, Config, Namespace, Origin, RateKey, RateLimit, WriteMode};
@@ -121,7 +119,7 @@ fn namespace(path: &str, namespace: &Namespace, without_tokens: bool, reader: &m
         rate_limit(path, limit, without_tokens, reader);
     }
     if let Some(file) = &namespace.warm.keys_file
-        && let Err(error) = readable(file)
+        && let Err(error) = namespace.warm.all()
     {
         let message = format!("`{}` cannot be read: {error}", file.display());
         reader.clash(&[&key("warm.keys_file")], message, "a file with one key a line, or \"\"");
@@ -144,11 +142,4 @@ fn rate_limit(path: &str, limit: &RateLimit, without_tokens: bool, reader: &mut 
             "\"header:NAME\" or \"ip\", or [[auth.tokens]]",
         );
     }
-}
-
-fn readable(path: &Path) -> std::io::Result<()> {
-    if File::open(path)?.metadata()?.is_dir() {
-        return Err(std::io::ErrorKind::IsADirectory.into());
-    }
-    Ok(())
 }

@@ -27,6 +27,7 @@ mod show;
 mod tests;
 mod unsupported;
 mod url;
+mod warm;
 mod write_behind;
 
 pub use auth::{Auth, Right, Token};
@@ -38,14 +39,13 @@ pub use instance::Instance;
 pub use layers::Sources;
 pub use log::{Log, LogFormat};
 pub use monitor::Monitor;
-pub use namespace::{
-    Codec, Compression, L1Policy, Mode, Namespace, RateKey, RateLimit, Scope, Warm, WriteMode,
-};
+pub use namespace::{Codec, Compression, L1Policy, Mode, Namespace, RateKey, RateLimit, Scope, WriteMode};
 pub use origin::{CacheControl, HttpOrigin, Limits, Origin, SqlOrigin};
 pub use secret::{Secret, SecretUrl};
 pub use server::{Server, Tls};
 pub use show::Provenance;
 pub use url::{BackendUrl, Host, Topology};
+pub use warm::{KeysFileError, Warm};
 pub use write_behind::{Retry, WriteBehind};
 
 use std::collections::BTreeMap;

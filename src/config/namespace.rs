@@ -1,14 +1,12 @@
 //! `[namespaces.X]` over `[defaults]`: how one kind of data is cached.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::coherence::max_staleness;
 use super::declare::section;
-use super::kind::{
-    choice, dependency, duration, float, int, key, list, optional_path, rate_key, size, tag_template,
-};
+use super::kind::{choice, dependency, duration, float, int, list, rate_key, size, tag_template};
 use super::origin::Origin;
+use super::warm::Warm;
 
 /// Longest that anything is kept: ten years.
 const KEPT_MAX: &str = "3650days";
@@ -156,14 +154,4 @@ pub enum Scope {
     Instance,
     /// All together.
     Cluster,
-}
-
-section! { at =>
-    /// `warm`: loaded before the instance reports ready.
-    pub struct Warm {
-        /// Keys.
-        keys: Vec<String> = at.or(Vec::<String>::new(), list(key(), 0..=100_000));
-        /// One key a line.
-        keys_file: Option<PathBuf> = at.or("", optional_path());
-    }
 }

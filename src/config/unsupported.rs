@@ -26,8 +26,6 @@ pub(super) fn find(config: &Config, reader: &mut Reader) {
 }
 
 fn in_namespace(namespace: &Namespace, mut refuse: impl FnMut(&str, bool)) {
-    refuse("warm.keys", !namespace.warm.keys.is_empty());
-    refuse("warm.keys_file", namespace.warm.keys_file.is_some());
     refuse("write", namespace.origin != Origin::None && namespace.write != WriteMode::Off);
     if let Origin::Sql(sql) = &namespace.origin {
         refuse("origin.url", sql.url.expose().starts_with("postgres"));

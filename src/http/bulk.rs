@@ -25,7 +25,7 @@ struct Question {
     keys: Texts<BULK_KEYS_MAX>,
 }
 
-/// The keys in the body of `POST /v1/cache/NS`.
+/// The keys in the body of `POST /v1/cache/NS` or `POST /v1/warm/NS`.
 pub(super) fn keys(body: &[u8]) -> Result<Vec<Key>, Problem> {
     let question: Question = serde_json::from_slice(body).map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use hyper::header::{CONTENT_TYPE, HeaderMap};
-use hyper::{Method, Response, Uri};
+use hyper::{Method, Response, StatusCode, Uri};
+use serde_json::json;
+use tokio::time::Instant;
 
 use super::auth::{Caller, Right, Scope, Tokens};
 use super::body::Body;
@@ -13,7 +15,7 @@ use super::problem::{Code, Problem};
 use super::reply::{self, LEASE};
 use super::routes::{self, DataRoute};
 use super::{Settings, admin, bulk, demand, locks, tags, toll};
-use crate::cache::{Cache, Write};
+use crate::cache::{Cache, WarmFrom, Write};
 use crate::coherence::form::{EVENT_BYTES_MAX, FormError};
 use crate::coherence::{Coherence, Door, Terms};
 use crate::limit::RateLimits;
@@ -52,7 +54,9 @@ impl Desk for DataDesk {
             DataRoute::Read(namespace, _)
             | DataRoute::Bulk(namespace, _)
             | DataRoute::BulkPost(namespace) => (Right::Read, namespace),
-            DataRoute::Put(namespace, _) | DataRoute::Delete(namespace, _) => (Right::Write, namespace),
+            DataRoute::Put(namespace, _) | DataRoute::Delete(namespace, _) | DataRoute::Warm(namespace) => {
+                (Right::Write, namespace)
+            }
             DataRoute::Purge { namespace, .. } => (Right::Invalidate, namespace),
             // What the event names is checked when it has been read.
             DataRoute::Invalidate(_) => {
@@ -67,6 +71,9 @@ impl Desk for DataDesk {
         };
         let paid = async {
             let caller = self.may(sender.headers, right, namespace)?;
+            if matches!(route, DataRoute::Put(..) | DataRoute::Delete(..)) {
+                self.takes_writes(namespace)?;
+            }
             // An invalidation that had to wait would have everybody read what is old.
             if right == Right::Invalidate {
                 return Ok(Vec::new());
@@ -94,6 +101,7 @@ impl Desk for DataDesk {
             DataRoute::BulkPost(namespace) => {
                 self.bulk(&namespace, bulk::keys(&call.body)?, &call.headers).await
             }
+            DataRoute::Warm(namespace) => self.warm(&namespace, bulk::keys(&call.body)?).await,
             DataRoute::Put(namespace, key) => {
                 let write = write(call)?;
                 let written = self.cache.put(&namespace, &key, write).await;
@@ -148,21 +156,26 @@ impl DataDesk {
         if !self.cache.knows(namespace) {
             return Err(Problem::unknown_namespace(namespace));
         }
-        if right == Right::Write && !self.cache.is_cache_aside(namespace) {
-            return Err(Problem::new(Code::WriteOff, format!("namespace `{namespace}` takes no writes")));
-        }
         Ok(caller)
+    }
+
+    fn takes_writes(&self, namespace: &Namespace) -> Result<(), Problem> {
+        if self.cache.is_cache_aside(namespace) {
+            Ok(())
+        } else {
+            Err(Problem::new(Code::WriteOff, format!("namespace `{namespace}` takes no writes")))
+        }
     }
 
     fn allowance(&self, route: &DataRoute) -> Allowance {
         let max = self.settings.max_body;
         let body_max = match route {
-            DataRoute::Put(..) | DataRoute::BulkPost(_) => max,
+            DataRoute::Put(..) | DataRoute::BulkPost(_) | DataRoute::Warm(_) => max,
             DataRoute::Invalidate(_) => max.min(EVENT_BYTES_MAX),
             _ => 0,
         };
-        // Whoever waits says for how long.
-        let own = matches!(route, DataRoute::Invalidate(_) | DataRoute::TakeLock(..));
+        // Whoever waits says for how long; whoever warms is told how far it came.
+        let own = matches!(route, DataRoute::Invalidate(_) | DataRoute::TakeLock(..) | DataRoute::Warm(_));
         Allowance { body_max, time: (!own).then_some(self.settings.request_timeout), headers: Vec::new() }
     }
 
@@ -176,6 +189,13 @@ impl DataDesk {
         let keys = bulk::distinct(keys);
         let answers = self.cache.get_many(namespace, &keys, &asked).await;
         Ok(bulk::reply(&keys, answers))
+    }
+
+    async fn warm(&self, namespace: &Namespace, keys: Vec<Key>) -> Result<Response<Body>, Problem> {
+        let keys = bulk::distinct(keys);
+        let until = Instant::now() + self.settings.request_timeout;
+        let warmed = self.cache.warm(namespace, keys, WarmFrom::Origin, until).await;
+        Ok(reply::json(StatusCode::OK, &json!(warmed)))
     }
 }
 

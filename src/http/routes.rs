@@ -8,7 +8,7 @@ use crate::model::{Key, Namespace};
 
 /// Longest path and query, in bytes. A key of 512 bytes takes three times that, a bulk read may take all of it.
 pub(super) const URI_BYTES_MAX: usize = 32 * 1024;
-/// Most keys in a bulk read.
+/// Most keys in a bulk read, and in a list of keys to warm.
 pub(super) const BULK_KEYS_MAX: usize = 1000;
 
 /// A request on the data listener.
@@ -33,6 +33,8 @@ pub enum DataRoute {
     Bulk(Namespace, Vec<Key>),
     /// `POST /v1/cache/NS`, the keys in the body
     BulkPost(Namespace),
+    /// `POST /v1/warm/NS`, the keys in the body
+    Warm(Namespace),
     /// `POST /v1/invalidate`
     Invalidate(InvalidateOptions),
     /// `POST /v1/locks/NAME[?ttl=10s&wait=0s]`
@@ -67,6 +69,7 @@ pub enum AdminRoute {
 }
 
 const LOCKS: &str = "/v1/locks/";
+const WARM: &str = "/v1/warm/";
 const KEY_METHODS: &str = "GET, HEAD, PUT, DELETE, PURGE";
 const NAMESPACE_METHODS: &str = "GET, HEAD, POST";
 const LOCK_METHODS: &str = "POST, PUT, DELETE";
@@ -83,6 +86,7 @@ pub(super) fn data(method: &Method, uri: &Uri) -> Result<DataRoute, Problem> {
             Ok(DataRoute::Invalidate(query::invalidate_options(query).map_err(bad_request)?))
         }
         "/v1/invalidate" => Err(Problem::method_not_allowed("POST")),
+        path if path.starts_with(WARM) => warm_route(method, &path[WARM.len()..]),
         path if path.starts_with(LOCKS) => lock_route(method, &path[LOCKS.len()..], query),
         path => {
             let rest = path.strip_prefix("/v1/cache/").ok_or_else(not_found)?;
@@ -140,6 +144,14 @@ fn namespace_route(method: &Method, namespace: &str, query: &str) -> Result<Data
     }
 }
 
+fn warm_route(method: &Method, namespace: &str) -> Result<DataRoute, Problem> {
+    if *method == Method::POST {
+        Ok(DataRoute::Warm(parse_namespace(namespace)?))
+    } else {
+        Err(Problem::method_not_allowed("POST"))
+    }
+}
+
 /// A lock's name is spelt as a key is, and may be as long.
 fn lock_route(method: &Method, name: &str, query: &str) -> Result<DataRoute, Problem> {
     if !matches!(*method, Method::POST | Method::PUT | Method::DELETE) {
@@ -172,7 +184,7 @@ fn bulk_keys(query: &str) -> Result<Vec<Key>, Problem> {
 
 /// More than [`BULK_KEYS_MAX`].
 pub(super) fn too_many_keys() -> Problem {
-    Problem::new(Code::BadRequest, format!("at most {BULK_KEYS_MAX} keys are read at once"))
+    Problem::new(Code::BadRequest, format!("at most {BULK_KEYS_MAX} keys are taken at once"))
 }
 
 fn check_length(uri: &Uri) -> Result<(), Problem> {
@@ -253,6 +265,7 @@ mod tests {
             ("GET /v1/cache/u?keys=a,b,c", both(&["a", "b", "c"])),
             ("GET /v1/cache/u?keys=a%2Cb,c&keys=d", both(&["a,b", "c", "d"])),
             ("POST /v1/cache/u", DataRoute::BulkPost(ns("u"))),
+            ("POST /v1/warm/u", DataRoute::Warm(ns("u"))),
             ("POST /v1/invalidate", DataRoute::Invalidate(InvalidateOptions::default())),
             ("POST /v1/invalidate?wait=all", DataRoute::Invalidate(waiting)),
             ("POST /v1/locks/a/b", DataRoute::TakeLock(key("a/b"), lock(10, 0))),
@@ -274,7 +287,9 @@ mod tests {
         for (line, code) in [
             ("GET /", Code::NotFound),
             ("GET /v1/cache", Code::NotFound),
-            ("POST /v1/warm/u", Code::NotFound),
+            ("POST /v1/warm", Code::NotFound),
+            ("POST /v1/warm/", Code::UnknownNamespace),
+            ("POST /v1/warm/u/k", Code::UnknownNamespace),
             ("GET /v2/cache/u/1", Code::NotFound),
             ("OPTIONS *", Code::NotFound),
             ("GET /v1/cache/", Code::UnknownNamespace),
@@ -306,6 +321,7 @@ mod tests {
             ("get /v1/cache/u/1", "GET, HEAD, PUT, DELETE, PURGE"),
             ("PUT /v1/cache/u", "GET, HEAD, POST"),
             ("GET /v1/invalidate", "POST"),
+            ("PUT /v1/warm/u", "POST"),
             ("GET /v1/locks/a", "POST, PUT, DELETE"),
             ("POST /healthz", "GET, HEAD"),
         ] {

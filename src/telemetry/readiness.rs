@@ -14,7 +14,7 @@ pub enum Reason {
     Starting,
     /// It has not caught up with the log for the first time.
     CatchingUp,
-    /// It loads its warm list.
+    /// It brings what it is known to need into its tiers.
     Warming,
     /// It was told to stop.
     Draining,

@@ -67,6 +67,7 @@ async fn nobody_is_told_to_bring_a_token() {
             "PURGE /v1/cache/one/k",
             "GET /v1/cache/one?keys=a",
             "GET /v1/cache/nope/k",
+            "POST /v1/warm/one",
             "POST /v1/invalidate",
         ] {
             let (method, path) = line.split_once(' ').expect("a method and a path");
@@ -104,6 +105,8 @@ async fn a_token_is_good_for_its_rights_in_its_namespaces_and_for_nothing_else()
         ("PUT /v1/cache/one/k", &["writer", "two"]),
         ("PUT /v1/cache/two/k", &["two"]),
         ("DELETE /v1/cache/one/k", &["writer", "two"]),
+        ("POST /v1/warm/one", &["writer", "two"]),
+        ("POST /v1/warm/two", &["two"]),
         ("PURGE /v1/cache/one/k", &["publisher", "two", "everywhere"]),
         ("PURGE /v1/cache/two/k", &["two", "everywhere"]),
         // What is not there is nobody's business who has no right to it.

@@ -119,8 +119,6 @@ fn what_is_not_obeyed_is_refused() {
         ("", "write_behind.batch=1", "write_behind"),
         ("", "write_behind.retry.attempts=1", "write_behind"),
         ("", "monitor.sample=0", "monitor.sample"),
-        (NONE, "namespaces.u.warm.keys=[\"k\"]", "namespaces.u.warm.keys"),
-        (NONE, "namespaces.u.warm.keys_file=Cargo.toml", "namespaces.u.warm.keys_file"),
         (HTTP, "namespaces.u.write=invalidate", "namespaces.u.write"),
         (SQL, "namespaces.u.origin.retries=2", "namespaces.u.origin.retries"),
         (SQL, "namespaces.u.origin.url=postgres://h/d", "namespaces.u.origin.url"),
