@@ -13,6 +13,8 @@ use tokio::time::{Sleep, sleep};
 
 /// How long a client may go on sending what nobody reads.
 const LINGER_MAX: Duration = Duration::from_secs(2);
+/// Bytes that are taken from it meanwhile: on a fast line it could send gigabytes.
+const BYTES_MAX: usize = 32 << 20;
 /// Bytes read and dropped at once.
 const STEP: usize = 16 * 1024;
 /// Steps without giving way to other tasks.
@@ -38,11 +40,12 @@ pub(super) struct Lingering<T> {
     io: T,
     unread: LeftUnread,
     until: Option<Pin<Box<Sleep>>>,
+    taken: usize,
 }
 
 impl<T> Lingering<T> {
     pub(super) fn new(io: T, unread: LeftUnread) -> Self {
-        Self { io, unread, until: None }
+        Self { io, unread, until: None, taken: 0 }
     }
 }
 
@@ -57,7 +60,8 @@ impl<T: AsyncRead + Unpin> Lingering<T> {
         for _ in 0..STEPS_MAX {
             let mut buffer = ReadBuf::new(&mut bytes);
             let read = ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer));
-            if read.is_err() || buffer.filled().is_empty() {
+            self.taken += buffer.filled().len();
+            if read.is_err() || buffer.filled().is_empty() || BYTES_MAX <= self.taken {
                 return Poll::Ready(());
             }
         }
