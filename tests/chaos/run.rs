@@ -1,5 +1,6 @@
 //! One run: a fresh world, a workload while things break, and then peace, in which everybody must agree.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,6 +116,20 @@ async fn lane(world: &World, planned: Vec<Planned>, end: Instant) {
     }
 }
 
+/// Waits until every instance asks every origin again that it had left alone.
+async fn closed(world: &World, books: &Books, reader: &Reader) {
+    let mut spaces = BTreeSet::from([ASIDE]);
+    for object in books.objects().into_iter().filter(|object| spaces.insert(object.space)) {
+        for endpoint in &world.endpoints {
+            eventually(&format!("{} asks for {object}", endpoint.id), PEACE, async || {
+                let outcome = reader.read(endpoint, &object, Floor::None).await;
+                !matches!(outcome, Outcome::Refused { status: 503, .. })
+            })
+            .await;
+        }
+    }
+}
+
 /// Says again what nobody heard of, and reads everything everywhere.
 async fn settle(world: &Arc<World>, books: &Arc<Books>) {
     let mut rng = StdRng::seed_from_u64(world.seed);
@@ -130,8 +145,9 @@ async fn settle(world: &Arc<World>, books: &Arc<Books>) {
     world.level().await;
     // What was loaded just after an event may be of before it, and is kept no longer than that.
     sleep(ORIGIN_LAG + MAX_STALENESS).await;
-    world.history().record(world.history().now(), Happened::Settled);
     let reader = Reader::new(books);
+    closed(world, books, &reader).await;
+    world.history().record(world.history().now(), Happened::Settled);
     let aside = Aside::new(world, books);
     for object in books.objects() {
         for endpoint in &world.endpoints {

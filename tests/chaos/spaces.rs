@@ -231,6 +231,8 @@ pub(crate) fn configure(config: Config, origin: &str) -> Config {
     for name in LOADED {
         let url = origin.replace("{key}", &format!("{name}/{{key}}"));
         config = config.namespace(name, &url).set(&format!("namespaces.{name}.origin.timeout"), "1s");
+        // Often open, and never for long.
+        config = config.set(&format!("namespaces.{name}.origin.breaker.open_for"), "500ms");
     }
     // A value of before an event would stay for as long as that.
     for (name, ttl) in [(EAGER, "400ms"), (LAGGING, "1h")] {
