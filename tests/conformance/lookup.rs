@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coherd::backend::{Claim, EntryId, Found, Stored};
+use coherd::backend::{Claim, EntryId, FillRefusal, Filled, Found, Stored};
 use coherd::model::Target;
 
 use super::fixture::Fixture;
@@ -43,6 +43,20 @@ pub(crate) async fn a_load_that_asks_again_still_has_its_lease<F: Fixture>() {
     let published = publish(&it.b, hard(tag("t"))).await;
     assert_eq!(lease(&it.a, &entry("1"), "a").await, published.token);
     assert!(matches!(ask(&it.b, &entry("1"), claim("b")).await, Found::Busy { .. }));
+}
+
+pub(crate) async fn a_lease_that_outlasts_every_other_is_of_a_clock_that_went_back<F: Fixture>() {
+    let it = two::<F>().await;
+    let id = entry("1");
+    let token = lease(&it.a, &id, "a").await;
+    let of = |by: &str, lease| Claim { lease, ..claim(by) };
+    let twice = it.b.lookup(question(&id, Some(of("b", claim("a").lease / 2)))).await.unwrap();
+    assert!(matches!(twice, Found::Busy { .. }), "{twice:?}");
+    let longer = it.b.lookup(question(&id, Some(of("b", claim("a").lease / 3)))).await.unwrap();
+    assert!(matches!(longer, Found::Leased { .. }), "{longer:?}");
+    // Whoever had it does not store any more.
+    let late = fill(&it.a, &id, "a", token, value("1")).await;
+    assert_eq!(late, Filled::Refused(FillRefusal::LeaseLost));
 }
 
 pub(crate) async fn an_expired_lease_goes_to_the_next<F: Fixture>() {

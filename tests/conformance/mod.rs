@@ -27,6 +27,7 @@ macro_rules! conformance {
                 a_taken_lease_is_busy_for_every_other_load
                 a_load_that_asks_again_still_has_its_lease
                 an_expired_lease_goes_to_the_next
+                a_lease_that_outlasts_every_other_is_of_a_clock_that_went_back
                 a_stored_value_is_fresh_for_every_instance_with_the_head_as_token
                 a_hit_takes_no_lease
                 the_copy_at_hand_is_not_sent_again

@@ -46,7 +46,9 @@ end
 
 local lease = lease_read(KEYS[3])
 local left = lease and redis.call('PTTL', KEYS[3]) or 0
-if lease and lease.lin == ctl.lin and 0 < left and lease.owner ~= ARGV[3] then
+-- nobody gives out a lease of twice the length: the clock has gone back since, and it would last for as long again
+local over = left <= 0 or 2 * num(ARGV[4]) < left
+if lease and lease.lin == ctl.lin and not over and lease.owner ~= ARGV[3] then
   if not lease.wanted then
     -- without memory for the mark there is no wake-up, and the waiter comes back by itself
     redis.pcall('SET', KEYS[3], lease.text .. '|w', 'KEEPTTL')
