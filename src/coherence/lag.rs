@@ -43,13 +43,11 @@ impl Coherence {
         // Events up to the token that are not applied here yet may have named anything. They were logged before the token
         // was given out. Numbers of two histories say nothing of each other.
         let behind = state.view.lineage().as_ref() != Some(&token.lineage) || state.view.cursor() < token.seq;
-        let newest = state.view.newest(slots);
+        let (hard, soft) = state.view.newest(slots);
         let seen_by =
             |seq: Seq| state.recent.when(seq, now).max(if behind { began } else { Boot::NEVER }) + lag;
-        let (hard, soft) = (seen_by(newest.0), seen_by(newest.1));
-        let last = hard.max(soft);
-        let event = if behind { newest.0.max(newest.1).max(token.seq) } else { newest.0.max(newest.1) };
-        (began < last).then(|| Unseen { left: last.since(now), hard: began < hard, event })
+        let unseen = last_unseen(began, now, (hard, seen_by(hard)), (soft, seen_by(soft)))?;
+        Some(if behind { Unseen { event: token.seq.max(unseen.event), ..unseen } } else { unseen })
     }
 
     /// For how much longer a replica that lags up to `lag` may not have seen the event, by this machine's own clock. An
@@ -61,5 +59,30 @@ impl Coherence {
         } else {
             (self.shard(shard).recent.when(event, now) + lag).since(now)
         }
+    }
+}
+
+/// Which of two events, each with the time from which on every replica has seen it, a load from `began` on may not have
+/// seen. What was before a hard one goes with that one's time, whatever soft ones came later.
+fn last_unseen(began: Boot, now: Boot, hard: (Seq, Boot), soft: (Seq, Boot)) -> Option<Unseen> {
+    let is_hard = began < hard.1;
+    let (event, seen_by) = if is_hard { hard } else { soft };
+    (began < seen_by).then(|| Unseen { left: seen_by.since(now), hard: is_hard, event })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_soft_event_prolongs_nothing_that_a_hard_one_ends() {
+        let at = |ms: u64| Boot::NEVER + Duration::from_millis(ms);
+        let of = |began, hard, soft| last_unseen(at(began), at(1000), (7, at(hard)), (8, at(soft)));
+        let left = |ms, hard, event| Some(Unseen { left: Duration::from_millis(ms), hard, event });
+        assert_eq!(of(950, 1050, 1900), left(50, true, 7));
+        assert_eq!(of(950, 1900, 1050), left(900, true, 7));
+        assert_eq!(of(950, 900, 1900), left(900, false, 8));
+        assert_eq!(of(950, 980, 900), left(0, true, 7), "seen by now, and not when it began");
+        assert_eq!(of(950, 900, 940), None);
     }
 }
