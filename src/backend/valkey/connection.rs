@@ -3,6 +3,8 @@
 //! What fred would do behind our back is switched off: a reconnect would skip the handshake, a resend would make an
 //! event two. Once the connection is gone the client is, too.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -72,7 +74,7 @@ impl Opener {
         let mut task = AbortOnDropHandle::new(client.connect());
         let limit = self.connect_timeout.saturating_add(self.command_timeout);
         match timeout(limit, connected(&client, &mut task)).await {
-            Ok(Ok(())) => Ok((Connection { client }, task)),
+            Ok(Ok(())) => Ok((Connection { client, answers: Arc::default() }, task)),
             Ok(Err(error)) => Err(explain(&error)),
             Err(_) => Err(BackendError::TimedOut),
         }
@@ -101,6 +103,8 @@ async fn connected(client: &Client, task: &mut Task) -> Result<(), Error> {
 #[derive(Clone)]
 pub(super) struct Connection {
     client: Client,
+    /// How often the server has answered a single command.
+    answers: Arc<AtomicU64>,
 }
 
 /// A command and where Valkey Cluster keeps what it is about.
@@ -185,14 +189,26 @@ impl Connection {
     /// One command within the usual time-out.
     pub(super) async fn call(&self, command: Command) -> Result<Value, Error> {
         // fred's futures are large, and every caller's would be
-        Box::pin(self.client.custom(command.custom(), command.args)).await
+        self.heard(Box::pin(self.client.custom(command.custom(), command.args)).await)
     }
 
     /// One command within a time-out of its own.
     pub(super) async fn call_within(&self, command: Command, limit: Duration) -> Result<Value, Error> {
         let options = Options { timeout: Some(limit), ..Options::default() };
         let client = self.client.with_options(&options);
-        Box::pin(client.custom(command.custom(), command.args)).await
+        self.heard(Box::pin(client.custom(command.custom(), command.args)).await)
+    }
+
+    fn heard(&self, answer: Result<Value, Error>) -> Result<Value, Error> {
+        if answer.is_ok() {
+            self.answers.fetch_add(1, Ordering::Relaxed);
+        }
+        answer
+    }
+
+    /// How often the server has answered a single command over it.
+    pub(super) fn answers(&self) -> u64 {
+        self.answers.load(Ordering::Relaxed)
     }
 
     /// Commands in one round trip; the answers in their order.
