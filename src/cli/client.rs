@@ -15,6 +15,7 @@ use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::exit::{Fault, told};
@@ -218,6 +219,13 @@ impl Answer {
             whole.extend_from_slice(&piece);
         }
         Ok(whole.freeze())
+    }
+
+    /// Its body, once that is whole, as a document.
+    pub(super) fn read<T: DeserializeOwned>(&self, document: &[u8]) -> Result<T, Fault> {
+        serde_json::from_slice(document).map_err(|error| {
+            Fault::failed(format!("the answer of {} does not read as expected: {error}", self.url))
+        })
     }
 
     /// Where it comes from.

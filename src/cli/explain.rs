@@ -40,15 +40,10 @@ pub(super) async fn run(args: Args, print: &mut Print) -> Result<Exit, Fault> {
     let mut answer = succeeded(client.send(Ask::new(Method::GET, path)).await?).await?;
     let document = answer.whole(DOCUMENT_BYTES_MAX).await?;
     if args.json {
-        print.bytes(&document)?;
-        if !document.ends_with(b"\n") {
-            print.bytes(b"\n")?;
-        }
+        print.document(&document)?;
         return Ok(Exit::Done);
     }
-    let explained: Explained = serde_json::from_slice(&document).map_err(|error| {
-        Fault::failed(format!("the answer of {} does not read as expected: {error}", answer.url()))
-    })?;
+    let explained: Explained = answer.read(&document)?;
     for (label, text) in explained.lines() {
         print.line(format!("{label:<9}{text}").trim_end())?;
     }

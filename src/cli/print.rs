@@ -37,6 +37,12 @@ impl Print {
         })
     }
 
+    /// A document for stdout as it is, ended by a line break.
+    pub(super) fn document(&mut self, document: &[u8]) -> Result<(), Fault> {
+        self.bytes(document)?;
+        if document.ends_with(b"\n") { Ok(()) } else { self.bytes(b"\n") }
+    }
+
     /// A line for stderr.
     pub(super) fn note(&mut self, text: &str) {
         let line = format!("{}\n", visible(text));

@@ -3,12 +3,10 @@
 mod stats;
 mod table;
 
-use bytes::Bytes;
 use hyper::{Method, StatusCode};
-use serde::de::DeserializeOwned;
 
-use super::args::Token;
-use super::client::{Answer, Ask, Base, Client};
+use super::args::Admin;
+use super::client::{Ask, Client};
 use super::exit::{Exit, Fault};
 use super::print::Print;
 use super::refusal::succeeded;
@@ -24,45 +22,38 @@ pub struct Args {
     /// The document of the instance's /stats as it is
     #[arg(long)]
     json: bool,
-    /// The instance's admin listener
-    #[arg(long, visible_alias = "url", value_name = "URL", default_value = "http://127.0.0.1:9080")]
-    admin_url: Base,
     #[command(flatten)]
-    token: Token,
+    admin: Admin,
 }
 
 /// Runs it.
 pub(super) async fn run(args: Args, print: &mut Print) -> Result<Exit, Fault> {
-    let client = Client::new(&args.admin_url, args.token.get())?;
+    let client = Client::new(&args.admin.admin_url, args.admin.token.get())?;
     let mut answer = succeeded(client.send(Ask::new(Method::GET, "/stats")).await?).await?;
     let document = answer.whole(DOCUMENT_BYTES_MAX).await?;
     if args.json {
-        print.bytes(&document)?;
-        if !document.ends_with(b"\n") {
-            print.bytes(b"\n")?;
-        }
+        print.document(&document)?;
         return Ok(Exit::Done);
     }
-    let stats: Stats = read(&document, &answer)?;
+    let stats: Stats = answer.read(&document)?;
     let mut answer = client.send(Ask::new(Method::GET, "/readyz")).await?;
     if answer.status != StatusCode::SERVICE_UNAVAILABLE {
         answer = succeeded(answer).await?;
     }
-    let readiness: Readiness = read(&answer.whole(DOCUMENT_BYTES_MAX).await?, &answer)?;
+    let readiness: Readiness = {
+        let document = answer.whole(DOCUMENT_BYTES_MAX).await?;
+        answer.read(&document)?
+    };
     for line in stats.lines(&readiness) {
         print.line(&line)?;
     }
     Ok(Exit::Done)
 }
 
-fn read<T: DeserializeOwned>(document: &Bytes, answer: &Answer) -> Result<T, Fault> {
-    serde_json::from_slice(document).map_err(|error| {
-        Fault::failed(format!("the answer of {} does not read as expected: {error}", answer.url()))
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::super::testing::{Captured, Reply, Server, run, text};
     use super::*;
 
