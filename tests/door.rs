@@ -87,6 +87,7 @@ fn namespace(name: &str, origin: Option<Arc<dyn Origin>>) -> cache::Settings {
         depends_on: vec![],
         origin,
         load_max: Duration::from_secs(2),
+        backend_max: Duration::from_secs(5),
         soft_timeout: Duration::ZERO,
         refresh_ahead: 0.0,
         origin_lag: Duration::ZERO,

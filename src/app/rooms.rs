@@ -38,6 +38,11 @@ pub(super) const REVISION: &str = match option_env!("COHERD_REVISION") {
 
 /// How many shards a Cluster's keys are spread over, where nothing is said.
 const SHARDS_ON_CLUSTER: u16 = 16;
+/// The most calls of the backend that one load waits for one after the other, with room for a repeat: the copy, the
+/// lease, the fill.
+const BACKEND_CALLS: u32 = 4;
+/// What the backend may take of a load's time at least.
+const BACKEND_MAX: Duration = Duration::from_secs(5);
 
 /// What the configuration says instances share.
 pub fn backend(config: &Config) -> Result<Arc<dyn Backend>, StartError> {
@@ -164,7 +169,8 @@ pub(super) async fn namespaces(
     for (name, namespace) in &config.namespaces {
         let origin = origin(config, name, namespace, breakers).await?;
         let refreshers = queues.get(name).map(|queue| Arc::clone(queue) as Arc<dyn Refreshers>);
-        built.push(space(checked(name)?, namespace, origin, refreshers));
+        let backend_max = (config.backend.command_timeout * BACKEND_CALLS).max(BACKEND_MAX);
+        built.push(space(checked(name)?, namespace, origin, backend_max, refreshers));
     }
     Ok(built)
 }
@@ -173,6 +179,7 @@ fn space(
     name: model::Namespace,
     of: &Namespace,
     origin: Option<Arc<dyn origin::Origin>>,
+    backend_max: Duration,
     refreshers: Option<Arc<dyn Refreshers>>,
 ) -> cache::Settings {
     cache::Settings {
@@ -204,6 +211,7 @@ fn space(
         tags: of.tags.clone(),
         depends_on: of.depends_on.clone(),
         load_max: of.origin.limits().map_or(Duration::ZERO, |limits| limits.timeout),
+        backend_max,
         soft_timeout: of.origin.limits().map_or(Duration::ZERO, |limits| limits.soft_timeout),
         refresh_ahead: of.refresh_ahead,
         origin_lag: of.origin_lag,

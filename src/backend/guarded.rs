@@ -23,21 +23,34 @@ use crate::model::{Key, Namespace, Seq, Shard, ShardCount, Verdict};
 pub struct Guarded {
     inner: Arc<dyn Backend>,
     breaker: Arc<Breaker>,
+    replicated: bool,
     link: watch::Receiver<LinkState>,
     /// The newest generation of connections that is known to have failed, or that has closed the breaker.
     spent: AtomicU64,
 }
 
 impl Guarded {
-    /// `inner`, behind `breaker`.
-    pub fn new(inner: Arc<dyn Backend>, breaker: Arc<Breaker>) -> Self {
-        Self { link: inner.link(), inner, breaker, spent: AtomicU64::new(0) }
+    /// `inner`, behind `breaker`; `replicated`: its publishes wait for replicas.
+    pub fn new(inner: Arc<dyn Backend>, breaker: Arc<Breaker>, replicated: bool) -> Self {
+        Self { link: inner.link(), inner, breaker, replicated, spent: AtomicU64::new(0) }
     }
 
     async fn call<T>(&self, work: impl Future<Output = Result<T, BackendError>>) -> Result<T, BackendError> {
+        self.call_that_may_wait(false, work).await
+    }
+
+    /// One that `waits`, for replicas, says nothing of the server when its time is up.
+    async fn call_that_may_wait<T>(
+        &self,
+        waits: bool,
+        work: impl Future<Output = Result<T, BackendError>>,
+    ) -> Result<T, BackendError> {
         let generation = self.look();
         let pass = self.breaker.enter()?;
         let result = work.await;
+        if waits && matches!(result, Err(BackendError::TimedOut)) {
+            return result;
+        }
         // A refusal is an answer.
         let failed = matches!(result, Err(BackendError::TimedOut | BackendError::Unavailable(_)));
         if failed {
@@ -111,7 +124,7 @@ impl Backend for Guarded {
     }
 
     async fn publish(&self, shard: Shard, publication: Publication) -> Result<Published, BackendError> {
-        self.call(self.inner.publish(shard, publication)).await
+        self.call_that_may_wait(self.replicated, self.inner.publish(shard, publication)).await
     }
 
     /// Never left out: heartbeats come one after the other and have pauses of their own, and one that is answered closes
@@ -223,7 +236,7 @@ mod tests {
             probe_max: Duration::from_secs(1),
         };
         let inner: Arc<dyn Backend> = Arc::clone(&memory) as Arc<dyn Backend>;
-        (memory, Guarded::new(inner, Arc::new(Breaker::new(settings))))
+        (memory, Guarded::new(inner, Arc::new(Breaker::new(settings)), true))
     }
 
     /// A deaf one lets every read of the log run into its time-out, over a connection that lives.
@@ -255,6 +268,20 @@ mod tests {
         assert!(guarded.head(SHARD).await.is_ok());
         assert!(guarded.subscribe().await.is_ok());
         fail(&guarded, 2).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_for_replicas_in_vain_says_nothing() {
+        let (memory, guarded) = guarded();
+        memory.deafen(true);
+        for waits in [true, false] {
+            for _ in 0..3 {
+                let read = guarded.inner.read_log(SHARD, 0, 1);
+                let result = guarded.call_that_may_wait(waits, read).await;
+                assert!(matches!(result, Err(BackendError::TimedOut)));
+            }
+            assert_eq!(guarded.breaker.phase() == Phase::Closed, waits);
+        }
     }
 
     #[tokio::test(start_paused = true)]

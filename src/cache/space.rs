@@ -50,6 +50,8 @@ pub struct Settings {
     pub origin: Option<Arc<dyn Origin>>,
     /// The longest that a load from the origin takes.
     pub load_max: Duration,
+    /// The longest that a load waits for the backend, all its calls together.
+    pub backend_max: Duration,
     /// After so long a stale copy is answered while the load goes on; zero: a reader waits for its end.
     pub soft_timeout: Duration,
     /// `XFetch`'s beta: how eagerly copies are loaded anew before their time; zero: not at all.

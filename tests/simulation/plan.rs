@@ -132,6 +132,7 @@ impl Plan {
             depends_on,
             origin: None,
             load_max: Duration::from_secs(2),
+            backend_max: Duration::from_secs(5),
             soft_timeout: self.soft_timeout,
             // It draws anew in every run.
             refresh_ahead: 0.0,

@@ -35,8 +35,6 @@ use crate::telemetry::labels::LeaseWait;
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// Beyond what is left of a lease: the server's and this machine's timers.
 const LEASE_SLACK: Duration = Duration::from_millis(5);
-/// What the backend may take of a load's time.
-const BACKEND_MAX: Duration = Duration::from_secs(5);
 
 /// Why a load is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +65,7 @@ impl Load {
     pub(in crate::cache) async fn run(self, teller: &Teller) -> Outcome {
         let settings = &self.space.settings;
         // It waits for another's load, and then makes one of its own.
-        let limit = settings.lease + settings.load_max + settings.load_max + BACKEND_MAX;
+        let limit = settings.lease + settings.load_max + settings.load_max + settings.backend_max;
         let outcome = timeout(limit, self.fly(teller)).await.unwrap_or_else(|_elapsed| {
             let refreshes = self.purpose == Purpose::Refresh;
             self.reader.supervisor.overran(if refreshes { "cache.refresh" } else { "cache.load" }, limit);

@@ -171,6 +171,7 @@ pub(super) fn settings() -> Settings {
         depends_on: Vec::new(),
         origin: None,
         load_max: Duration::from_secs(2),
+        backend_max: Duration::from_secs(5),
         soft_timeout: Duration::ZERO,
         refresh_ahead: 0.0,
         origin_lag: Duration::ZERO,

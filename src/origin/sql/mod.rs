@@ -101,6 +101,8 @@ impl SqlOrigin {
     async fn select(&self, key: &Key) -> Result<Fetched, OriginError> {
         let cell = self.database.select(key).await.map_err(|error| match error {
             sqlx::Error::PoolTimedOut => OriginError::TimedOut,
+            // It works: it has read the statement and this row.
+            error if sqlite::is_of_the_row(&error) => OriginError::Unusable(chain(&error)),
             error => OriginError::Failed(chain(&error)),
         })?;
         let Some(value) = cell.and_then(cell::Cell::into_value) else {

@@ -17,8 +17,13 @@ use crate::model::Key;
 const IDLE_MAX: Duration = Duration::from_mins(1);
 /// How long a connection is used at all: a file that was put in the place of another is seen within this.
 const LIFETIME_MAX: Duration = Duration::from_mins(5);
-/// SQLite's result code for a statement that is wrong; the low byte of the extended ones.
+/// SQLite's result codes (<https://sqlite.org/rescode.html>), the low byte of the extended ones: a statement that is
+/// wrong, or a function in it that fails on what it is given.
 const SQLITE_ERROR: i32 = 1;
+/// A value or text over SQLite's own limit.
+const SQLITE_TOOBIG: i32 = 18;
+/// A value of another type than the statement needs.
+const SQLITE_MISMATCH: i32 = 20;
 
 /// A pool of connections and the statement.
 pub(super) struct Sqlite {
@@ -93,8 +98,20 @@ impl Sqlite {
 
 /// Not the code of a database that is locked, missing or broken.
 fn is_wrong_statement(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.and_then(|code| code.parse::<i32>().ok()).is_some_and(|code| code & 0xFF == SQLITE_ERROR)
+    code(error) == Some(SQLITE_ERROR)
+}
+
+/// Of what the statement makes of this key, and no sign that the database fails others.
+pub(super) fn is_of_the_row(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => true,
+        error => matches!(code(error), Some(SQLITE_ERROR | SQLITE_TOOBIG | SQLITE_MISMATCH)),
+    }
+}
+
+fn code(error: &sqlx::Error) -> Option<i32> {
+    let code = error.as_database_error()?.code()?;
+    Some(code.parse::<i32>().ok()? & 0xFF)
 }
 
 /// By the kind of the value itself, for SQLite's columns hold any.

@@ -142,6 +142,18 @@ async fn a_locked_database_fails_the_load_and_no_later_one() {
 }
 
 #[tokio::test]
+async fn a_row_that_the_statement_fails_on_says_nothing_against_the_database() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("a.db");
+    let _writer = table(&file).await;
+    let settings = SqlSettings { select: "SELECT json(v) FROM t WHERE id = ?1".to_owned(), ..settings(&file) };
+    let origin = SqlOrigin::connect(&settings).await.unwrap();
+    let error = load(&origin, "2").await.unwrap_err();
+    assert!(matches!(&error, OriginError::Unusable(why) if why.contains("malformed JSON")), "{error}");
+    assert_eq!(loaded(load(&origin, "1").await).0, b"{\"a\":1}");
+}
+
+#[tokio::test]
 async fn a_load_that_finds_no_place_in_time_is_refused() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("a.db");
