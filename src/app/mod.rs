@@ -70,7 +70,8 @@ impl Instance {
         let mut breakers = Breakers::new(metrics.breakers.clone());
         let of = &config.backend;
         let breaker = breakers.add(breakers::BACKEND.to_owned(), &of.breaker, of.command_timeout);
-        let backend: Arc<dyn Backend> = Arc::new(Guarded::new(backend, breaker, 0 < config.coherence.min_replicas_ack));
+        let backend: Arc<dyn Backend> =
+            Arc::new(Guarded::new(backend, breaker, 0 < config.coherence.min_replicas_ack));
         let backend: Arc<dyn Backend> = Arc::new(Measured::new(backend, Arc::clone(&metrics.backend)));
 
         let coherence = Coherence::new(rooms::coherence(config, &backend, Clock::Boottime, &metrics)?);

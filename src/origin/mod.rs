@@ -3,6 +3,7 @@
 mod gate;
 pub mod http;
 pub mod sql;
+mod write;
 
 use std::error::Error as StdError;
 use std::fmt::Write as _;
@@ -13,6 +14,8 @@ use async_trait::async_trait;
 
 use crate::guard::{LeftAlone, Urgency};
 use crate::model::{Content, Keep, Key, Loaded, Stated, Tag, Value, etag_of};
+
+pub use write::{Applied, Change, Fence, WriteError};
 
 /// How many times `max_value` a value may have to be passed on at all.
 const PASSED_ON_FACTOR: usize = 16;
@@ -91,6 +94,12 @@ pub trait Origin: Send + Sync + 'static {
         held: Option<&Validators>,
         urgency: Urgency,
     ) -> Result<Fetched, OriginError>;
+
+    /// Changes a key, in one attempt. The hard time-out, the breaker and the concurrency limit are within. What ran out of
+    /// time may still arrive there.
+    async fn write(&self, _key: &Key, _change: &Change, _fence: &Fence) -> Result<Applied, WriteError> {
+        Err(WriteError::Refused("it cannot be written".to_owned()))
+    }
 
     /// Why nobody is let through to it now; `None` where somebody is.
     fn left_alone(&self) -> Option<LeftAlone> {

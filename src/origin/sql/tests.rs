@@ -146,7 +146,8 @@ async fn a_row_that_the_statement_fails_on_says_nothing_against_the_database() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("a.db");
     let _writer = table(&file).await;
-    let settings = SqlSettings { select: "SELECT json(v) FROM t WHERE id = ?1".to_owned(), ..settings(&file) };
+    let settings =
+        SqlSettings { select: "SELECT json(v) FROM t WHERE id = ?1".to_owned(), ..settings(&file) };
     let origin = SqlOrigin::connect(&settings).await.unwrap();
     let error = load(&origin, "2").await.unwrap_err();
     assert!(matches!(&error, OriginError::Unusable(why) if why.contains("malformed JSON")), "{error}");
