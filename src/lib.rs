@@ -55,3 +55,4 @@ pub mod origin;
 pub mod refresh;
 pub mod supervisor;
 pub mod telemetry;
+pub mod write;

@@ -1,6 +1,6 @@
 //! The two listeners in front of a real cache and a real log, in one process over the embedded backend.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,6 +20,7 @@ use coherd::model::{Content, Keep, Key, Lifetime, Loaded, Namespace, ShardCount,
 use coherd::origin::{Fetched, Origin, Validators};
 use coherd::supervisor::{Stage, Supervisor};
 use coherd::telemetry::{Metrics, Readiness};
+use coherd::write::{self, Writes};
 use hyper::body::Body as _;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -86,6 +87,8 @@ fn namespace(name: &str, origin: Option<Arc<dyn Origin>>) -> cache::Settings {
         tags: vec!["ns:{namespace}".to_owned()],
         depends_on: vec![],
         origin,
+        written: false,
+        behind: false,
         load_max: Duration::from_secs(2),
         backend_max: Duration::from_secs(5),
         soft_timeout: Duration::ZERO,
@@ -120,9 +123,30 @@ impl Door {
         coherence.start(&supervisor);
         let limits = Arc::new(RateLimits::new(Vec::new(), backend.clone(), &Clock::Boottime, &metrics));
         let locks = Arc::new(Locks::new(backend.clone(), Arc::clone(&coherence), supervisor.clone()));
-        let cache =
-            Cache::new(spaces, "inst-a", backend, Arc::clone(&coherence), supervisor.clone(), &metrics);
+        let cache = Cache::new(
+            spaces,
+            "inst-a",
+            backend.clone(),
+            Arc::clone(&coherence),
+            supervisor.clone(),
+            &metrics,
+        );
         let (cache, tokens) = (Arc::new(cache), Arc::new(tokens));
+        let behind = write::Settings {
+            partitions: 1,
+            batch: 1,
+            takeover: Duration::from_secs(10),
+            backlog_max: 1,
+            initial: Duration::from_millis(100),
+            max: Duration::from_secs(30),
+            attempts: 1,
+            grace: Duration::ZERO,
+        };
+        let rooms = (Arc::clone(&cache), Arc::clone(&coherence));
+        let counted = Arc::clone(&metrics.write_behind);
+        let (nowhere, of) = (BTreeMap::new(), supervisor.clone());
+        let writes = Writes::new(nowhere, behind, "inst-a", backend, rooms, of, counted);
+        let writes = Arc::new(writes);
         let readiness = Readiness::new();
         let settings = Arc::new(Settings {
             instance: "inst-a".to_owned(),
@@ -135,6 +159,7 @@ impl Door {
             connections_max: 100,
         });
         let admin = AdminDesk {
+            writes: Arc::clone(&writes),
             cache: Arc::clone(&cache),
             coherence: Arc::clone(&coherence),
             readiness: readiness.clone(),
@@ -147,8 +172,16 @@ impl Door {
             stop: supervisor.stopping(Stage::Door),
         };
         let attached = Arc::clone(&coherence);
-        let data =
-            DataDesk { cache, coherence, readiness, tokens, settings: Arc::clone(&settings), limits, locks };
+        let data = DataDesk {
+            writes,
+            cache,
+            coherence,
+            readiness,
+            tokens,
+            settings: Arc::clone(&settings),
+            limits,
+            locks,
+        };
         let door = Self {
             data: listen(&supervisor, &settings, data).await,
             admin: listen(&supervisor, &settings, admin).await,

@@ -77,6 +77,7 @@ impl Instance {
         let coherence = Coherence::new(rooms::coherence(config, &backend, Clock::Boottime, &metrics)?);
         let queues = rooms::queues(config, &Clock::Boottime, &metrics);
         let namespaces = rooms::namespaces(config, &queues, &mut breakers).await?;
+        let written = rooms::written(config, &namespaces);
         let breakers = Arc::new(breakers);
         let cache = Arc::new(Cache::new(
             namespaces,
@@ -86,11 +87,13 @@ impl Instance {
             supervisor.clone(),
             &metrics,
         ));
+        let writes = rooms::writes(config, written, &cache, &coherence, &backend, &supervisor, &metrics);
         let warming = Warming::new(config, &readiness, &supervisor, &cache)?;
 
         rooms::keep_connected(&supervisor, &backend);
         coherence.start(&supervisor);
         cache.start();
+        writes.start();
         rooms::refresh(config, &supervisor, &cache, &queues);
         let watch = Watch {
             readiness: readiness.clone(),
@@ -111,6 +114,7 @@ impl Instance {
         let desk = DataDesk {
             cache: Arc::clone(&cache),
             coherence: Arc::clone(&coherence),
+            writes: Arc::clone(&writes),
             locks,
             limits,
             readiness: readiness.clone(),
@@ -125,7 +129,11 @@ impl Instance {
             readiness: readiness.clone(),
             metrics,
             tasks: supervisor.follow(),
-            vitals: Arc::new(move || Vitals { breakers: breakers.by_target(), ..Vitals::default() }),
+            writes: Arc::clone(&writes),
+            vitals: Arc::new(move || Vitals {
+                breakers: breakers.by_target(),
+                writes: rooms::backlog(&writes),
+            }),
             tokens,
             settings: Arc::clone(&settings),
             started,
@@ -182,7 +190,7 @@ impl Instance {
         // Beside it: whoever stops this may not wait to the end.
         let (mut cut_off, ()) = tokio::join!(door, warming::leave(&self.cache));
         cut_off += self.supervisor.stop(Stage::Load, later()).await;
-        cut_off += self.supervisor.stop(Stage::Write, later()).await;
+        cut_off += self.supervisor.stop(Stage::Write, later() + self.grace).await;
         // After the heartbeat, which would renew the membership. Nothing is answered from copies any more: publishers
         // need not wait for this instance.
         cut_off += self.supervisor.stop(Stage::Coherence, later()).await;

@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::coherence;
 use crate::config::{
     BackendKind, CacheControl, Codec, Config, HttpOrigin, L1Policy, Limits as OriginLimits, Mode, Namespace,
-    Origin, RateKey, Right, Scope, SqlOrigin, Topology,
+    Origin, RateKey, Right, Scope, SqlOrigin, Topology, WriteMode,
 };
 use crate::guard::Breaker;
 use crate::http::{self, Tokens};
@@ -29,6 +29,7 @@ use crate::origin::sql::{SqlOrigin as SqlClient, SqlSettings};
 use crate::refresh::Queue;
 use crate::supervisor::{Stage, Supervisor};
 use crate::telemetry::Metrics;
+use crate::write::{self, Writes, Written};
 
 /// What `coherd_build_info` says of the source; set by the build.
 pub(super) const REVISION: &str = match option_env!("COHERD_REVISION") {
@@ -68,6 +69,66 @@ fn epoch_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Namespaces whose origin can be written, with what the read path has of them.
+pub(super) fn written(config: &Config, namespaces: &[cache::Settings]) -> BTreeMap<String, Written> {
+    let written = |settings: &cache::Settings| {
+        let (name, origin) = (settings.name.to_string(), settings.origin.clone()?);
+        let of = config.namespaces.get(&name)?;
+        let mode = match of.write {
+            WriteMode::Off => return None,
+            WriteMode::Invalidate => write::Mode::Invalidate,
+            WriteMode::Through => write::Mode::Through,
+            WriteMode::Behind => write::Mode::Behind,
+        };
+        let limits = of.origin.limits()?;
+        let written = Written {
+            mode,
+            origin,
+            timeout: limits.timeout,
+            retries: limits.retries,
+            at_once: limits.max_concurrency / 2,
+            lags: !of.origin_lag.is_zero(),
+        };
+        Some((name, written))
+    };
+    namespaces.iter().filter_map(written).collect()
+}
+
+pub(super) fn writes(
+    config: &Config,
+    written: BTreeMap<String, Written>,
+    cache: &Arc<Cache>,
+    coherence: &Arc<coherence::Coherence>,
+    backend: &Arc<dyn Backend>,
+    supervisor: &Supervisor,
+    metrics: &Metrics,
+) -> Arc<Writes> {
+    let of = &config.write_behind;
+    let settings = write::Settings {
+        partitions: of.partitions,
+        batch: of.batch,
+        takeover: of.takeover,
+        backlog_max: of.backlog_max,
+        initial: of.retry.initial,
+        max: of.retry.max,
+        attempts: of.retry.attempts,
+        grace: config.instance.shutdown_grace,
+    };
+    let rooms = (Arc::clone(cache), Arc::clone(coherence));
+    let (backend, metrics) = (Arc::clone(backend), Arc::clone(&metrics.write_behind));
+    Arc::new(Writes::new(written, settings, &config.instance.id, backend, rooms, supervisor.clone(), metrics))
+}
+
+/// For `/stats`.
+pub(super) fn backlog(writes: &Writes) -> http::Backlog {
+    let backlog = writes.backlog();
+    http::Backlog {
+        pending: backlog.pending,
+        oldest_s: backlog.oldest.unwrap_or_default().as_secs_f64(),
+        dead: backlog.dead,
+    }
+}
+
 /// What the configuration says of Valkey.
 pub(crate) fn valkey_settings(config: &Config) -> valkey::Settings {
     let backend = &config.backend;
@@ -90,6 +151,7 @@ pub(crate) fn valkey_settings(config: &Config) -> valkey::Settings {
         log_max_events: config.coherence.log_max_events,
         watermarks_max: config.coherence.watermarks_max,
         min_replicas_ack: config.coherence.min_replicas_ack.into(),
+        keeps_writes: config.namespaces.values().any(|namespace| namespace.write == WriteMode::Behind),
     }
 }
 
@@ -210,6 +272,8 @@ fn space(
         },
         tags: of.tags.clone(),
         depends_on: of.depends_on.clone(),
+        written: of.origin != Origin::None && of.write != WriteMode::Off,
+        behind: of.origin != Origin::None && of.write == WriteMode::Behind,
         load_max: of.origin.limits().map_or(Duration::ZERO, |limits| limits.timeout),
         backend_max,
         soft_timeout: of.origin.limits().map_or(Duration::ZERO, |limits| limits.soft_timeout),

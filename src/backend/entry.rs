@@ -31,9 +31,11 @@ impl LoadId {
         Self(format!("{instance}{}{process:016x}{number:x}", Self::MARK).into())
     }
 
-    /// The `instance.id` of who loads.
+    /// The `instance.id` of who loads, or writes: a write holds a lease under its name behind `!` or `?`, which no
+    /// instance's begins with.
     pub fn instance(&self) -> Option<&str> {
-        self.0.rsplit_once(Self::MARK).map(|(instance, _)| instance)
+        let (instance, _) = self.0.rsplit_once(Self::MARK)?;
+        Some(instance.trim_start_matches(['!', '?']))
     }
 }
 

@@ -9,9 +9,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Arrival, Backend, BackendError, Beat, EntryId, Fence, Fill, Filled, Found, Head, HotKey, InboxEntry,
-    LinkState, LoadId, LockAsk, LockToken, Locked, Logged, Lookup, Member, Publication, Published, Stored,
-    Subscription, Token,
+    Arrival, Backend, BackendError, Backlog, Beat, Dead, EntryId, Fence, Fill, Filled, Found, Head, HotKey,
+    InboxEntry, Line, LinkState, LoadId, LockAsk, LockToken, Locked, Logged, Lookup, Member, Partition,
+    Publication, Published, Settled, Settlement, Stored, Subscription, Take, Taken, Token, Waiting,
 };
 use crate::model::{Key, Namespace, Seq, Shard, ShardCount, Verdict};
 use crate::telemetry::BackendMetrics;
@@ -168,5 +168,52 @@ impl Backend for Measured {
 
     async fn inbox_done(&self, ids: &[String]) -> Result<(), BackendError> {
         self.timed(BackendOp::Inbox, self.inner.inbox_done(ids)).await
+    }
+
+    async fn take_writes(&self, shard: Shard, take: Take) -> Result<Taken, BackendError> {
+        self.timed(BackendOp::TakeWrites, self.inner.take_writes(shard, take)).await
+    }
+
+    async fn settle_writes(
+        &self,
+        shard: Shard,
+        partition: Partition,
+        settled: Vec<(Line, Settled)>,
+    ) -> Result<Vec<Settlement>, BackendError> {
+        self.timed(BackendOp::SettleWrites, self.inner.settle_writes(shard, partition, settled)).await
+    }
+
+    async fn leave_writes(
+        &self,
+        shard: Shard,
+        partition: Partition,
+        worker: &str,
+    ) -> Result<(), BackendError> {
+        self.timed(BackendOp::Release, self.inner.leave_writes(shard, partition, worker)).await
+    }
+
+    async fn backlog(
+        &self,
+        shard: Shard,
+        beyond: Partition,
+    ) -> Result<(Backlog, Vec<Partition>), BackendError> {
+        self.timed(BackendOp::Backlog, self.inner.backlog(shard, beyond)).await
+    }
+
+    async fn waiting_writes(
+        &self,
+        shard: Shard,
+        partition: Partition,
+        max: usize,
+    ) -> Result<Vec<Waiting>, BackendError> {
+        self.timed(BackendOp::Backlog, self.inner.waiting_writes(shard, partition, max)).await
+    }
+
+    async fn dead_writes(&self, shard: Shard, after: &str, max: usize) -> Result<Vec<Dead>, BackendError> {
+        self.timed(BackendOp::Backlog, self.inner.dead_writes(shard, after, max)).await
+    }
+
+    async fn drop_dead(&self, shard: Shard, ids: &[String]) -> Result<u64, BackendError> {
+        self.timed(BackendOp::SettleWrites, self.inner.drop_dead(shard, ids)).await
     }
 }

@@ -11,6 +11,7 @@ pub mod measured;
 pub mod memory;
 pub mod valkey;
 pub mod wire;
+mod write;
 
 use std::time::Duration;
 
@@ -27,6 +28,10 @@ use crate::model::{
 pub use entry::{Claim, EntryId, Fill, FillRefusal, Filled, Found, LoadId, Lookup, Put, Stored, Token};
 pub use hot::{HOT_KEPT, HOT_KEYS_MAX, HOT_MERGED, HotKey};
 pub use lock::{Fence, LockAsk, LockToken, Locked};
+pub use write::{
+    Along, Backlog, Dead, Durability, HOLD_MAX, Line, PARTITIONS_MAX, Partition, Pending, Settled,
+    Settlement, Take, Taken, Waiting,
+};
 
 /// An event on its way into one shard's log.
 #[derive(Clone, Debug)]
@@ -37,8 +42,8 @@ pub struct Publication {
     pub entries: Vec<EntryId>,
     /// Members are asked to confirm as soon as they have applied it.
     pub confirm: bool,
-    /// A value that takes effect with the event, under the event's own token (a write to the cache alone).
-    pub value: Option<(EntryId, LoadId, Put)>,
+    /// What takes effect with the event, whose first target is its key.
+    pub along: Option<Along>,
     /// The highest number the publisher has seen: a lineage begun by this event starts above it.
     pub known: Seq,
     /// A `request_id` counts as seen only if its first event has a higher number than this; 0: in any case.
@@ -54,6 +59,12 @@ pub struct Published {
     pub repeated: bool,
     /// The members at that moment, read in the same step.
     pub members: Vec<Member>,
+    /// A key that it names holds a pending write: there it takes effect when that is at the origin.
+    pub deferred: bool,
+    /// What an ended write left was stored.
+    pub stored: bool,
+    /// What keeps it.
+    pub durability: Durability,
 }
 
 /// An instance, as the others see it.
@@ -140,6 +151,8 @@ pub enum Signal {
     },
     /// A lock that somebody waits for was given up.
     Unlocked(Key),
+    /// There is something to do in a queue of writes whose worker found nothing before.
+    Work(Shard, Partition),
     /// A member has applied everything up to a number.
     Confirmed {
         /// Where.
@@ -204,6 +217,9 @@ pub enum BackendError {
     /// The answer was not understood.
     #[error("the backend's answer was not understood: {0}")]
     Protocol(String),
+    /// As many writes wait as may: this one was not accepted.
+    #[error("{0} writes wait for their origin already")]
+    Full(u64),
     /// Its breaker is open: it was not asked.
     #[error("the backend is not asked: {0}")]
     LeftAlone(#[from] LeftAlone),
@@ -308,4 +324,45 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Finishes entries of the inbox stream: their events are logged.
     async fn inbox_done(&self, ids: &[String]) -> Result<(), BackendError>;
+
+    /// Takes writes of a queue, if it is the worker's or nobody's: those that are due again, those that another left
+    /// behind, new ones. Where there is nothing, [`Signal::Work`] tells of the next. One step.
+    async fn take_writes(&self, shard: Shard, take: Take) -> Result<Taken, BackendError>;
+
+    /// Says what became of writes that were taken; the answers are in their order. One step.
+    async fn settle_writes(
+        &self,
+        shard: Shard,
+        partition: Partition,
+        settled: Vec<(Line, Settled)>,
+    ) -> Result<Vec<Settlement>, BackendError>;
+
+    /// Gives a queue up, so that another takes it at once.
+    async fn leave_writes(
+        &self,
+        shard: Shard,
+        partition: Partition,
+        worker: &str,
+    ) -> Result<(), BackendError>;
+
+    /// The queues from `beyond` on that hold anything, and how much waits in all. One step.
+    async fn backlog(
+        &self,
+        shard: Shard,
+        beyond: Partition,
+    ) -> Result<(Backlog, Vec<Partition>), BackendError>;
+
+    /// Pending writes of a queue, oldest first, at most `max`; superseded ones left out.
+    async fn waiting_writes(
+        &self,
+        shard: Shard,
+        partition: Partition,
+        max: usize,
+    ) -> Result<Vec<Waiting>, BackendError>;
+
+    /// Dead letters after the one with the stream's id `after` (empty: from the first), oldest first, at most `max`.
+    async fn dead_writes(&self, shard: Shard, after: &str, max: usize) -> Result<Vec<Dead>, BackendError>;
+
+    /// Drops dead letters by the stream's ids; how many there were.
+    async fn drop_dead(&self, shard: Shard, ids: &[String]) -> Result<u64, BackendError>;
 }

@@ -8,18 +8,16 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::answer::{Answer, Entry, GetError, LeaseGrant, PutError, Via};
+use super::answer::{Answer, GetError, LeaseGrant, PutError, Via};
 use super::copy::Copy;
 use super::load::Purpose;
 use super::reader::{FromL1, Reached, Read, Reader};
 use super::space::Space;
+use super::writing::Draft;
 use super::{Write, Written, outcome};
-use crate::backend::wire::{self, Envelope};
 use crate::backend::{BackendError, Claim, Fill, Filled, Found, LoadId, Lookup, Put, Token};
-use crate::clock::Boot;
-use crate::coherence::core::Slots;
 use crate::coherence::{Along, Door, PublishError, Receipt, Terms};
-use crate::model::{Content, Event, Key, LineageId, Name, Target, covering};
+use crate::model::{Content, Event, Key, LineageId, Target, covering};
 use crate::telemetry::labels::LeaseWait;
 
 /// The longest wait for news of another's lease before looking again.
@@ -117,41 +115,24 @@ impl Reader {
 
     /// Stores: under a lease only if nothing invalidated the key since; without one as a change like any other.
     pub(super) async fn put(&self, space: &Arc<Space>, key: &Key, write: Write) -> Result<Written, PutError> {
-        let size = write.value.body.len();
         if space.settings.origin.is_some() {
             return Err(PutError::Off);
         }
-        if space.settings.max_value < size {
-            return Err(PutError::TooLarge(size));
-        }
-        let now = self.now();
-        let lifetime = write.lifetime.or(space.jittered(space.settings.lifetime));
-        let names = space.names(key, &write.tags);
-        let entry = Arc::new(Entry { content: Content::Present(write.value), lifetime });
-        let put = self.envelope(space, &entry, &names, now);
-        let (load, token, written) = if let Some(lease) = write.lease {
-            let (load, token) = granted(&lease).ok_or(PutError::LeaseLost)?;
-            self.put_leased(space, key, &load, &token, put).await?;
-            (load, token, Written::Leased)
+        space.fits(&write.value)?;
+        let (load, token) = match write.lease.as_deref().map(granted) {
+            Some(None) => return Err(PutError::LeaseLost),
+            Some(Some((load, token))) => (Some(load), Some(token)),
+            None => (None, None),
+        };
+        let draft = self.draft(space, key, Content::Present(write.value), write.lifetime, &write.tags, load);
+        let (token, written) = if let Some(token) = token {
+            self.put_leased(space, key, &draft.load, &token, draft.put.clone()).await?;
+            (token, Written::Leased)
         } else {
-            let load = self.load_id();
-            let (token, receipt) = self.put_changed(space, key, &load, put).await?;
-            (load, token, Written::Changed(receipt))
+            let (token, receipt) = self.put_changed(space, key, &draft, write.confirm).await?;
+            (token, Written::Changed(receipt))
         };
-        let shard = self.coherence.shard_of(space.name(), key);
-        let own = covering(space.name(), key);
-        let copy = Copy {
-            entry,
-            stamp: self.coherence.stamp(shard, &token),
-            slots: Slots::of(own.iter().chain(&names)),
-            names: names.into(),
-            load,
-            load_time: Duration::ZERO,
-            born: now,
-            dirty: false,
-            unseen: None,
-        };
-        space.l1.put(key.shared(), Arc::new(copy));
+        self.keep_written(space, key, draft, &token);
         Ok(written)
     }
 
@@ -179,45 +160,32 @@ impl Reader {
         &self,
         space: &Space,
         key: &Key,
-        load: &LoadId,
-        put: Put,
+        draft: &Draft,
+        confirm: bool,
     ) -> Result<(Token, Receipt), PutError> {
-        let along = Along { entry: space.entry(key), load: load.clone(), put };
+        let Draft { entry, load, put, .. } = draft.clone();
+        let along = Along::Value { entry, load, put };
         let event = Event::hard(vec![Target::Key(space.name().clone(), key.clone())]);
-        let receipt = self.coherence.publish_value(event, along, &Terms::of(Door::Write)).await;
+        let receipt = self.coherence.publish_along(event, along, &terms(confirm)).await;
         let receipt = receipt.map_err(backend_error)?;
         let token = receipt.token(self.coherence.shard_of(space.name(), key)).ok_or(PutError::LeaseLost)?;
         Ok((token, receipt))
     }
 
     /// Removes: an event.
-    pub(super) async fn delete(&self, space: &Space, key: &Key) -> Result<Receipt, PutError> {
+    pub(super) async fn delete(&self, space: &Space, key: &Key, confirm: bool) -> Result<Receipt, PutError> {
         if space.settings.origin.is_some() {
             return Err(PutError::Off);
         }
         let event = Event::hard(vec![Target::Key(space.name().clone(), key.clone())]);
-        let receipt = self.coherence.publish(event, &Terms::of(Door::Write)).await.map_err(backend_error)?;
+        let receipt = self.coherence.publish(event, &terms(confirm)).await.map_err(backend_error)?;
         space.l1.remove(key);
         Ok(receipt)
     }
+}
 
-    fn envelope(&self, space: &Space, entry: &Entry, names: &[Name], now: Boot) -> Put {
-        let envelope = Envelope {
-            content: entry.content.clone(),
-            lifetime: entry.lifetime,
-            loaded_at_ms: self.coherence.server_ms(now),
-            age: Duration::ZERO,
-            loader: self.instance.clone(),
-            load_time: Duration::ZERO,
-            unseen: None,
-        };
-        Put {
-            names: names.to_vec(),
-            envelope: wire::encode(&envelope, &space.settings.compression),
-            fresh: entry.lifetime.fresh,
-            kept: entry.lifetime.kept(),
-        }
-    }
+fn terms(confirm: bool) -> Terms {
+    Terms { confirm, ..Terms::of(Door::Write) }
 }
 
 fn backend_error(error: PublishError) -> PutError {

@@ -26,6 +26,7 @@ mod stats;
 mod waiting;
 mod warming;
 mod wish;
+mod writing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,10 +35,11 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Token};
 pub use crate::backend::{BackendError, LoadId};
 use crate::coherence::{Coherence, Receipt};
-use crate::model::{Key, Stated, Tag, Value};
+use crate::model::{Content, Key, Stated, Tag, Value};
+use crate::origin::Change;
 pub use crate::origin::OriginError;
 use crate::supervisor::{Stage, Supervisor};
 use crate::telemetry::Metrics;
@@ -49,6 +51,7 @@ pub use l1::Policy;
 pub use space::Settings;
 pub use warming::{Warm, WarmFrom, Warmed};
 pub use wish::{Refreshers, Wish, Wished};
+pub use writing::Draft;
 
 use reader::Reader;
 use space::Space;
@@ -70,6 +73,8 @@ pub struct Write {
     pub lifetime: Stated,
     /// `Coherd-Lease`: store only if nothing invalidated the key since the lease was given.
     pub lease: Option<String>,
+    /// Somebody waits until no instance answers with anything older.
+    pub confirm: bool,
 }
 
 /// What became of a write.
@@ -197,10 +202,38 @@ impl Cache {
     }
 
     /// Removes from the cache alone (cache-aside): an event.
-    pub async fn delete(&self, namespace: &str, key: &Key) -> Result<Receipt, PutError> {
+    /// `confirm`: somebody waits until no instance answers with anything older.
+    pub async fn delete(&self, namespace: &str, key: &Key, confirm: bool) -> Result<Receipt, PutError> {
         match self.reader.spaces.get(namespace) {
-            Some(space) => self.reader.delete(space, key).await,
+            Some(space) => self.reader.delete(space, key, confirm).await,
             None => Err(PutError::Off),
+        }
+    }
+
+    /// A written value or a removal, ready to be stored; `lifetime` are its own times, `tags` its own tags.
+    pub fn draft(
+        &self,
+        namespace: &str,
+        key: &Key,
+        change: &Change,
+        lifetime: Stated,
+        tags: &[Tag],
+    ) -> Result<Draft, PutError> {
+        let space = self.reader.spaces.get(namespace).ok_or(PutError::Off)?;
+        let content = match change {
+            Change::Put(value) => {
+                space.fits(value)?;
+                Content::Present(value.clone())
+            }
+            Change::Delete => Content::Absent,
+        };
+        Ok(self.reader.draft(space, key, content, lifetime, tags, None))
+    }
+
+    /// Keeps what was stored under that token in L1, too.
+    pub fn keep_written(&self, namespace: &str, key: &Key, draft: Draft, token: &Token) {
+        if let Some(space) = self.reader.spaces.get(namespace) {
+            self.reader.keep_written(space, key, draft, token);
         }
     }
 

@@ -149,7 +149,6 @@ impl Reader {
         let now = self.now();
         let (available, lifetime) = (read.space.settings.available, &copy.entry.lifetime);
         let via = match decide(judgement, copy.age(now), lifetime, read.demand, available) {
-            Use::Fresh | Use::Unproven if copy.dirty => Via::PendingWrite,
             Use::Fresh => {
                 self.refresh_ahead(read, &copy);
                 Via::L1

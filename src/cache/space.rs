@@ -48,6 +48,10 @@ pub struct Settings {
     pub depends_on: Vec<String>,
     /// What a miss asks; `None`: the application loads and stores by itself.
     pub origin: Option<Arc<dyn Origin>>,
+    /// The origin can be written: an entry may hold a write that it does not have yet.
+    pub written: bool,
+    /// Writes are acknowledged before the origin has them, unless a request says otherwise.
+    pub behind: bool,
     /// The longest that a load from the origin takes.
     pub load_max: Duration,
     /// The longest that a load waits for the backend, all its calls together.

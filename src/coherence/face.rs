@@ -12,14 +12,14 @@ use tracing::debug;
 use super::core::{Decision, Judgement, Slots, Stamp};
 use super::form::FormError;
 use super::meter::{Meter, reason};
-use super::publish::{self, Along, Terms};
+use super::publish::{self, Terms};
 use super::shared::{ShardState, Shared};
 use super::tail::{Answered, Message, Tail};
 use super::wakes::{Ended, Waker};
 use super::{
     Notice, PublishError, Receipt, Status, WaitMode, Waited, barrier, confirm, heartbeat, inbox, members,
 };
-use crate::backend::{Backend, BackendError, Token};
+use crate::backend::{Along, Backend, BackendError, Partition, Token};
 use crate::clock::{Boot, Clock};
 use crate::model::{Event, Key, LogId, Namespace, Seq, Shard};
 use crate::supervisor::{Stage, Supervisor};
@@ -184,14 +184,19 @@ impl Coherence {
         publish::publish(&self.shared, &self.known, event, None, terms).await
     }
 
-    /// Logs an event for one key, and stores the value that it announces in the same step.
-    pub async fn publish_value(
+    /// Logs an event for one key, and what goes along with it in the same step.
+    pub async fn publish_along(
         &self,
         event: Event,
         along: Along,
         terms: &Terms,
     ) -> Result<Receipt, PublishError> {
         publish::publish(&self.shared, &self.known, event, Some(along), terms).await
+    }
+
+    /// Registers to be told of work in a queue of writes, before it is looked at.
+    pub fn work(&self, shard: Shard, partition: Partition) -> Waker<()> {
+        self.shared.work.register((shard, partition))
     }
 
     /// Waits until no instance can answer with anything older than the event.
@@ -342,7 +347,8 @@ impl Coherence {
         &self.shared.backend
     }
 
-    pub(super) fn member(&self) -> &str {
+    /// This process's name among the members.
+    pub fn member(&self) -> &str {
         &self.shared.member
     }
 

@@ -42,10 +42,11 @@ use std::time::Duration;
 use crate::backend::{BackendError, Token};
 use crate::model::{Event, LogId, Seq, Shard};
 
+pub use crate::backend::{Along, Durability};
 pub use face::{Coherence, SLOTS, Settings};
 pub use lag::Unseen;
 pub use naming::{Named, Search};
-pub use publish::{Along, Terms};
+pub use publish::Terms;
 pub use wakes::{Ended, Waker};
 
 /// The door an event came through: the `source` of `coherd_invalidations_published_total`.
@@ -74,6 +75,12 @@ pub struct Receipt {
     pub repeated: bool,
     /// Prefixes that were not on a boundary, and what they were widened to (`""`: the whole namespace).
     pub widened: BTreeMap<String, String>,
+    /// A key that it names holds a pending write: there it takes effect when that is at the origin.
+    pub deferred: bool,
+    /// A value was stored with it.
+    pub stored: bool,
+    /// What keeps it, where a write is behind.
+    pub durability: Durability,
     /// Its place in every shard that has it.
     tokens: Vec<(Shard, Token)>,
     /// For a publisher that waits.

@@ -8,7 +8,7 @@ use super::core::{Part, Wait};
 use super::meter::Meter;
 use super::shared::Shared;
 use super::{Door, PublishError, Receipt};
-use crate::backend::{EntryId, LoadId, Publication, Published, Put};
+use crate::backend::{Along, EntryId, Publication, Published};
 use crate::model::{Event, LogId, Namespace, Prefix, Seq, Shard, ShardCount, Target, widen};
 
 /// How an event is to be logged.
@@ -29,17 +29,6 @@ impl Terms {
     pub fn of(door: Door) -> Self {
         Self { door, exact: false, confirm: false, repeat_after: Vec::new() }
     }
-}
-
-/// A value that takes effect with the event that announces it.
-#[derive(Clone, Debug)]
-pub struct Along {
-    /// Where it goes; its key is the event's target.
-    pub entry: EntryId,
-    /// The write.
-    pub load: LoadId,
-    /// What is stored.
-    pub put: Put,
 }
 
 /// What this instance knows of namespaces.
@@ -63,10 +52,10 @@ pub(super) async fn publish(
         let publication = Publication {
             entries: entries(&event, &known.versions),
             confirm: terms.confirm,
-            value: along
+            along: along
                 .as_ref()
-                .filter(|it| shared.count().of(&it.entry.namespace, &it.entry.key) == shard)
-                .map(|it| (it.entry.clone(), it.load.clone(), it.put.clone())),
+                .filter(|it| shared.count().of(&it.entry().namespace, &it.entry().key) == shard)
+                .cloned(),
             known: shared.shard(shard).known(),
             repeat_after: terms.repeat_after.iter().find(|(of, _)| *of == shard).map_or(0, |(_, seq)| *seq),
             event,
@@ -81,8 +70,20 @@ pub(super) async fn publish(
     let id = LogId::new(published.iter().map(|(shard, it)| (*shard, it.token.seq)).collect());
     let repeated = published.iter().all(|(_, it)| it.repeated);
     let tokens = published.iter().map(|(shard, it)| (*shard, it.token.clone())).collect();
+    let deferred = published.iter().any(|(_, it)| it.deferred);
+    let stored = published.iter().any(|(_, it)| it.stored);
+    let durability = published.iter().map(|(_, it)| it.durability).max().unwrap_or_default();
     let parts = published.into_iter().map(|(shard, it)| part(shared, shard, it)).collect();
-    Ok(Receipt { id, repeated, widened, tokens, wait: Wait::new(parts, answered, shared.longest) })
+    Ok(Receipt {
+        id,
+        repeated,
+        widened,
+        deferred,
+        stored,
+        durability,
+        tokens,
+        wait: Wait::new(parts, answered, shared.longest),
+    })
 }
 
 async fn log(
@@ -103,7 +104,7 @@ async fn log(
 
 fn part(shared: &Shared, shard: Shard, published: Published) -> Part {
     let followed_since = shared.shard(shard).followed_since(&published.token.lineage);
-    let Published { token, members, repeated: _ } = published;
+    let Published { token, members, .. } = published;
     Part { shard, seq: token.seq, lineage: token.lineage, members, followed_since }
 }
 

@@ -13,7 +13,7 @@ use super::core::View;
 use super::recent::Recent;
 use super::wakes::{Ended, Wakes};
 use super::{MemberStatus, Notice};
-use crate::backend::{Backend, Head, Member, Token};
+use crate::backend::{Backend, Head, Member, Partition, Token};
 use crate::clock::{Boot, Clock};
 use crate::model::{Key, LineageId, Namespace, Seq, Shard, ShardCount};
 use crate::telemetry::CoherenceMetrics;
@@ -62,6 +62,7 @@ pub(super) struct Shared {
     pub(super) shards: Box<[ShardState]>,
     pub(super) wakes: Wakes<(Namespace, Key), Ended>,
     pub(super) unlocks: Wakes<Key, ()>,
+    pub(super) work: Wakes<(Shard, Partition), ()>,
     pub(super) notices: broadcast::Sender<Notice>,
     /// The server's clock less this machine's boot clock, in microseconds.
     offset_us: AtomicI64,
@@ -106,6 +107,7 @@ impl Shared {
             longest: staleness.1,
             wakes: Wakes::default(),
             unlocks: Wakes::default(),
+            work: Wakes::default(),
             notices: broadcast::Sender::new(NOTICES_MAX),
             offset_us: AtomicI64::new(0),
             lag_us: AtomicU64::new(0),

@@ -140,6 +140,7 @@ impl Tail {
                 self.shared.wakes.wake(&(namespace, key), ended);
             }
             Signal::Unlocked(name) => self.shared.unlocks.wake(&name, ()),
+            Signal::Work(shard, partition) => self.shared.work.wake(&(shard, partition), ()),
             Signal::Confirmed { shard, instance, cursor } => self.shared.confirm(shard, instance, cursor),
             Signal::Inbox(payload) => {
                 let after = self.shards.iter().map(|it| (it.shard, it.heard_up_to())).collect();

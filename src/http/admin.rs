@@ -15,11 +15,12 @@ use super::front::{Allowance, Call, Desk, Sender};
 use super::problem::{Code, Problem};
 use super::routes::{self, AdminRoute};
 use super::stats::{Stats, Vitals};
-use super::{Settings, events, reply};
+use super::{Settings, events, letters, reply};
 use crate::cache::Cache;
 use crate::coherence::Coherence;
 use crate::supervisor::Board;
 use crate::telemetry::{Metrics, OPENMETRICS_TYPE, Readiness, Snapshot, TEXT_TYPE};
+use crate::write::Writes;
 
 /// What answers on the admin listener.
 pub struct AdminDesk {
@@ -27,6 +28,8 @@ pub struct AdminDesk {
     pub cache: Arc<Cache>,
     /// For `/stats` and `/events`.
     pub coherence: Arc<Coherence>,
+    /// Pending and dead ones.
+    pub writes: Arc<Writes>,
     /// For `/readyz`.
     pub readiness: Readiness,
     /// For `/metrics`.
@@ -55,6 +58,15 @@ impl Desk for AdminDesk {
     async fn admit(&self, route: &AdminRoute, sender: Sender<'_>) -> Result<Allowance, Problem> {
         match route {
             AdminRoute::Healthz | AdminRoute::Readyz | AdminRoute::Metrics => {}
+            AdminRoute::PendingWrites(of) | AdminRoute::DeadWrites(of) => {
+                let scope = of.namespace.as_deref().map_or(Scope::Everything, Scope::Namespace);
+                self.tokens.check(sender.headers, Right::Admin, scope)?;
+            }
+            AdminRoute::RetryWrites | AdminRoute::DropWrites => {
+                self.tokens.check(sender.headers, Right::Admin, Scope::Everything)?;
+                let (body_max, time) = (letters::BODY_MAX, Some(self.settings.request_timeout));
+                return Ok(Allowance { body_max, time, headers: Vec::new() });
+            }
             AdminRoute::Stats | AdminRoute::ResetStats | AdminRoute::Events => {
                 self.tokens.check(sender.headers, Right::Admin, Scope::Nothing)?;
             }
@@ -86,6 +98,10 @@ impl Desk for AdminDesk {
                 Some(explanation) => document(&explanation)?,
                 None => return Err(Problem::unknown_namespace(&namespace)),
             },
+            AdminRoute::PendingWrites(options) => letters::pending(&self.writes, &options).await?,
+            AdminRoute::DeadWrites(options) => letters::dead(&self.writes, &options).await?,
+            AdminRoute::RetryWrites => letters::retry(&self.writes, &call.body).await?,
+            AdminRoute::DropWrites => letters::drop_dead(&self.writes, &call.body).await?,
             AdminRoute::Events => {
                 let stream = events::stream(self.coherence.follow(), self.tasks.clone(), self.stop.clone());
                 let mut response = Response::new(Body::stream(stream));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hyper::header::{CONTENT_TYPE, HeaderMap};
+use hyper::header::HeaderMap;
 use hyper::{Method, Response, StatusCode, Uri};
 use serde_json::json;
 use tokio::time::Instant;
@@ -12,16 +12,17 @@ use super::body::Body;
 use super::front::{Allowance, Call, Desk, Sender, too_slow};
 use super::invalidate;
 use super::problem::{Code, Problem};
-use super::reply::{self, LEASE};
+use super::reply;
 use super::routes::{self, DataRoute};
-use super::{Settings, admin, bulk, demand, locks, tags, toll};
-use crate::cache::{Cache, WarmFrom, Write};
+use super::{Settings, admin, bulk, demand, locks, toll};
+use crate::cache::{Cache, WarmFrom};
 use crate::coherence::form::{EVENT_BYTES_MAX, FormError};
 use crate::coherence::{Coherence, Door, Terms};
 use crate::limit::RateLimits;
 use crate::lock::Locks;
-use crate::model::{Event, Hardness, Key, Namespace, Target, Value, etag_of};
+use crate::model::{Event, Hardness, Key, Namespace, Target};
 use crate::telemetry::Readiness;
+use crate::write::Writes;
 
 /// What answers on the data listener.
 pub struct DataDesk {
@@ -29,6 +30,8 @@ pub struct DataDesk {
     pub cache: Arc<Cache>,
     /// The log.
     pub coherence: Arc<Coherence>,
+    /// Writes to origins.
+    pub writes: Arc<Writes>,
     /// Locks across the cluster.
     pub locks: Arc<Locks>,
     /// How often who may read and write.
@@ -54,7 +57,7 @@ impl Desk for DataDesk {
             DataRoute::Read(namespace, _)
             | DataRoute::Bulk(namespace, _)
             | DataRoute::BulkPost(namespace) => (Right::Read, namespace),
-            DataRoute::Put(namespace, _) | DataRoute::Delete(namespace, _) | DataRoute::Warm(namespace) => {
+            DataRoute::Put(namespace, ..) | DataRoute::Delete(namespace, ..) | DataRoute::Warm(namespace) => {
                 (Right::Write, namespace)
             }
             DataRoute::Purge { namespace, .. } => (Right::Invalidate, namespace),
@@ -102,20 +105,15 @@ impl Desk for DataDesk {
                 self.bulk(&namespace, bulk::keys(&call.body)?, &call.headers).await
             }
             DataRoute::Warm(namespace) => self.warm(&namespace, bulk::keys(&call.body)?).await,
-            DataRoute::Put(namespace, key) => {
-                let write = write(call)?;
-                let written = self.cache.put(&namespace, &key, write).await;
-                written.map(|written| reply::written(&written)).map_err(|error| reply::put_refused(&error))
-            }
-            DataRoute::Delete(namespace, key) => {
-                let receipt = self.cache.delete(&namespace, &key).await;
-                receipt.map(|receipt| reply::logged(&receipt.id)).map_err(|error| reply::put_refused(&error))
+            DataRoute::Put(namespace, key, options) => self.put(&namespace, &key, options, call).await,
+            DataRoute::Delete(namespace, key, options) => {
+                self.delete(&namespace, &key, options, &call.headers).await
             }
             DataRoute::Purge { namespace, key, soft } => {
                 let event = purge(namespace, key, soft || soft_purge(&call.headers));
                 let receipt = self.coherence.publish(event, &Terms::of(Door::Purge)).await;
                 let receipt = receipt.map_err(|error| reply::publish_refused(&error))?;
-                Ok(reply::logged(&receipt.id))
+                Ok(if receipt.deferred { reply::deferred(&receipt.id) } else { reply::logged(&receipt.id) })
             }
             DataRoute::Invalidate(options) => {
                 let event = invalidate::event(&call, options.soft || soft_purge(&call.headers));
@@ -160,7 +158,7 @@ impl DataDesk {
     }
 
     fn takes_writes(&self, namespace: &Namespace) -> Result<(), Problem> {
-        if self.cache.is_cache_aside(namespace) {
+        if self.cache.is_cache_aside(namespace) || self.writes.takes(namespace) {
             Ok(())
         } else {
             Err(Problem::new(Code::WriteOff, format!("namespace `{namespace}` takes no writes")))
@@ -175,7 +173,11 @@ impl DataDesk {
             _ => 0,
         };
         // Whoever waits says for how long; whoever warms is told how far it came.
-        let own = matches!(route, DataRoute::Invalidate(_) | DataRoute::TakeLock(..) | DataRoute::Warm(_));
+        let own = match route {
+            DataRoute::Invalidate(_) | DataRoute::TakeLock(..) | DataRoute::Warm(_) => true,
+            DataRoute::Put(_, _, options) | DataRoute::Delete(_, _, options) => options.wait.is_some(),
+            _ => false,
+        };
         Allowance { body_max, time: (!own).then_some(self.settings.request_timeout), headers: Vec::new() }
     }
 
@@ -199,22 +201,6 @@ impl DataDesk {
     }
 }
 
-/// What a PUT stores.
-pub(super) fn write(call: Call) -> Result<Write, Problem> {
-    let content_type = demand::joined(&call.headers, CONTENT_TYPE.as_str())?;
-    Ok(Write {
-        tags: tags::of_value(&call.headers)?,
-        lifetime: demand::cache_control(&call.headers).stated(),
-        lease: demand::joined(&call.headers, LEASE.as_str())?,
-        value: Value {
-            etag: Some(etag_of(&call.body)),
-            content_type: content_type.map(Into::into),
-            last_modified: None,
-            body: call.body,
-        },
-    })
-}
-
 fn purge(namespace: Namespace, key: Key, soft: bool) -> Event {
     let hardness = if soft { Hardness::Soft } else { Hardness::Hard };
     Event { hardness, ..Event::hard(vec![Target::Key(namespace, key)]) }
@@ -236,23 +222,6 @@ mod tests {
             headers.append(*name, value.parse().unwrap());
         }
         Call { headers, body: Bytes::from_static(b"v") }
-    }
-
-    #[test]
-    fn a_put_says_what_is_stored_and_for_how_long() {
-        let lines = [
-            ("content-type", "text/plain"),
-            ("cache-tag", "a,b"),
-            ("cache-control", "max-age=5"),
-            ("coherd-lease", "t0ken"),
-        ];
-        let write = write(call(&lines)).unwrap();
-        assert_eq!((&*write.value.body, &write.value.etag), (&b"v"[..], &Some(etag_of(b"v"))));
-        assert_eq!(write.value.content_type.as_deref(), Some("text/plain"));
-        assert_eq!(write.tags.len(), 2);
-        assert_eq!(write.lifetime.fresh.unwrap().as_secs(), 5);
-        assert_eq!(write.lease.as_deref(), Some("t0ken"));
-        assert_eq!(super::write(call(&[("cache-tag", "a b")])).unwrap_err().code(), Code::BadTag);
     }
 
     #[test]

@@ -22,8 +22,8 @@ use super::front::{Allowance, Call, Sender};
 use super::problem::Problem;
 use super::routes::{BULK_KEYS_MAX, DataRoute, URI_BYTES_MAX};
 use super::{
-    Desk, Right, Settings, Tokens, bulk, conditional, connection, data, demand, invalidate, reply, routes,
-    tags,
+    Desk, Right, Settings, Tokens, bulk, conditional, connection, demand, invalidate, reply, routes, tags,
+    writes,
 };
 use crate::model::{Event, TAGS_MAX};
 
@@ -81,7 +81,7 @@ pub(crate) fn headers(headers: &HeaderMap) {
         conditional::none_match_holds(headers, etag);
     }
     let call = Call { headers: headers.clone(), body: Bytes::from_static(b"value") };
-    if let Err(problem) = data::write(call) {
+    if let Err(problem) = writes::write(call) {
         refused(problem);
     }
     let allowed = TOKENS.check(headers, Right::Read, Scope::Nothing);
@@ -199,7 +199,7 @@ impl Desk for Echo {
                 }
                 Part::Plain(key.to_string().into())
             }
-            DataRoute::Put(..) => Part::Plain(data::write(call)?.value.body),
+            DataRoute::Put(..) => Part::Plain(writes::write(call)?.value.body),
             DataRoute::Bulk(_, keys) => Part::Base64(format!("{keys:?}").into()),
             DataRoute::BulkPost(_) => Part::Base64(format!("{:?}", bulk::keys(&call.body)?).into()),
             DataRoute::Invalidate(options) => {

@@ -78,7 +78,8 @@ pub(super) fn waited(
     Ok(with_id(reply::json(StatusCode::OK, &document), id))
 }
 
-fn timed_out(id: &LogId, waited: &Waited) -> Problem {
+/// 504, and who is missing.
+pub(super) fn timed_out(id: &LogId, waited: &Waited) -> Problem {
     let id = id.to_string();
     Problem::new(Code::WaitTimeout, "the event is logged, but not all instances have confirmed it in time")
         .with_header(LOG_ID, text_value(&id))

@@ -16,6 +16,7 @@ mod events;
 mod front;
 pub(crate) mod fuzzing;
 mod invalidate;
+mod letters;
 mod linger;
 mod listener;
 mod locks;
@@ -27,6 +28,7 @@ mod stall;
 mod stats;
 mod tags;
 mod toll;
+mod writes;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +41,7 @@ pub use auth::{Right, Tokens};
 pub use data::DataDesk;
 pub use front::Desk;
 pub use listener::Listener;
-pub use stats::{Vitals, Writes};
+pub use stats::{Backlog, Vitals};
 
 /// Starts a piece of work under a name: the supervisor's `spawn`, bound to its stage.
 pub type Spawn = Arc<dyn Fn(&'static str, BoxFuture<'static, ()>) + Send + Sync>;

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
+use crate::model::Namespace;
+use crate::write::Mode;
+
 /// Longest `wait=all` that may be asked for.
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(3600);
 /// How long a lock is held where nothing is said.
@@ -16,6 +19,10 @@ const LOCK_TTL_MIN: Duration = Duration::from_millis(10);
 const LOCK_TTL_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Longest wait for a lock: connections are not held for ever.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(600);
+
+/// Writes that are shown where nothing is said, and at the most.
+const LETTERS: usize = 100;
+const LETTERS_MAX: usize = 1000;
 
 /// What `POST /v1/invalidate` asks for in its query.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,22 +65,87 @@ pub(super) fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
 /// The query of `POST /v1/invalidate`; what is not known is refused, so that a misspelt `wait` is seen.
 pub(super) fn invalidate_options(query: &str) -> Result<InvalidateOptions, String> {
     let mut options = InvalidateOptions::default();
-    let mut timeout = None;
+    let mut rest = Vec::new();
     for (name, value) in pairs(query) {
         match (name, value) {
-            ("wait", "all") => options.wait = Some(Wait::Default),
-            ("wait", "none") => options.wait = None,
-            ("wait", _) => return Err("`wait` is `none` or `all`".to_owned()),
-            ("timeout", text) => timeout = Some(wait_time(text)?),
+            ("wait" | "timeout", _) => rest.push((name, value)),
             ("exact", text) => options.exact = flag("exact", text)?,
             ("soft", text) => options.soft = flag("soft", text)?,
             (other, _) => return Err(unknown(other, "wait, timeout, exact and soft")),
         }
     }
-    match (options.wait, timeout) {
-        (Some(_), Some(timeout)) => options.wait = Some(Wait::AtMost(timeout)),
-        (None, Some(_)) => return Err("`timeout` goes with `wait=all`".to_owned()),
-        (_, None) => {}
+    options.wait = wait(rest.into_iter())?;
+    Ok(options)
+}
+
+/// What a PUT or DELETE asks for in its query.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WriteOptions {
+    /// `mode=through` or `behind`: not what the namespace says.
+    pub mode: Option<Mode>,
+    /// `wait=all`: answer once no instance can answer with anything older.
+    pub wait: Option<Wait>,
+}
+
+/// The query of PUT and DELETE.
+pub(super) fn write_options(query: &str) -> Result<WriteOptions, String> {
+    let mut options = WriteOptions::default();
+    let mut rest = Vec::new();
+    for (name, value) in pairs(query) {
+        match (name, value) {
+            ("mode", "through") => options.mode = Some(Mode::Through),
+            ("mode", "behind") => options.mode = Some(Mode::Behind),
+            ("mode", "invalidate") => options.mode = Some(Mode::Invalidate),
+            ("mode", _) => return Err("`mode` is `through`, `behind` or `invalidate`".to_owned()),
+            ("wait" | "timeout", _) => rest.push((name, value)),
+            (other, _) => return Err(unknown(other, "mode, wait and timeout")),
+        }
+    }
+    options.wait = wait(rest.into_iter())?;
+    Ok(options)
+}
+
+/// `wait` and `timeout`.
+fn wait<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Option<Wait>, String> {
+    let (mut wait, mut timeout) = (None, None);
+    for (name, value) in pairs {
+        match (name, value) {
+            ("wait", "all") => wait = Some(Wait::Default),
+            ("wait", "none") => wait = None,
+            ("wait", _) => return Err("`wait` is `none` or `all`".to_owned()),
+            (_, text) => timeout = Some(wait_time(text)?),
+        }
+    }
+    match (wait, timeout) {
+        (Some(_), Some(timeout)) => Ok(Some(Wait::AtMost(timeout))),
+        (None, Some(_)) => Err("`timeout` goes with `wait=all`".to_owned()),
+        (wait, None) => Ok(wait),
+    }
+}
+
+/// Which writes somebody looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LettersOptions {
+    /// Of one namespace only.
+    pub namespace: Option<Namespace>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// The query of a look at writes, `?namespace=NS&limit=100`.
+pub(super) fn letters_options(query: &str) -> Result<LettersOptions, String> {
+    let mut options = LettersOptions { namespace: None, limit: LETTERS };
+    for (name, value) in pairs(query) {
+        match name {
+            "namespace" => {
+                options.namespace = Some(Namespace::new(value).map_err(|error| error.to_string())?)
+            }
+            "limit" => {
+                let limit = value.parse().ok().filter(|limit| (1..=LETTERS_MAX).contains(limit));
+                options.limit = limit.ok_or_else(|| format!("`limit` is a number, 1 to {LETTERS_MAX}"))?;
+            }
+            other => return Err(unknown(other, "namespace and limit")),
+        }
     }
     Ok(options)
 }

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::body::Body;
 use super::problem::{Code, Problem};
 use super::{cache_status, conditional};
-use crate::cache::{Answer, BackendError, GetError, OriginError, PutError, Written};
+use crate::cache::{Answer, BackendError, GetError, OriginError, PutError};
 use crate::coherence::PublishError;
 use crate::coherence::form::FormError;
 use crate::guard::LeftAlone;
@@ -87,14 +87,6 @@ pub(super) fn get_refused(error: &GetError) -> Problem {
     problem.with_header(CACHE_STATUS, text_value(&status))
 }
 
-/// The answer to a write that was done: with the event's id, or stored under its lease.
-pub(super) fn written(written: &Written) -> Response<Body> {
-    match written {
-        Written::Leased => no_content(),
-        Written::Changed(receipt) => logged(&receipt.id),
-    }
-}
-
 /// Why a write was not done.
 pub(super) fn put_refused(error: &PutError) -> Problem {
     let code = match error {
@@ -123,7 +115,7 @@ pub(super) fn unavailable(error: &BackendError, detail: String) -> Problem {
     }
 }
 
-fn come_back(problem: Problem, left_alone: &LeftAlone) -> Problem {
+pub(super) fn come_back(problem: Problem, left_alone: &LeftAlone) -> Problem {
     problem.with_header(RETRY_AFTER, in_seconds(left_alone.retry_after).max(1).into())
 }
 
@@ -142,6 +134,14 @@ pub(super) fn form_refused(error: &FormError) -> Problem {
 pub(super) fn logged(id: &LogId) -> Response<Body> {
     let id = id.to_string();
     let mut response = json(StatusCode::OK, &json!({ "id": id }));
+    response.headers_mut().insert(LOG_ID, text_value(&id));
+    response
+}
+
+/// 202: a key that the event names holds a pending write, and is invalidated once that is at the origin.
+pub(super) fn deferred(id: &LogId) -> Response<Body> {
+    let id = id.to_string();
+    let mut response = json(StatusCode::ACCEPTED, &json!({ "id": id, "deferred": true }));
     response.headers_mut().insert(LOG_ID, text_value(&id));
     response
 }

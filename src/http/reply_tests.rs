@@ -179,7 +179,7 @@ fn every_write_has_its_answer() {
         (200, &HeaderValue::from_static("7-0"))
     );
     assert_eq!(changed.into_body().whole().unwrap(), br#"{"id":"7-0"}"#);
-    assert_eq!(written(&Written::Leased).status(), 204);
+    assert_eq!(deferred(&LogId::single(7)).status(), 202);
     for (error, code) in [
         (PutError::LeaseLost, Code::LeaseLost),
         (PutError::Off, Code::WriteOff),

@@ -3,7 +3,7 @@
 use hyper::{Method, Uri};
 
 use super::problem::{Code, Problem};
-use super::query::{self, InvalidateOptions, LockOptions};
+use super::query::{self, InvalidateOptions, LettersOptions, LockOptions, WriteOptions};
 use crate::model::{Key, Namespace};
 
 /// Longest path and query, in bytes. A key of 512 bytes takes three times that, a bulk read may take all of it.
@@ -16,10 +16,10 @@ pub(super) const BULK_KEYS_MAX: usize = 1000;
 pub enum DataRoute {
     /// `GET`, `HEAD /v1/cache/NS/KEY`
     Read(Namespace, Key),
-    /// `PUT /v1/cache/NS/KEY`
-    Put(Namespace, Key),
-    /// `DELETE /v1/cache/NS/KEY`
-    Delete(Namespace, Key),
+    /// `PUT /v1/cache/NS/KEY[?mode=through|behind&wait=all&timeout=3s]`
+    Put(Namespace, Key, WriteOptions),
+    /// `DELETE /v1/cache/NS/KEY`, with the same query
+    Delete(Namespace, Key, WriteOptions),
     /// `PURGE /v1/cache/NS/KEY[?soft=true]`
     Purge {
         /// Where.
@@ -66,6 +66,14 @@ pub enum AdminRoute {
     Events,
     /// `GET`, `HEAD /v1/explain/NS/KEY`
     Explain(Namespace, Key),
+    /// `GET`, `HEAD /v1/writes/pending[?namespace=NS&limit=100]`
+    PendingWrites(LettersOptions),
+    /// `GET`, `HEAD /v1/writes/dead`, with the same query
+    DeadWrites(LettersOptions),
+    /// `POST /v1/writes/retry`, the ids in the body
+    RetryWrites,
+    /// `POST /v1/writes/drop`, the ids in the body
+    DropWrites,
 }
 
 const LOCKS: &str = "/v1/locks/";
@@ -101,6 +109,7 @@ pub(super) fn data(method: &Method, uri: &Uri) -> Result<DataRoute, Problem> {
 /// The route of a request on the admin listener.
 pub(super) fn admin(method: &Method, uri: &Uri) -> Result<AdminRoute, Problem> {
     check_length(uri)?;
+    let query = uri.query().unwrap_or("");
     match uri.path() {
         "/healthz" => read_only(method, AdminRoute::Healthz),
         "/readyz" => read_only(method, AdminRoute::Readyz),
@@ -110,6 +119,15 @@ pub(super) fn admin(method: &Method, uri: &Uri) -> Result<AdminRoute, Problem> {
         "/stats/reset" => Err(Problem::method_not_allowed("POST")),
         "/events" if method == Method::GET => Ok(AdminRoute::Events),
         "/events" => Err(Problem::method_not_allowed("GET")),
+        "/v1/writes/pending" => {
+            read_only(method, AdminRoute::PendingWrites(query::letters_options(query).map_err(bad_request)?))
+        }
+        "/v1/writes/dead" => {
+            read_only(method, AdminRoute::DeadWrites(query::letters_options(query).map_err(bad_request)?))
+        }
+        "/v1/writes/retry" if method == Method::POST => Ok(AdminRoute::RetryWrites),
+        "/v1/writes/drop" if method == Method::POST => Ok(AdminRoute::DropWrites),
+        "/v1/writes/retry" | "/v1/writes/drop" => Err(Problem::method_not_allowed("POST")),
         path => {
             let asked = path.strip_prefix("/v1/explain/").ok_or_else(not_found)?;
             let (namespace, key) = asked.split_once('/').ok_or_else(not_found)?;
@@ -126,8 +144,8 @@ fn key_route(method: &Method, namespace: &str, key: &str, query: &str) -> Result
     let namespace = parse_namespace(namespace)?;
     let key = parse_key(key)?;
     Ok(match method.as_str() {
-        "PUT" => DataRoute::Put(namespace, key),
-        "DELETE" => DataRoute::Delete(namespace, key),
+        "PUT" => DataRoute::Put(namespace, key, query::write_options(query).map_err(bad_request)?),
+        "DELETE" => DataRoute::Delete(namespace, key, query::write_options(query).map_err(bad_request)?),
         "PURGE" => {
             let soft = query::purge_is_soft(query).map_err(bad_request)?;
             DataRoute::Purge { namespace, key, soft }
@@ -258,8 +276,8 @@ mod tests {
             ("GET /v1/cache/u/eu/de/7/", DataRoute::Read(ns("u"), key("eu/de/7/"))),
             ("GET /v1/cache/u//", DataRoute::Read(ns("u"), key("/"))),
             ("GET /v1/cache/u/%C3%A4%2F+", DataRoute::Read(ns("u"), key("ä/+"))),
-            ("PUT /v1/cache/u/1", DataRoute::Put(ns("u"), key("1"))),
-            ("DELETE /v1/cache/u/1", DataRoute::Delete(ns("u"), key("1"))),
+            ("PUT /v1/cache/u/1", DataRoute::Put(ns("u"), key("1"), WriteOptions::default())),
+            ("DELETE /v1/cache/u/1", DataRoute::Delete(ns("u"), key("1"), WriteOptions::default())),
             ("PURGE /v1/cache/u/1", purge(false)),
             ("PURGE /v1/cache/u/1?soft=true", purge(true)),
             ("GET /v1/cache/u?keys=a,b,c", both(&["a", "b", "c"])),

@@ -16,12 +16,12 @@ pub struct Vitals {
     /// `closed`, `open` or `half_open`, by target.
     pub breakers: BTreeMap<String, &'static str>,
     /// The write-behind queue.
-    pub writes: Writes,
+    pub writes: Backlog,
 }
 
 /// The write-behind queue.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct Writes {
+pub struct Backlog {
     /// Not at the origin yet.
     pub pending: u64,
     /// Age of the oldest of them, in seconds.
@@ -41,7 +41,7 @@ pub(super) struct Stats<'a> {
     namespaces: BTreeMap<String, NamespaceStats>,
     members: Vec<Member>,
     breakers: BTreeMap<String, &'static str>,
-    writes: Writes,
+    writes: Backlog,
     tasks: BTreeMap<&'static str, Task>,
 }
 
@@ -139,7 +139,7 @@ mod tests {
         )]);
         let vitals = Vitals {
             breakers: BTreeMap::from([("users".to_owned(), "half_open")]),
-            writes: Writes { pending: 4, oldest_s: 1.5, dead: 1 },
+            writes: Backlog { pending: 4, oldest_s: 1.5, dead: 1 },
         };
         let mut board = Board::new();
         board.insert("coherence.tail", crate::supervisor::TaskStatus::default());

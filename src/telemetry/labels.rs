@@ -128,6 +128,12 @@ labels! {
         Hot = "hot",
         /// Takes, adopts or finishes entries of the inbox.
         Inbox = "inbox",
+        /// Takes writes that are behind.
+        TakeWrites = "take_writes",
+        /// Says what became of them.
+        SettleWrites = "settle_writes",
+        /// Looks at what is behind, and at the dead letters.
+        Backlog = "backlog",
     }
 
     /// The door an event came through.

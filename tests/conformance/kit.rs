@@ -128,7 +128,7 @@ pub(crate) fn publication(event: Event) -> Publication {
         _ => None,
     });
     let entries = entries.collect();
-    Publication { event, entries, confirm: false, value: None, known: 0, repeat_after: 0 }
+    Publication { event, entries, confirm: false, along: None, known: 0, repeat_after: 0 }
 }
 
 /// A value that stays fresh, covered by nothing but its key.

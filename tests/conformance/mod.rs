@@ -16,6 +16,7 @@ mod memory;
 mod publish;
 mod signals;
 pub(crate) mod valkey;
+mod writes;
 
 /// One backend's run of all cases: its name in the test's path, and its [`fixture::Fixture`].
 macro_rules! conformance {
@@ -140,6 +141,25 @@ macro_rules! conformance {
                 who_waits_for_a_lock_hears_that_it_was_given_up
                 a_lock_of_a_lineage_that_ended_stands_and_is_not_extended
                 fences_grow_though_everything_is_lost
+            ]);
+            conformance!(@cases $fixture, writes: [
+                a_write_through_keeps_fills_out_until_its_value_is_stored
+                of_two_writers_at_once_neither_leaves_its_value
+                an_event_during_a_write_through_keeps_its_value_out
+                a_write_through_takes_the_place_of_an_older_pending_one_if_it_succeeds
+                a_write_behind_is_answered_by_all_until_the_origin_has_it
+                what_was_flushed_is_a_copy_like_any_other
+                a_newer_write_supersedes_an_older_one
+                a_parked_write_waits_and_its_neighbours_do_not
+                a_parked_write_comes_again_when_it_is_due
+                what_a_dead_worker_took_is_taken_over
+                a_queue_has_one_owner_until_it_is_given_up
+                a_worker_that_found_nothing_hears_of_the_next_write
+                a_dead_write_is_dropped_with_an_event_and_kept_with_the_dead
+                what_the_origin_has_a_newer_one_of_is_dropped_with_an_event
+                a_full_queue_takes_no_further_write
+                writes_outlive_a_lineage_and_queues_beyond_those_known_are_told_of
+                no_more_is_taken_than_is_asked_for
             ]);
         }
     };

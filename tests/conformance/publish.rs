@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use coherd::backend::{EntryId, FillRefusal, Filled, Found, Publication};
+use coherd::backend::{Along, EntryId, FillRefusal, Filled, Found, Publication};
 use coherd::model::{Event, Name, Target};
 use futures_util::future::join_all;
 
@@ -162,7 +162,10 @@ pub(crate) async fn a_repeated_request_logs_nothing_and_gets_the_first_place<F: 
     publish(&it.a, hard(tag("other"))).await;
     let last = head(&it.a).await;
 
-    let repeat = Publication { value: Some((entry("2"), load("w"), value("2"))), ..request("r") };
+    let repeat = Publication {
+        along: Some(Along::Value { entry: entry("2"), load: load("w"), put: value("2") }),
+        ..request("r")
+    };
     let second = it.b.publish(SHARD, repeat).await.unwrap();
     assert_eq!((&second.token, second.repeated), (&first.token, true));
     assert_eq!(second.members.len(), 2);
@@ -206,9 +209,10 @@ pub(crate) async fn a_value_takes_effect_with_its_event<F: Fixture>() {
     reload.even_if_fresh = true;
     let Found::Leased { token: old, .. } = ask(&it.a, &entry("1"), reload).await else { panic!("no lease") };
 
-    let written = Some((entry("1"), load("w"), tagged("new", &["t"])));
+    let (at, put) = (entry("1"), tagged("new", &["t"]));
+    let written = Some(Along::Value { entry: at, load: load("w"), put });
     let published =
-        it.b.publish(SHARD, Publication { value: written, ..publication(hard(key("1"))) }).await.unwrap();
+        it.b.publish(SHARD, Publication { along: written, ..publication(hard(key("1"))) }).await.unwrap();
     let stored = peek(&it.a, &entry("1")).await.unwrap();
     assert_eq!((stored.token, stored.load, &stored.envelope[..]), (published.token, load("w"), &b"new"[..]));
     assert_eq!(stored.names, [tag_name("t")]);

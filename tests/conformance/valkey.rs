@@ -84,5 +84,6 @@ fn valkey(server: &Server, settings: Settings) -> ValkeySettings {
         log_max_events: log_max_events as u64,
         watermarks_max: watermarks_max as u64,
         min_replicas_ack: 0,
+        keeps_writes: false,
     }
 }

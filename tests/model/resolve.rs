@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use coherd::backend::{Beat, Claim, EntryId, Fill, LoadId, Lookup, Member, Publication, Put, Token};
+use coherd::backend::{Along, Beat, Claim, EntryId, Fill, LoadId, Lookup, Member, Publication, Put, Token};
 use coherd::model::{
     CallerId, Event, Hardness, Key, Name, Namespace, Prefix, Provenance, Quota, Seq, Tag, Target, covering,
 };
@@ -54,7 +54,11 @@ impl Past {
                     entries: if drops { entries_of(&event) } else { Vec::new() },
                     event,
                     confirm,
-                    value: value.map(|(entry, who, put)| (entry_of(entry), load(who), put_of(&put))),
+                    along: value.map(|(entry, who, put)| Along::Value {
+                        entry: entry_of(entry),
+                        load: load(who),
+                        put: put_of(&put),
+                    }),
                     known: self.seq(&known),
                     repeat_after: self.seq(&after),
                 })
@@ -204,7 +208,7 @@ fn fcall(mut event: Event) -> Command {
     words.extend(event.request_id.iter().flat_map(|id| ["request_id", id]));
     let words = words.into_iter().map(|word| word.as_bytes().to_vec()).collect();
     let publication =
-        Publication { event, entries: Vec::new(), confirm: false, value: None, known: 0, repeat_after: 0 };
+        Publication { event, entries: Vec::new(), confirm: false, along: None, known: 0, repeat_after: 0 };
     Command::Fcall(words, Some(publication))
 }
 

@@ -189,10 +189,13 @@ impl<'a> World<'a> {
                 self.model.release(now, &entry, &load);
                 Answer::Done
             }
-            Command::Publish(publication) => Answer::Published(self.model.publish(now, publication)),
-            Command::Fcall(_, Some(publication)) => {
-                Answer::Id(format!("{}-0", self.model.publish(now, publication).token.seq))
+            Command::Publish(publication) => {
+                Answer::Published(self.model.publish(now, publication).expect("nothing is full"))
             }
+            Command::Fcall(_, Some(publication)) => Answer::Id(format!(
+                "{}-0",
+                self.model.publish(now, publication).expect("nothing is full").token.seq
+            )),
             Command::Fcall(_, None) => Answer::Refused,
             Command::Beat(beat) => Answer::Head(self.model.beat(now, beat)),
             Command::Confirm(who, cursor) => {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use coherd::backend::{
-    Arrival, Backend, BackendError, Beat, EntryId, Fence, Fill, Filled, Found, Head, HotKey, InboxEntry,
-    LinkState, LoadId, LockAsk, LockToken, Locked, Logged, Lookup, Member, Publication, Published, Stored,
-    Subscription, Token,
+    Arrival, Backend, BackendError, Backlog, Beat, Dead, EntryId, Fence, Fill, Filled, Found, Head, HotKey,
+    InboxEntry, Line, LinkState, LoadId, LockAsk, LockToken, Locked, Logged, Lookup, Member, Partition,
+    Publication, Published, Settled, Settlement, Stored, Subscription, Take, Taken, Token, Waiting,
 };
 use coherd::model::{Key, Namespace, Seq, Shard, ShardCount, Verdict};
 use tokio::sync::watch;
@@ -75,7 +75,7 @@ impl Backend for Remote {
     /// value back, as with any store.
     async fn publish(&self, shard: Shard, publication: Publication) -> Result<Published, BackendError> {
         let draw = self.0.draw("publish", (shard, &publication.event.targets));
-        let prompt = publication.value.is_some();
+        let prompt = publication.along.is_some();
         self.0.ask(draw, prompt, async move |memory| memory.publish(shard, publication).await).await
     }
 
@@ -184,5 +184,53 @@ impl Backend for Remote {
     async fn inbox_done(&self, ids: &[String]) -> Result<(), BackendError> {
         let (draw, ids) = (self.0.draw("inbox_done", ()), ids.to_vec());
         self.0.ask(draw, false, async move |memory| memory.inbox_done(&ids).await).await
+    }
+
+    /// Nor does anybody write behind.
+    async fn take_writes(&self, shard: Shard, take: Take) -> Result<Taken, BackendError> {
+        self.0.memory.take_writes(shard, take).await
+    }
+
+    async fn settle_writes(
+        &self,
+        shard: Shard,
+        partition: Partition,
+        settled: Vec<(Line, Settled)>,
+    ) -> Result<Vec<Settlement>, BackendError> {
+        self.0.memory.settle_writes(shard, partition, settled).await
+    }
+
+    async fn leave_writes(
+        &self,
+        shard: Shard,
+        partition: Partition,
+        worker: &str,
+    ) -> Result<(), BackendError> {
+        self.0.memory.leave_writes(shard, partition, worker).await
+    }
+
+    async fn backlog(
+        &self,
+        shard: Shard,
+        beyond: Partition,
+    ) -> Result<(Backlog, Vec<Partition>), BackendError> {
+        self.0.memory.backlog(shard, beyond).await
+    }
+
+    async fn waiting_writes(
+        &self,
+        shard: Shard,
+        partition: Partition,
+        max: usize,
+    ) -> Result<Vec<Waiting>, BackendError> {
+        self.0.memory.waiting_writes(shard, partition, max).await
+    }
+
+    async fn dead_writes(&self, shard: Shard, after: &str, max: usize) -> Result<Vec<Dead>, BackendError> {
+        self.0.memory.dead_writes(shard, after, max).await
+    }
+
+    async fn drop_dead(&self, shard: Shard, ids: &[String]) -> Result<u64, BackendError> {
+        self.0.memory.drop_dead(shard, ids).await
     }
 }

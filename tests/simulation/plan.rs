@@ -131,6 +131,8 @@ impl Plan {
             tags: Vec::new(),
             depends_on,
             origin: None,
+            written: false,
+            behind: false,
             load_max: Duration::from_secs(2),
             backend_max: Duration::from_secs(5),
             soft_timeout: self.soft_timeout,

@@ -4,11 +4,28 @@ use std::time::Duration;
 
 use super::expiring::Expiring;
 use super::shard::after;
-use crate::backend::{Claim, LoadId, Token};
+use crate::backend::{Claim, HOLD_MAX, LoadId, Token};
 use crate::model::{Key, Namespace};
 
 /// Most leases; beyond it the soonest to end are lost, as if they had expired.
 const LEASES_MAX: usize = 1_000_000;
+
+/// A write to the origin holds a lease of its own, under its name behind this mark.
+const QUARANTINE: char = '!';
+/// The same where another such write had not ended when it began.
+const DISTURBED: char = '?';
+
+/// The name under which a write holds a lease, when another's was there before or not.
+pub(super) fn held_by(load: &LoadId, before: Option<&LoadId>) -> LoadId {
+    let own = format!("{QUARANTINE}{}", load.0);
+    let other = before.filter(|it| quarantine(it).is_some() && *it.0 != *own);
+    LoadId(other.map_or_else(|| own.clone(), |_| format!("{DISTURBED}{}", load.0)).into())
+}
+
+/// The mark of a lease that a write holds.
+fn quarantine(load: &LoadId) -> Option<char> {
+    load.0.chars().next().filter(|first| matches!(*first, QUARANTINE | DISTURBED))
+}
 
 /// Per key and not per entry: an event names keys and does not know versions.
 pub(super) type Place = (Namespace, Key);
@@ -45,7 +62,8 @@ impl Leases {
             let again = taken.value.load == claim.load;
             let left = Duration::from_millis(taken.until - now);
             // As the scripts have it: nobody gives out a lease of twice the length, the clock has gone back since.
-            let lasts = left <= claim.lease.max(Duration::from_millis(1)) * 2;
+            let most = claim.lease.max(Duration::from_millis(1)) * 2;
+            let lasts = left <= if quarantine(&taken.value.load).is_some() { HOLD_MAX } else { most };
             if !again && lasts && taken.value.token.lineage == token.lineage {
                 taken.value.wanted = true;
                 return Err(left);
@@ -59,13 +77,18 @@ impl Leases {
         Ok(())
     }
 
+    /// Gives it to a write that has just ended whatever lease there was, for as long as that may take.
+    pub(super) fn hold(&mut self, now: u64, place: Place, load: LoadId, token: &Token, hold: Duration) {
+        let until = after(now, hold.clamp(Duration::from_millis(1), HOLD_MAX));
+        self.0.insert(now, place, (Lease { load, token: token.clone(), wanted: false }, until), 1);
+    }
+
     /// The token that the load was given with it, if it still has it.
     pub(super) fn held(&self, now: u64, place: &Place, load: &LoadId) -> Option<&Token> {
         self.0.get(now, place).map(|item| &item.value).filter(|it| it.load == *load).map(|it| &it.token)
     }
 
     /// Who has it, and the token given out with it.
-    #[cfg(test)]
     pub(super) fn holder(&self, now: u64, place: &Place) -> Option<(&LoadId, &Token)> {
         self.0.get(now, place).map(|item| (&item.value.load, &item.value.token))
     }

@@ -8,6 +8,7 @@ mod hot;
 mod inbox;
 mod leases;
 mod locks;
+mod queues;
 mod shard;
 mod store;
 #[cfg(test)]
@@ -30,9 +31,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::connection::Connection;
 use super::{
-    Arrival, Backend, BackendError, Beat, EntryId, Fence, Fill, Filled, Found, Head, HotKey, InboxEntry,
-    LinkState, LoadId, LockAsk, LockToken, Locked, Logged, Lookup, Member, Publication, Published, Signal,
-    Stored, Subscription, Token,
+    Along, Arrival, Backend, BackendError, Backlog, Beat, Dead, EntryId, Fence, Fill, Filled, Found, Head,
+    HotKey, InboxEntry, Line, LinkState, LoadId, LockAsk, LockToken, Locked, Logged, Lookup, Member,
+    Partition, Publication, Published, Settled, Settlement, Signal, Stored, Subscription, Take, Taken, Token,
+    Waiting,
 };
 use crate::model::{Key, Namespace, Seq, Shard, ShardCount, Verdict};
 
@@ -118,14 +120,14 @@ impl Backend for Memory {
     }
 
     async fn publish(&self, shard: Shard, publication: Publication) -> Result<Published, BackendError> {
-        let value = publication.value.iter().map(|(entry, ..)| entry);
+        let along = publication.along.iter().map(Along::entry);
         if let Some(stray) =
-            publication.entries.iter().chain(value).find(|entry| self.store.shard_of(entry) != shard)
+            publication.entries.iter().chain(along).find(|entry| self.store.shard_of(entry) != shard)
         {
             let EntryId { namespace, key, .. } = stray;
             return Err(BackendError::Refused(format!("{namespace}/{key} is not in shard {}", shard.0)));
         }
-        self.step(shard, |state, now| state.publish(now, publication))
+        self.step(shard, |state, now| state.publish(now, publication))?
     }
 
     async fn beat(&self, shard: Shard, beat: Beat) -> Result<Head, BackendError> {
@@ -233,6 +235,53 @@ impl Backend for Memory {
         self.connection.alive()?;
         self.store.with_inbox(|inbox, _| inbox.done(ids));
         Ok(())
+    }
+
+    async fn take_writes(&self, shard: Shard, take: Take) -> Result<Taken, BackendError> {
+        self.step(shard, |state, now| state.take_writes(now, &take))
+    }
+
+    async fn settle_writes(
+        &self,
+        shard: Shard,
+        partition: Partition,
+        settled: Vec<(Line, Settled)>,
+    ) -> Result<Vec<Settlement>, BackendError> {
+        self.step(shard, |state, now| state.settle_writes(now, partition, settled))
+    }
+
+    async fn leave_writes(
+        &self,
+        shard: Shard,
+        partition: Partition,
+        worker: &str,
+    ) -> Result<(), BackendError> {
+        self.step(shard, |state, _| state.leave_writes(partition, worker))
+    }
+
+    async fn backlog(
+        &self,
+        shard: Shard,
+        beyond: Partition,
+    ) -> Result<(Backlog, Vec<Partition>), BackendError> {
+        self.step(shard, |state, now| state.backlog(now, beyond))
+    }
+
+    async fn waiting_writes(
+        &self,
+        shard: Shard,
+        partition: Partition,
+        max: usize,
+    ) -> Result<Vec<Waiting>, BackendError> {
+        self.step(shard, |state, now| state.waiting_writes(now, partition, max))
+    }
+
+    async fn dead_writes(&self, shard: Shard, after: &str, max: usize) -> Result<Vec<Dead>, BackendError> {
+        self.step(shard, |state, _| state.dead_writes(after, max))
+    }
+
+    async fn drop_dead(&self, shard: Shard, ids: &[String]) -> Result<u64, BackendError> {
+        self.step(shard, |state, _| state.drop_dead(ids))
     }
 }
 

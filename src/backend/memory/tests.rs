@@ -30,7 +30,7 @@ fn key_event(entry: &EntryId) -> Publication {
         event: Event::hard(vec![target]),
         entries: vec![entry.clone()],
         confirm: false,
-        value: None,
+        along: None,
         known: 0,
         repeat_after: 0,
     }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_bytes::ByteBuf;
 
 use super::connection::Arg;
-use crate::backend::Logged;
+use crate::backend::{Logged, Partition};
 use crate::model::{
     Event, Hardness, Key, LineageId, Name, Namespace, Nonce, Prefix, Provenance, Seq, Tag, Target,
 };
@@ -25,6 +25,8 @@ pub(super) enum Hurry {
     Wake { ns: String, key: String, filled: bool },
     /// A lock that somebody waits for was given up.
     Unlocked { name: String },
+    /// There is something to do in a queue of writes.
+    Work { partition: Partition },
     /// A member has applied everything up to a number.
     Confirmed { instance: String, cursor: String },
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Settings;
 use super::connection::Arg;
+use super::durable::AofCell;
 use super::keys::Keyspace;
 use crate::backend::Fence;
 use crate::clock::Clock;
@@ -31,6 +32,10 @@ pub(super) struct Context {
     pub(super) min_replicas_ack: u32,
     /// How long an answer may take.
     pub(super) command_timeout: Duration,
+    /// What the server does with its append-only file, as of the last handshake.
+    pub(super) aof: AofCell,
+    /// Some namespace writes behind: what the server forgets is lost.
+    pub(super) keeps_writes: bool,
 }
 
 impl Context {
@@ -47,6 +52,8 @@ impl Context {
             watermarks_max: settings.watermarks_max.max(1),
             min_replicas_ack: settings.min_replicas_ack,
             command_timeout: settings.command_timeout,
+            aof: AofCell::default(),
+            keeps_writes: settings.keeps_writes,
         }
     }
 

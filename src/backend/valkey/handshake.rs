@@ -2,10 +2,12 @@
 //! and is the one that the shards' lineages were begun on.
 
 use std::collections::HashMap;
+use std::iter;
 
 use futures_util::future::try_join_all;
 
 use super::connection::{Arg, Command, Connection};
+use super::durable::Aof;
 use super::errors::explain;
 use super::reply::{Parts, text};
 use super::{Context, script};
@@ -21,6 +23,8 @@ pub(super) struct Checked {
     pub(super) server: String,
     /// What an operator should mend.
     pub(super) warnings: Vec<String>,
+    /// It has an append-only file.
+    pub(super) aof: bool,
 }
 
 /// Why a connection is not used.
@@ -52,7 +56,37 @@ pub(super) async fn handshake(context: &Context, connection: &Connection) -> Res
     let checked = check_servers(context, connection).await?;
     let shards = context.keys.count().all();
     try_join_all(shards.map(|shard| reconcile(context, connection, shard))).await?;
-    Ok(checked)
+    let Checked { server, mut warnings, aof } = checked;
+    let (aof, dumps) = persistence(connection, aof).await;
+    context.aof.set(aof);
+    if context.keeps_writes && aof == Aof::Off {
+        let dumps = if dumps { "only dumps now and then" } else { "nothing" };
+        warnings.push(format!(
+            "{server} keeps {dumps} on disk: writes behind that it has acknowledged and not yet brought to their origin \
+             are lost with it. `CONFIG SET appendonly yes`, and the same in its configuration file"
+        ));
+    }
+    Ok(Checked { server, warnings, aof: aof != Aof::Off })
+}
+
+/// What the server does with its append-only file, and whether it makes dumps. One that does not let itself be asked
+/// (`CONFIG` is often forbidden) counts as syncing now and then, and as making dumps.
+async fn persistence(connection: &Connection, aof: bool) -> (Aof, bool) {
+    let asked = Command::new("CONFIG", 0).args(["GET", "appendfsync", "save"]);
+    let settings: Vec<String> = match connection.call(asked).await.map(|answer| Parts::of("config", answer)) {
+        Ok(Ok(mut parts)) => iter::from_fn(|| parts.text().ok()).collect(),
+        _ => Vec::new(),
+    };
+    let set = |name: &str| {
+        let (pairs, _) = settings.as_chunks::<2>();
+        pairs.iter().find(|[of, _]| of == name).map(|[_, value]| value.as_str())
+    };
+    let aof = match (aof, set("appendfsync")) {
+        (false, _) => Aof::Off,
+        (true, Some("always")) => Aof::Always,
+        (true, _) => Aof::Sometimes,
+    };
+    (aof, set("save").is_none_or(|save| !save.is_empty()))
 }
 
 /// Only looks at the server: for connections that carry messages and no data.
@@ -109,7 +143,7 @@ fn judge(info: &str) -> Result<Checked, String> {
              `CONFIG SET min-replicas-to-write 1` bounds how long two primaries can both be believed"
         ));
     }
-    Ok(Checked { server, warnings })
+    Ok(Checked { server, warnings, aof: field("aof_enabled") == "1" })
 }
 
 /// Compares the server with the one that the shard's lineage was begun on; another one begins a new lineage.

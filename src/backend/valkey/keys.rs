@@ -2,7 +2,7 @@
 
 use fred::util::redis_keyslot;
 
-use crate::backend::EntryId;
+use crate::backend::{EntryId, Partition};
 use crate::model::{Key, Namespace, Shard, ShardCount};
 
 /// The names of a cluster's keys and channels.
@@ -111,6 +111,16 @@ impl ShardKeys {
     /// The hottest keys of a namespace.
     pub(super) fn hot(&self, namespace: &Namespace) -> String {
         format!("{}hot:{namespace}", self.base)
+    }
+
+    /// A queue of writes.
+    pub(super) fn queue(&self, partition: Partition) -> String {
+        format!("{}w:{partition}", self.base)
+    }
+
+    /// Writes that will not reach their origin.
+    pub(super) fn dead(&self) -> String {
+        self.named("dead")
     }
 
     fn named(&self, name: &str) -> String {

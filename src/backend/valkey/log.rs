@@ -10,9 +10,9 @@ use super::codec::{entry_seq, logged, pack_names, provenance_args, target_args};
 use super::connection::{Arg, Command, Connection};
 use super::errors::{explain, is_wrong_type};
 use super::members::read_members;
-use super::reply::{Parts, number};
-use super::{Context, script};
-use crate::backend::{BackendError, Logged, Publication, Published, Token};
+use super::reply::Parts;
+use super::{Context, durable, script};
+use crate::backend::{Along, BackendError, Durability, HOLD_MAX, Logged, Publication, Published, Put, Token};
 use crate::model::{Event, Hardness, Seq, Shard};
 use crate::telemetry::Throttle;
 
@@ -23,7 +23,7 @@ pub(super) async fn publish(
     shard: Shard,
     publication: &Publication,
 ) -> Result<Published, BackendError> {
-    let Publication { event, entries, confirm, value, known, repeat_after } = publication;
+    let Publication { event, entries, confirm, along, known, repeat_after } = publication;
     if event.targets.is_empty() || Event::TARGETS_MAX < event.targets.len() {
         return Err(BackendError::Refused(format!(
             "an event has 1 to {} targets, this one has {}",
@@ -41,62 +41,78 @@ pub(super) async fn publish(
 
     context.seen(shard, *known);
     let keys = context.keys.shard(shard);
-    let mut own: Vec<String> = value.iter().map(|(entry, _, _)| keys.entry(entry)).collect();
+    let mut own: Vec<String> = along.iter().map(|along| keys.entry(along.entry())).collect();
     own.extend(entries.iter().map(|entry| keys.entry(entry)));
     let mut args = vec![Arg::from(context.known(shard))];
     args.extend(context.settings_args());
     args.extend([Arg::from(event.hardness == Hardness::Soft), Arg::from(*confirm)]);
     args.extend(provenance_args(&event.provenance));
     args.extend([Arg::from(request_id), Arg::from(*repeat_after)]);
-    args.push(Arg::from(value.is_some()));
-    match value {
-        Some((_, load, put)) => args.extend([
-            Arg::from(&*load.0),
-            Arg::from(pack_names(&put.names)),
-            Arg::from(put.envelope.clone()),
-            Arg::from(put.fresh),
-            Arg::from(put.kept),
-        ]),
-        None => args.extend([""; 5].map(Arg::from)),
-    }
+    args.extend(along_args(along.as_ref()));
     args.extend(target_args(&event.targets));
 
     let answer = script::PUBLISH.run(connection, keys, own, args).await.map_err(|error| explain(&error))?;
-    let published = published(answer)?;
+    let mut published = published(answer)?;
     context.seen(shard, published.token.seq);
-    replicated(context, connection, shard).await?;
+    let wanted = durable::wanted(along.as_ref());
+    published.durability = durable::harden(context, connection, shard, wanted).await?;
     Ok(published)
+}
+
+/// What goes along as `publish.lua` takes it: what, load, names, envelope, fresh, kept, and three more.
+fn along_args(along: Option<&Along>) -> [Arg; 9] {
+    let nothing = || Arg::from("");
+    let value = |put: &Put| {
+        let Put { names, envelope, fresh, kept } = put;
+        [Arg::from(pack_names(names)), Arg::from(envelope.clone()), Arg::from(*fresh), Arg::from(*kept)]
+    };
+    let no_value = || [""; 4].map(Arg::from);
+    let (what, load, [names, envelope, fresh, kept], more) = match along {
+        None => ("", "", no_value(), [nothing(), nothing(), nothing()]),
+        Some(Along::Value { load, put, .. }) => {
+            ("value", &*load.0, value(put), [nothing(), nothing(), nothing()])
+        }
+        Some(Along::Quarantine { load, hold, .. }) => {
+            // one of no length could not be set
+            let hold = (*hold).clamp(Duration::from_millis(1), HOLD_MAX);
+            ("hold", &*load.0, no_value(), [Arg::from(hold), nothing(), nothing()])
+        }
+        Some(Along::Ended { load, put, written, .. }) => {
+            let written = written.map_or_else(nothing, Arg::from);
+            let more = [written, Arg::from(put.is_some()), nothing()];
+            ("end", &*load.0, put.as_ref().map_or_else(no_value, value), more)
+        }
+        Some(Along::Pending { entry, load, put, partition, backlog_max, .. }) => {
+            let more = [
+                Arg::from(u64::from(*partition)),
+                Arg::from(*backlog_max),
+                Arg::from(u64::from(entry.version)),
+            ];
+            ("pending", &*load.0, value(put), more)
+        }
+    };
+    let [first, second, third] = more;
+    [Arg::from(what), Arg::from(load), names, envelope, fresh, kept, first, second, third]
 }
 
 /// What `publish.lua` answered.
 pub(super) fn published(answer: Value) -> Result<Published, BackendError> {
     let mut parts = Parts::of("publish", answer)?;
-    let repeated = parts.text()? == "repeated";
+    let status = parts.text()?;
+    if status == "full" {
+        return Err(BackendError::Full(parts.number()?));
+    }
     let token = parts.token()?;
     let members = read_members(Parts::of("members", parts.value()?)?)?;
-    Ok(Published { token, repeated, members })
-}
-
-/// Waits until enough replicas have what this connection wrote.
-async fn replicated(context: &Context, connection: &Connection, shard: Shard) -> Result<(), BackendError> {
-    let wanted = context.min_replicas_ack;
-    if wanted == 0 {
-        return Ok(());
-    }
-    // half the time is the replicas', the other half the answer's
-    let limit = context.command_timeout;
-    let patience = (limit / 2).max(Duration::from_millis(1));
-    let wait =
-        Command::new("WAIT", context.keys.shard(shard).slot).blocking().arg(u64::from(wanted)).arg(patience);
-    let answer = connection.call_within(wait, limit).await.map_err(|error| explain(&error))?;
-    let acknowledged =
-        number(answer).ok_or_else(|| BackendError::Protocol("WAIT: not a number".to_owned()))?;
-    if acknowledged < u64::from(wanted) {
-        return Err(BackendError::Refused(format!(
-            "{acknowledged} of {wanted} replicas acknowledged within {patience:?}; the event stands"
-        )));
-    }
-    Ok(())
+    let (deferred, stored) = (parts.text()? == "1", parts.text()? == "1");
+    Ok(Published {
+        token,
+        repeated: status == "repeated",
+        members,
+        deferred,
+        stored,
+        durability: Durability::default(),
+    })
 }
 
 /// See [`crate::backend::Backend::head`]; `None` where the shard has no lineage.

@@ -7,6 +7,7 @@ mod address;
 mod codec;
 mod connection;
 mod context;
+mod durable;
 mod entries;
 mod errors;
 mod function;
@@ -27,6 +28,7 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod writes;
 
 use std::future::pending;
 use std::sync::Arc;
@@ -47,9 +49,9 @@ use self::link::{Generation, Link, Parts};
 use self::locks::Asked;
 pub use self::settings::Settings;
 use super::{
-    Arrival, Backend, BackendError, Beat, EntryId, Fence, Fill, Filled, Found, Head, HotKey, InboxEntry,
-    LinkState, LoadId, LockAsk, LockToken, Locked, Logged, Lookup, Member, Publication, Published, Stored,
-    Subscription, Token,
+    Arrival, Backend, BackendError, Backlog, Beat, Dead, EntryId, Fence, Fill, Filled, Found, Head, HotKey,
+    InboxEntry, Line, LinkState, LoadId, LockAsk, LockToken, Locked, Logged, Lookup, Member, Partition,
+    Publication, Published, Settled, Settlement, Stored, Subscription, Take, Taken, Token, Waiting,
 };
 use crate::model::{Key, Namespace, Seq, Shard, ShardCount, Verdict};
 
@@ -105,7 +107,9 @@ impl Valkey {
 
     /// The connections of a generation, each checked.
     async fn connect(&self) -> Result<Parts, Fault> {
-        let waiting = if self.context.min_replicas_ack == 0 { 0 } else { self.pool };
+        // what waits for replicas or the disk holds up everything behind it on its connection
+        let waits = 0 < self.context.min_replicas_ack || self.context.keeps_writes;
+        let waiting = if waits { self.pool } else { 0 };
         let made = try_join_all((0..self.pool + waiting).map(|_| self.open())).await?;
         let (mut data, mut tasks, mut checks) = (Vec::new(), Vec::new(), Vec::new());
         for (connection, task, checked) in made {
@@ -113,7 +117,7 @@ impl Valkey {
             tasks.push(task);
             checks.push(checked);
         }
-        let Some(Checked { server, mut warnings }) = checks.pop() else {
+        let Some(Checked { server, mut warnings, .. }) = checks.pop() else {
             return Err(Fault::Down(BackendError::Unavailable("no connection was made".to_owned())));
         };
         if self.provides_function()
@@ -247,7 +251,9 @@ impl Backend for Valkey {
 
     async fn publish(&self, shard: Shard, publication: Publication) -> Result<Published, BackendError> {
         let generation = self.primary.connected()?;
-        self.run(&generation, log::publish(&self.context, generation.waiting(), shard, &publication)).await
+        let waits = durable::waits(&self.context, publication.along.as_ref());
+        let connection = if waits { generation.waiting() } else { generation.data() };
+        self.run(&generation, log::publish(&self.context, connection, shard, &publication)).await
     }
 
     async fn beat(&self, shard: Shard, beat: Beat) -> Result<Head, BackendError> {
@@ -391,6 +397,62 @@ impl Backend for Valkey {
     async fn inbox_done(&self, ids: &[String]) -> Result<(), BackendError> {
         let generation = self.primary.connected()?;
         self.run(&generation, inbox::done(&self.context, generation.data(), ids)).await
+    }
+
+    async fn take_writes(&self, shard: Shard, take: Take) -> Result<Taken, BackendError> {
+        let generation = self.primary.connected()?;
+        self.run(&generation, writes::take(&self.context, generation.data(), shard, &take)).await
+    }
+
+    async fn settle_writes(
+        &self,
+        shard: Shard,
+        partition: Partition,
+        settled: Vec<(Line, Settled)>,
+    ) -> Result<Vec<Settlement>, BackendError> {
+        let generation = self.primary.connected()?;
+        let settling = writes::settle(&self.context, generation.data(), shard, partition, &settled);
+        self.run(&generation, settling).await
+    }
+
+    async fn leave_writes(
+        &self,
+        shard: Shard,
+        partition: Partition,
+        worker: &str,
+    ) -> Result<(), BackendError> {
+        let generation = self.primary.connected()?;
+        let leaving = writes::leave(&self.context, generation.data(), shard, partition, worker);
+        self.run(&generation, leaving).await
+    }
+
+    async fn backlog(
+        &self,
+        shard: Shard,
+        beyond: Partition,
+    ) -> Result<(Backlog, Vec<Partition>), BackendError> {
+        let generation = self.primary.connected()?;
+        self.run(&generation, writes::backlog(&self.context, generation.data(), shard, beyond)).await
+    }
+
+    async fn waiting_writes(
+        &self,
+        shard: Shard,
+        partition: Partition,
+        max: usize,
+    ) -> Result<Vec<Waiting>, BackendError> {
+        let generation = self.primary.connected()?;
+        self.run(&generation, writes::waiting(&self.context, generation.data(), shard, partition, max)).await
+    }
+
+    async fn dead_writes(&self, shard: Shard, after: &str, max: usize) -> Result<Vec<Dead>, BackendError> {
+        let generation = self.primary.connected()?;
+        self.run(&generation, writes::dead(&self.context, generation.data(), shard, after, max)).await
+    }
+
+    async fn drop_dead(&self, shard: Shard, ids: &[String]) -> Result<u64, BackendError> {
+        let generation = self.primary.connected()?;
+        self.run(&generation, writes::drop_dead(&self.context, generation.data(), shard, ids)).await
     }
 }
 

@@ -14,6 +14,7 @@ use crate::mutants;
 /// What stands before every script.
 pub(super) const PRELUDE: &str = include_str!("scripts/prelude.lua");
 const CONSUMERS: &str = include_str!("scripts/consumers.lua");
+const WORK: &str = include_str!("scripts/work.lua");
 
 /// A script with everything it needs.
 pub(super) struct Script {
@@ -45,6 +46,11 @@ scripts! {
     FORGET = CONSUMERS, include_str!("scripts/forget.lua");
     ADOPT = CONSUMERS, include_str!("scripts/adopt.lua");
     DONE = CONSUMERS, include_str!("scripts/done.lua");
+    TAKE = CONSUMERS, WORK, include_str!("scripts/take.lua");
+    SETTLE = CONSUMERS, WORK, include_str!("scripts/settle.lua");
+    LEAVE = include_str!("scripts/leave.lua");
+    BACKLOG = include_str!("scripts/backlog.lua");
+    WAITING = CONSUMERS, WORK, include_str!("scripts/waiting.lua");
 }
 
 impl Script {

@@ -124,6 +124,7 @@ fn hurried(shard: Shard, hurry: Hurry) -> Option<Signal> {
             Some(Signal::Wake { namespace: Namespace::new(&ns).ok()?, key: Key::new(&key).ok()?, filled })
         }
         Hurry::Unlocked { name } => Some(Signal::Unlocked(Key::new(&name).ok()?)),
+        Hurry::Work { partition } => Some(Signal::Work(shard, partition)),
         Hurry::Confirmed { instance, cursor } => {
             Some(Signal::Confirmed { shard, instance, cursor: cursor.parse().ok()? })
         }

@@ -114,8 +114,9 @@ impl Reader {
         let facts = Facts {
             leased: self.coherence.leased(shard, space.settings.max_staleness),
             l1: l1.as_deref().and_then(used),
-            l1_dirty: l1.as_deref().is_some_and(|copy| copy.dirty),
             l2: l2.as_deref().and_then(used),
+            dirty: pending_write.is_some(),
+            behind: space.settings.behind && !space.settings.available,
             proven,
             busy: lease.is_some() && !space.settings.lease.is_zero(),
             resting: space.setbacks.resting(key, self.now()),

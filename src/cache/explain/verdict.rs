@@ -37,10 +37,12 @@ pub(super) struct Facts {
     pub(super) leased: bool,
     /// What the copy in L1 may be used for; `None`: there is none, or nothing is known of it.
     pub(super) l1: Option<Use>,
-    /// It is a write that the origin does not have yet.
-    pub(super) l1_dirty: bool,
     /// What L2's entry may be used for, by what this instance has applied.
     pub(super) l2: Option<Use>,
+    /// That is a write that the origin does not have yet.
+    pub(super) dirty: bool,
+    /// Cut off, there may be such writes that nobody knows of, and the namespace prefers no answer.
+    pub(super) behind: bool,
     /// What L2 says of it; `None`: it did not answer.
     pub(super) proven: Option<Proven>,
     /// Another load has the lease.
@@ -57,9 +59,6 @@ impl Facts {
     pub(super) fn verdict(&self) -> Verdict {
         let say = |from, why: &str| Verdict { from, why: why.to_owned() };
         match self.l1 {
-            Some(Use::Fresh | Use::Unproven) if self.l1_dirty => {
-                return say("pending_write", "L1 holds a write that the origin does not have yet");
-            }
             Some(Use::Fresh) => return say("l1", "the copy in L1 is valid and fresh"),
             Some(Use::Unproven) => {
                 return say(
@@ -97,8 +96,15 @@ impl Facts {
                 Loader::LeftAlone(why) => {
                     say("unavailable", format!("{cut_off}, and the origin is not asked: {why}"))
                 }
+                Loader::Origin if self.behind => {
+                    let why = "nobody knows which writes the origin does not have yet";
+                    say("unavailable", format!("{cut_off}, and {why}"))
+                }
                 Loader::Origin => say("origin", format!("{cut_off}: past all copies")),
             };
+        }
+        if self.dirty && self.proven == Some(Proven::Fresh) {
+            return say("pending_write", format!("{l1}; L2 holds a write that the origin does not have yet"));
         }
         if self.proven == Some(Proven::Fresh) {
             return say("l2", format!("{l1}; the entry in L2 is valid and fresh"));
@@ -150,8 +156,9 @@ mod tests {
     const NOTHING: Facts = Facts {
         leased: true,
         l1: None,
-        l1_dirty: false,
         l2: None,
+        dirty: false,
+        behind: false,
         proven: Some(Proven::No),
         busy: false,
         resting: false,
@@ -169,7 +176,12 @@ mod tests {
         let in_l2 = Facts { l2: Some(Use::Stale), proven: Some(Proven::Stale), ..NOTHING };
         let table = [
             (Facts { l1: Some(Use::Fresh), ..NOTHING }, "l1", "valid and fresh"),
-            (Facts { l1: Some(Use::Fresh), l1_dirty: true, ..NOTHING }, "pending_write", "does not have yet"),
+            (
+                Facts { dirty: true, proven: Some(Proven::Fresh), ..NOTHING },
+                "pending_write",
+                "does not have yet",
+            ),
+            (Facts { behind: true, ..cut_off }, "unavailable", "nobody knows which writes"),
             (Facts { l1: Some(Use::Unproven), ..cut_off }, "l1", "prefers an answer"),
             (Facts { l1: Some(Use::Stale), ..NOTHING }, "stale", "while it is refreshed"),
             (Facts { resting: true, ..on_error }, "stale", "has just failed"),

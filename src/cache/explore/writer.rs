@@ -99,12 +99,12 @@ impl World {
             event: event(version, by),
             entries: if by == By::Key { vec![setting::entry().clone()] } else { Vec::new() },
             confirm: true,
-            value: None,
+            along: None,
             known,
             repeat_after: 0,
         };
         let server = self.server();
-        let published = server.shard.publish(server.now, publication);
+        let published = server.shard.publish(server.now, publication).expect("nothing is full");
         self.announce();
         self.met.push(if by == By::Key { "event of the key" } else { "event of the tag" });
         self.writers[w].at = Writing::Sent { version, since, by, published };
@@ -117,12 +117,12 @@ impl World {
             event: setting::event(By::Other, None),
             entries: Vec::new(),
             confirm: false,
-            value: None,
+            along: None,
             known: 0,
             repeat_after: 0,
         };
         let server = self.server();
-        server.shard.publish(server.now, publication);
+        server.shard.publish(server.now, publication).expect("nothing is full");
         self.announce();
     }
 
@@ -131,7 +131,7 @@ impl World {
         let answered = self.time.now();
         let Writing::Sent { version, since, by, published } = self.writers[w].at.clone() else { return };
         let instance = &self.instances[self.writers[w].on];
-        let Published { token, members, repeated } = published;
+        let Published { token, members, repeated, .. } = published;
         if repeated {
             self.met.push("repeated publication");
         }

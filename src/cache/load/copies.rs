@@ -75,6 +75,15 @@ impl Load {
         }
     }
 
+    /// A write that the origin does not have yet: there is nothing newer to load.
+    pub(super) async fn pending_write(&self) -> Option<Landed> {
+        let read_began = self.now();
+        match self.lookup(None, None).await.ok()? {
+            Found::Fresh(stored) if stored.dirty.is_some() => self.found(&stored, read_began),
+            _ => None,
+        }
+    }
+
     /// Asks for the entry, and for the lease to load it: beside a fresh entry too, or not. `have` need not be sent again.
     pub(super) async fn lookup(
         &self,

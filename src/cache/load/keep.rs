@@ -109,7 +109,8 @@ impl Load {
     pub(super) fn land(&self, copy: Arc<Copy>, via: Via, read_began: Boot) -> Landed {
         let via = if copy.dirty { Via::PendingWrite } else { via };
         self.space.setbacks.over(&self.key);
-        let kept = matches!(via, Via::L2 | Via::PendingWrite | Via::Origin { .. });
+        // When a pending write has reached the origin is announced to nobody: only L2 knows.
+        let kept = matches!(via, Via::L2 | Via::Origin { .. });
         if kept && !copy.left(self.now()).is_zero() {
             self.space.l1.put(self.key.shared(), Arc::clone(&copy));
         }

@@ -204,6 +204,11 @@ impl Load {
 
     /// One load per instance: the token is the head, asked for before the origin.
     async fn without_lease(&self, teller: &Teller) -> Outcome {
+        if self.space.settings.written
+            && let Some(landed) = self.pending_write().await
+        {
+            return Ok(landed);
+        }
         let token = match self.reader.backend.head(self.shard()).await {
             Ok(token) => token,
             Err(error) => return self.without_backend(&error).await,
@@ -254,8 +259,12 @@ impl Load {
         self.past_the_copies().await
     }
 
-    /// To the origin, keeping nothing: there is no token to keep it under.
+    /// To the origin, keeping nothing: there is no token to keep it under. What is pending for the origin is not there.
     async fn past_the_copies(&self) -> Outcome {
+        if self.space.settings.behind && !self.space.settings.available {
+            let why = "without the log and L2 nobody knows which writes the origin does not have yet";
+            return Err(GetError::Unavailable(why.to_owned()));
+        }
         let read_began = self.now();
         let loaded = self.ask(None).await?;
         let copy = self.loaded(&loaded, None, read_began);

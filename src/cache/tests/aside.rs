@@ -64,7 +64,7 @@ async fn a_write_without_a_lease_is_a_change_that_everyone_sees() {
         let since = Demand { min: Some(receipt.id), ..Demand::default() };
         assert_eq!(super::version(&cluster.node(1).ask("1", since).await.unwrap()), version);
     }
-    let receipt = cluster.node(1).cache.delete("users", &key("1")).await.unwrap();
+    let receipt = cluster.node(1).cache.delete("users", &key("1"), false).await.unwrap();
     let since = Demand { min: Some(receipt.id), ..Demand::default() };
     assert!(matches!(cluster.node(0).ask("1", since).await, Err(GetError::Missing { .. })));
 }
@@ -88,7 +88,7 @@ async fn a_reader_that_names_an_event_and_waits_for_a_lease_gets_nothing_older_e
     cluster.node(0).cache.put("users", &key("1"), write(1, None)).await.unwrap();
     assert_eq!(cluster.node(1).get("1").await, 1);
     cluster.node(1).memory.deafen(true);
-    let receipt = cluster.node(0).cache.delete("users", &key("1")).await.unwrap();
+    let receipt = cluster.node(0).cache.delete("users", &key("1"), false).await.unwrap();
     let lease = lease(cluster.node(0), "1").await;
     let since = Demand { min: Some(receipt.id), ..Demand::default() };
     let storing = async {

@@ -170,6 +170,8 @@ pub(super) fn settings() -> Settings {
         tags: Vec::new(),
         depends_on: Vec::new(),
         origin: None,
+        written: false,
+        behind: false,
         load_max: Duration::from_secs(2),
         backend_max: Duration::from_secs(5),
         soft_timeout: Duration::ZERO,

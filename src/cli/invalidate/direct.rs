@@ -31,7 +31,7 @@ pub(super) async fn publish(
                 event,
                 entries: Vec::new(),
                 confirm: false,
-                value: None,
+                along: None,
                 known: 0,
                 repeat_after: 0,
             };

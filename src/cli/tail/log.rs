@@ -187,7 +187,7 @@ mod tests {
             event,
             entries: Vec::new(),
             confirm: false,
-            value: None,
+            along: None,
             known: 0,
             repeat_after: 0,
         };

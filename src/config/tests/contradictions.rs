@@ -116,10 +116,7 @@ fn what_is_not_obeyed_is_refused() {
         ("", "backend.shards=2", "backend.shards"),
         ("", "coherence.on_failover=verify", "coherence.on_failover"),
         ("", "coherence.tracking=true", "coherence.tracking"),
-        ("", "write_behind.batch=1", "write_behind"),
-        ("", "write_behind.retry.attempts=1", "write_behind"),
         ("", "monitor.sample=0", "monitor.sample"),
-        (HTTP, "namespaces.u.write=invalidate", "namespaces.u.write"),
         (SQL, "namespaces.u.origin.retries=2", "namespaces.u.origin.retries"),
         (SQL, "namespaces.u.origin.url=postgres://h/d", "namespaces.u.origin.url"),
     ] {

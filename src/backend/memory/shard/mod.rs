@@ -7,8 +7,10 @@
 #[cfg(test)]
 mod inside;
 mod outside;
+mod publish;
 #[cfg(test)]
 mod tests;
+mod writes;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -17,15 +19,13 @@ use super::arrivals::Arrivals;
 use super::expiring::{Expiring, FOREVER};
 use super::leases::{self, Leases};
 use super::locks::Locks;
+use super::queues::{Behind, Queues};
 use super::watermarks::Watermarks;
 use crate::backend::{
     Arrival, BackendError, Beat, EntryId, Fence, Fill, FillRefusal, Filled, Found, Head, LoadId, LockAsk,
-    LockToken, Locked, Logged, Lookup, Member, Publication, Published, Put, Signal, Stored, Token,
+    LockToken, Locked, Logged, Lookup, Member, Put, Signal, Stored, Token,
 };
-use crate::model::{
-    Event, Hardness, Key, LineageId, Name, Namespace, Nonce, Prefix, Seq, Shard, Target, Verdict, widen,
-};
-use crate::mutants;
+use crate::model::{Hardness, Key, LineageId, Name, Namespace, Nonce, Seq, Shard, Verdict};
 
 /// How long a `request_id` is remembered, in milliseconds.
 const REQUEST_MS: u64 = 60_000;
@@ -71,6 +71,7 @@ pub struct ShardState {
     leases: Leases,
     arrivals: Arrivals,
     locks: Locks,
+    queues: Queues,
     /// As many as instances have joined and not been forgotten.
     members: BTreeMap<String, Member>,
     announcements: Vec<Signal>,
@@ -82,6 +83,8 @@ type Place = (Namespace, u32, Key);
 struct Kept {
     stored: Stored,
     fresh_until: u64,
+    /// Of a dirty entry.
+    behind: Option<Behind>,
 }
 
 /// What an entry is good for.
@@ -108,6 +111,7 @@ impl ShardState {
             leases: Leases::new(),
             arrivals: Arrivals::new(),
             locks: Locks::default(),
+            queues: Queues::default(),
             members: BTreeMap::new(),
             announcements: Vec::new(),
         }
@@ -182,52 +186,6 @@ impl ShardState {
     /// See [`crate::backend::Backend::lease`].
     pub fn lease_left(&self, now: u64, entry: &EntryId) -> Option<(LoadId, Duration)> {
         self.leases.left(now, &lease_place(entry))
-    }
-
-    /// See [`crate::backend::Backend::publish`].
-    pub fn publish(&mut self, now: u64, publication: Publication) -> Published {
-        let Publication { mut event, entries, confirm, value, known, repeat_after } = publication;
-        let mut token = self.token(now, known);
-        let members = self.members();
-        if let Some(id) = &event.request_id
-            && let Some(first) = self.requests.get(now, id)
-            && repeat_after < first.value.seq
-        {
-            return Published { token: first.value.clone(), repeated: true, members };
-        }
-        for target in &mut event.targets {
-            widened(target);
-        }
-        self.seq = self.seq.saturating_add(1);
-        token.seq = self.seq;
-        if let Some(id) = &event.request_id {
-            let until = now.saturating_add(REQUEST_MS);
-            self.requests.insert(now, id.clone(), (token.clone(), until), 1);
-        }
-        if !mutants::PLAIN_DEL {
-            self.mark(&event);
-        }
-        for target in &event.targets {
-            if let Target::Key(namespace, key) = target
-                && !mutants::PLAIN_DEL
-            {
-                let place = (namespace.clone(), key.clone());
-                self.end_lease(now, place, false);
-            }
-        }
-        if event.hardness == Hardness::Hard {
-            for entry in entries {
-                // A pending write is newer than whatever the event is about.
-                if !self.is_dirty(now, &entry) {
-                    self.entries.remove(&place(&entry));
-                }
-            }
-        }
-        if let Some((entry, load, put)) = value {
-            self.store(now, &entry, load, token.clone(), put);
-        }
-        self.append(now, event, confirm);
-        Published { token, repeated: false, members }
     }
 
     /// See [`crate::backend::Backend::beat`].
@@ -366,36 +324,6 @@ impl ShardState {
         }
     }
 
-    fn mark(&mut self, event: &Event) {
-        for target in &event.targets {
-            let name = match target {
-                Target::Key(namespace, key) => Name::key(namespace, key),
-                Target::Prefix(namespace, prefix) => Name::prefix(namespace, prefix),
-                Target::Namespace(namespace) => Name::namespace(namespace),
-                Target::Tag(tag) => Name::tag(tag),
-                Target::All => {
-                    self.marks.mark_all(event.hardness, self.seq);
-                    continue;
-                }
-            };
-            self.marks.mark(event.hardness, name, self.seq);
-        }
-        self.marks.rotate(self.limits.watermarks_max, self.seq);
-    }
-
-    fn append(&mut self, now: u64, event: Event, confirm: bool) {
-        let nonce = Nonce::new(&self.ids.next());
-        let (lineage, last) = self.lineage(now, 0);
-        let lineage = lineage.clone();
-        let previous = std::mem::replace(last, nonce.clone());
-        let logged = Logged { seq: self.seq, previous, nonce, event, confirm, at_ms: now };
-        self.log.push_back(logged.clone());
-        while self.limits.log_max_events < self.log.len() {
-            self.log.pop_front();
-        }
-        self.announcements.push(Signal::Event { shard: self.shard, lineage, logged });
-    }
-
     fn is_dirty(&self, now: u64, entry: &EntryId) -> bool {
         self.entries.get(now, &place(entry)).is_some_and(|item| item.value.stored.dirty.is_some())
     }
@@ -404,18 +332,8 @@ impl ShardState {
         let names = put.names.iter().map(|name| name.as_str().len()).sum::<usize>();
         let cost = ENTRY_OVERHEAD + entry.namespace.len() + entry.key.len() + names + put.envelope.len();
         let stored = Stored { token, names: put.names, load, envelope: put.envelope, dirty: None };
-        let kept = Kept { stored, fresh_until: after(now, put.fresh) };
+        let kept = Kept { stored, fresh_until: after(now, put.fresh), behind: None };
         self.entries.insert(now, place(entry), (kept, after(now, put.kept)), cost);
-    }
-}
-
-/// What a prefix off its boundary stands for is what is logged.
-fn widened(target: &mut Target) {
-    if let Target::Prefix(namespace, prefix) = target {
-        let boundary = widen(prefix).and_then(|boundary| Prefix::new(boundary).ok());
-        let namespace = namespace.clone();
-        *target =
-            boundary.map_or(Target::Namespace(namespace.clone()), |prefix| Target::Prefix(namespace, prefix));
     }
 }
 

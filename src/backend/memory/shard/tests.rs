@@ -5,8 +5,8 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::backend::Claim;
-use crate::model::{Prefix, Tag, covering};
+use crate::backend::{Claim, Publication, Published};
+use crate::model::{Event, Prefix, Tag, Target, covering, widen};
 
 const NOW: u64 = 1_763_715_600_000;
 
@@ -31,7 +31,7 @@ fn put(size: usize, kept: Duration) -> Put {
 }
 
 fn publication(event: Event) -> Publication {
-    Publication { event, entries: Vec::new(), confirm: false, value: None, known: 0, repeat_after: 0 }
+    Publication { event, entries: Vec::new(), confirm: false, along: None, known: 0, repeat_after: 0 }
 }
 
 fn key_event(entry: &EntryId) -> Event {
@@ -64,7 +64,8 @@ fn a_lineage_starts_above_the_time_and_everything_known_and_counted() {
 
     let known = NOW * 200;
     state.flush();
-    let published = state.publish(NOW, Publication { known, ..publication(Event::hard(vec![Target::All])) });
+    let all = publication(Event::hard(vec![Target::All]));
+    let published = state.publish(NOW, Publication { known, ..all }).unwrap();
     assert_eq!(published.token.seq, known + LEAP + 1);
 
     state.flush();
@@ -79,7 +80,7 @@ fn lineages_and_nonces_are_never_the_same_twice() {
         state.flush();
         let member = Member { instance: "a".to_owned(), cursor: 0, max_staleness: Duration::ZERO, beats: 0 };
         let head = state.beat(NOW, Beat { member, known: 0 });
-        state.publish(NOW, publication(Event::hard(vec![Target::All])));
+        state.publish(NOW, publication(Event::hard(vec![Target::All]))).unwrap();
         let logged = state.read_log(0, 9).remove(0);
         assert_eq!(logged.previous, head.nonce);
         for id in [head.token.lineage.as_str(), head.nonce.as_str(), logged.nonce.as_str()] {
@@ -93,7 +94,7 @@ fn lineages_and_nonces_are_never_the_same_twice() {
 fn a_request_id_is_remembered_for_a_minute() {
     let mut state = shard(Limits::default());
     let event = Event { request_id: Some("r".to_owned()), ..Event::hard(vec![Target::All]) };
-    let mut at = |now| state.publish(now, publication(event.clone()));
+    let mut at = |now| state.publish(now, publication(event.clone())).unwrap();
     let first = at(NOW);
     assert_eq!(at(NOW + 59_999), Published { repeated: true, ..first.clone() });
     let second = at(NOW + 60_000);
@@ -104,7 +105,7 @@ fn a_request_id_is_remembered_for_a_minute() {
 fn the_log_keeps_exactly_its_maximum() {
     let mut state = shard(Limits { log_max_events: 3, ..Limits::default() });
     for _ in 0..5 {
-        state.publish(NOW, publication(Event::hard(vec![Target::All])));
+        state.publish(NOW, publication(Event::hard(vec![Target::All]))).unwrap();
     }
     let head = state.head(NOW).seq;
     let seqs: Vec<Seq> = state.read_log(0, 9).iter().map(|logged| logged.seq).collect();
@@ -142,7 +143,7 @@ fn dirty(entry: &EntryId) -> ShardState {
     let token = state.head(NOW);
     let stored =
         Stored { dirty: Some(token.seq), token, names: Vec::new(), load: load("w"), envelope: Bytes::new() };
-    state.entries.insert(NOW, place(entry), (Kept { stored, fresh_until: NOW }, FOREVER), 1);
+    state.entries.insert(NOW, place(entry), (Kept { stored, fresh_until: NOW, behind: None }, FOREVER), 1);
     state
 }
 
@@ -150,7 +151,9 @@ fn dirty(entry: &EntryId) -> ShardState {
 fn a_pending_write_is_answered_and_kept_whatever_is_said_of_it() {
     let entry = entry("1");
     let mut state = dirty(&entry);
-    state.publish(NOW, Publication { entries: vec![entry.clone()], ..publication(key_event(&entry)) });
+    state
+        .publish(NOW, Publication { entries: vec![entry.clone()], ..publication(key_event(&entry)) })
+        .unwrap();
     let mut lookup = ask(&entry, Some("a"));
     lookup.claim.as_mut().unwrap().even_if_fresh = true;
     for now in [NOW, NOW + 1_000_000_000] {
@@ -226,7 +229,7 @@ fn check(steps: Vec<Step>, watermarks_max: usize, exact: bool) -> Result<(), Tes
                 if soft {
                     event.hardness = Hardness::Soft;
                 }
-                let token = state.publish(NOW, publication(event)).token;
+                let token = state.publish(NOW, publication(event)).unwrap().token;
                 history.push((token.seq, target, soft));
             }
             Step::Begin { key } => {

@@ -47,7 +47,7 @@ end
 local lease = lease_read(KEYS[3])
 local left = lease and redis.call('PTTL', KEYS[3]) or 0
 -- nobody gives out a lease of twice the length: the clock has gone back since, and it would last for as long again
-local over = left <= 0 or 2 * num(ARGV[4]) < left
+local over = left <= 0 or (quarantine(lease) and HOLD_MAX or 2 * num(ARGV[4])) < left
 if lease and lease.lin == ctl.lin and not over and lease.owner ~= ARGV[3] then
   if not lease.wanted then
     -- without memory for the mark there is no wake-up, and the waiter comes back by itself

@@ -189,6 +189,16 @@ local function lease_read(key)
   return {owner = owner, token = token, lin = lin, wanted = wanted == '|w', text = text}
 end
 
+-- A write to the origin holds a lease of its own, which keeps out every fill and lasts longer than theirs. It is
+-- disturbed where another such write had not ended when it began.
+local QUARANTINE, DISTURBED = '!', '?'
+local HOLD_MAX = 90000000
+
+local function quarantine(lease)
+  local mark = lease and string.sub(lease.owner, 1, 1)
+  return (mark == QUARANTINE or mark == DISTURBED) and mark or nil
+end
+
 -- Tells whoever listens; what cannot be told is found in the log.
 local function tell(base, channel, message)
   redis.pcall('PUBLISH', base .. channel, cmsgpack.pack(message))
@@ -201,7 +211,7 @@ local function lease_end(base, key, lease, ns, name, filled)
   end
 end
 
--- Writes an entry whole; whatever else was stored under its key is gone.
+-- Writes an entry whole; whatever else was stored under its key is gone. Without `kept` it is kept for ever.
 local function entry_write(key, token, lin, load, names, envelope, fresh, kept)
   local now = millis()
   local fields = {'t', token, 'l', lin, 'u', load, 'tg', names, 'v', envelope, 'x', str(now + num(fresh))}
@@ -213,7 +223,9 @@ local function entry_write(key, token, lin, load, names, envelope, fresh, kept)
   if failed(reply) then
     return reply
   end
-  redis.call('PEXPIRE', key, str(num(kept)))
+  if kept then
+    redis.call('PEXPIRE', key, str(num(kept)))
+  end
   return nil
 end
 
@@ -374,12 +386,12 @@ local function publish(base, ctl, event, entries, known, settings)
     local lease = base .. 'l:' .. key[1] .. ':' .. key[2]
     lease_end(base, lease, lease_read(lease), key[1], key[2])
   end
-  if not event.soft then
-    for _, entry in ipairs(entries) do
-      -- a pending write is newer than the origin: it stays until it is flushed
-      if redis.pcall('HEXISTS', entry, 'd') ~= 1 then
-        redis.call('UNLINK', entry)
-      end
+  for _, entry in ipairs(entries) do
+    -- a pending write is newer than the origin: it stays until it is flushed
+    if redis.pcall('HEXISTS', entry, 'd') == 1 then
+      event.deferred = true
+    elseif not event.soft then
+      redis.call('UNLINK', entry)
     end
   end
   if event.request_id ~= '' then

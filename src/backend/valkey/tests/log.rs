@@ -1,7 +1,7 @@
 //! Publishing, the chain, lineages, generations of watermarks, members.
 
 use super::*;
-use crate::backend::Logged;
+use crate::backend::{Along, Logged};
 use crate::model::Provenance;
 
 async fn log(it: &Fixture, after: Seq) -> Vec<Logged> {
@@ -86,8 +86,10 @@ async fn a_request_id_is_logged_once() {
 async fn a_value_takes_effect_with_its_event() {
     let it = Fixture::start().await;
     let token = it.lease("1", "slow").await;
-    let publication =
-        Publication { value: Some((entry("1"), load("w"), put())), ..publication(vec![key_target("1")]) };
+    let publication = Publication {
+        along: Some(Along::Value { entry: entry("1"), load: load("w"), put: put() }),
+        ..publication(vec![key_target("1")])
+    };
     let published = it.backend.publish(S0, publication).await.unwrap();
     let Found::Fresh(stored) = it.lookup("1", "b").await else { panic!("not fresh") };
     assert_eq!((stored.load, stored.token, stored.envelope), (load("w"), published.token, put().envelope));

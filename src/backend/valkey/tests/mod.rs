@@ -127,6 +127,7 @@ fn settings(server: &Server) -> Settings {
         log_max_events: 10_000,
         watermarks_max: 1_000,
         min_replicas_ack: 0,
+        keeps_writes: false,
     }
 }
 
@@ -257,7 +258,7 @@ fn publication(targets: Vec<Target>) -> Publication {
         event: Event::hard(targets),
         entries,
         confirm: false,
-        value: None,
+        along: None,
         known: 0,
         repeat_after: 0,
     }

@@ -1,0 +1,119 @@
+-- KEYS: ctl, stream; ARGV: partition, worker, consumer, lease ms, idle ms, most writes, most bytes of values, longest park ms
+local base = string.sub(KEYS[1], 1, -4)
+local stream, owner, parked = KEYS[2], KEYS[2] .. ':owner', KEYS[2] .. ':parked'
+local worker, consumer, lease, idle = ARGV[2], ARGV[3], num(ARGV[4]), ARGV[5]
+local most, bytes_most = num(ARGV[6]), num(ARGV[7])
+local LINES_MAX, AT_ONCE = 1000, 8
+
+local text = redis.pcall('GET', owner)
+text = type(text) == 'string' and text or nil
+local mine = text and string.sub(text, 2) == worker
+local left = text and redis.call('PTTL', owner) or 0
+-- as with every lease: one of twice the length is of a clock that has gone back
+if text and not mine and 0 < left and left <= 2 * lease then
+  return {'other', str(left)}
+end
+redis.call('SET', owner, '-' .. worker, 'PX', str(lease))
+
+if wrong_type(redis.pcall('ZCARD', parked)) then
+  redis.call('UNLINK', parked)
+end
+if not mine then
+  drop_consumers(stream, function(name, since)
+    return name ~= consumer and math.max(num(idle), 60000) < since
+  end)
+end
+
+-- What another took and left behind; makes the group where there is none, from the stream's first line on.
+local function adopt(count)
+  local function claim()
+    return redis.pcall('XAUTOCLAIM', stream, GROUP, consumer, idle, '0-0', 'COUNT', count)
+  end
+  local reply = claim()
+  if failed(reply) then
+    if wrong_type(reply) then
+      redis.call('UNLINK', stream)
+    end
+    redis.call('XGROUP', 'CREATE', stream, GROUP, '0', 'MKSTREAM')
+    reply = claim()
+  end
+  return reply[2]
+end
+
+local taken, bytes, lines, superseded, now = {}, 0, 0, 0, millis()
+local function room()
+  return #taken < most and bytes < bytes_most and lines < LINES_MAX
+end
+
+-- Takes a line, unless there is nothing to do for it.
+local function consider(id, flat, due)
+  lines = lines + 1
+  local line, entry = line_read(base, flat)
+  if not line then
+    line_drop(stream, id)
+    return
+  end
+  local found = redis.pcall('HMGET', entry, 'd', 'a', 's', 'v', 'k')
+  if failed(found) or found[1] ~= line.seq then
+    line_drop(stream, id)
+    superseded = superseded + 1
+    return
+  end
+  if not due and found[5] == ARGV[1] .. '|' .. id then
+    -- its key is parked, and this line is what is parked
+    redis.call('XACK', stream, GROUP, id)
+    return
+  end
+  if due then
+    -- if this worker dies, it is due again
+    redis.call('ZADD', parked, str(now + num(idle)), id)
+  end
+  bytes = bytes + #(found[4] or '')
+  taken[#taken + 1] = {id, line.ns, line.v, line.key, line.seq, line.lin, found[2] or '0', found[3] or '0', found[4] or ''}
+end
+
+-- what is due, and what would be only after the longest pause there is: the clock has gone back since
+for _, range in ipairs({{'-inf', str(now)}, {str(now + num(ARGV[8])), '+inf'}}) do
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', parked, range[1], range[2], 'LIMIT', '0', str(most))) do
+    if not room() then
+      break
+    end
+    local found = redis.call('XRANGE', stream, id, id)
+    if found[1] then
+      consider(id, found[1][2], true)
+    else
+      redis.call('ZREM', parked, id)
+    end
+  end
+end
+
+if room() then
+  for _, entry in ipairs(adopt(str(most - #taken))) do
+    consider(entry[1], entry[2], false)
+  end
+end
+
+-- few at a time: what is delivered is taken, however long its values are
+local more = true
+while room() do
+  local count = str(math.min(most - #taken, AT_ONCE))
+  local read = redis.call('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', count, 'STREAMS', stream, '>')
+  local entries = read and read[1] and read[1][2] or {}
+  for _, entry in ipairs(entries) do
+    consider(entry[1], entry[2], false)
+  end
+  if #entries < num(count) then
+    more = false
+    break
+  end
+end
+
+local due = ''
+if #taken == 0 and not more then
+  redis.call('SET', owner, 'w' .. worker, 'PX', str(lease))
+end
+local first = redis.call('ZRANGE', parked, '0', '0', 'WITHSCORES')
+if first[2] then
+  due = str(math.max(0, num(first[2]) - now))
+end
+return {'own', str(superseded), more and '1' or '0', due, taken}

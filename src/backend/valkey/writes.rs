@@ -1,0 +1,275 @@
+//! The queues of writes behind: taking, settling, looking.
+
+use std::time::Duration;
+
+use fred::types::Value;
+
+use super::connection::{Arg, Command, Connection};
+use super::errors::{explain, is_wrong_type};
+use super::log::stream_entry;
+use super::reply::Parts;
+use super::{Context, script};
+use crate::backend::{
+    BackendError, Backlog, Dead, EntryId, HOLD_MAX, Line, PARTITIONS_MAX, Partition, Pending, Settled,
+    Settlement, Take, Taken, Waiting,
+};
+use crate::model::{Key, LineageId, Namespace, Shard};
+
+/// Lines that are looked at for one that is not superseded.
+const LOOKED_AT_FACTOR: usize = 4;
+
+/// See [`crate::backend::Backend::take_writes`].
+pub(super) async fn take(
+    context: &Context,
+    connection: &Connection,
+    shard: Shard,
+    take: &Take,
+) -> Result<Taken, BackendError> {
+    let Take { partition, worker, consumer, lease, idle, max, bytes_max } = take;
+    let keys = context.keys.shard(shard);
+    let args = vec![
+        Arg::from(u64::from(*partition)),
+        Arg::from(worker.as_str()),
+        Arg::from(consumer.as_str()),
+        Arg::from(*lease),
+        Arg::from(*idle),
+        Arg::from(*max as u64),
+        Arg::from(*bytes_max as u64),
+        Arg::from(HOLD_MAX),
+    ];
+    let answer = script::TAKE.run(connection, keys, vec![keys.queue(*partition)], args).await;
+    let mut parts = Parts::of("take", answer.map_err(|error| explain(&error))?)?;
+    if parts.text()? == "other" {
+        return Ok(Taken::Other { left: Duration::from_millis(parts.number()?) });
+    }
+    let superseded = parts.number()?;
+    let more = parts.text()? == "1";
+    let due = parts.text()?.parse().ok().map(Duration::from_millis);
+    let mut lines = Parts::of("take", parts.value()?)?;
+    let mut writes = Vec::new();
+    while !lines.is_empty() {
+        writes.push(pending(lines.value()?)?);
+    }
+    Ok(Taken::Own { writes, superseded, more, due })
+}
+
+fn pending(value: Value) -> Result<Pending, BackendError> {
+    let mut parts = Parts::of("take", value)?;
+    let line = line(&mut parts)?;
+    Ok(Pending {
+        line,
+        lineage: LineageId::new(&parts.text()?),
+        attempts: attempts(&mut parts)?,
+        since_ms: parts.number()?,
+        envelope: parts.bytes()?,
+    })
+}
+
+/// Id, namespace, version, key, number.
+fn line(parts: &mut Parts) -> Result<Line, BackendError> {
+    let id = parts.text()?;
+    let entry = entry(parts)?;
+    Ok(Line { id, entry, seq: parts.number()? })
+}
+
+fn entry(parts: &mut Parts) -> Result<EntryId, BackendError> {
+    let namespace = Namespace::new(&parts.text()?).map_err(|_| parts.wrong("not a namespace"))?;
+    let version = u32::try_from(parts.number()?).map_err(|_| parts.wrong("not a version"))?;
+    let key = Key::from_bytes(&parts.bytes()?).map_err(|_| parts.wrong("not a key"))?;
+    Ok(EntryId { namespace, version, key })
+}
+
+fn attempts(parts: &mut Parts) -> Result<u32, BackendError> {
+    Ok(u32::try_from(parts.number()?).unwrap_or(u32::MAX))
+}
+
+/// See [`crate::backend::Backend::settle_writes`].
+pub(super) async fn settle(
+    context: &Context,
+    connection: &Connection,
+    shard: Shard,
+    partition: Partition,
+    settled: &[(Line, Settled)],
+) -> Result<Vec<Settlement>, BackendError> {
+    if settled.is_empty() {
+        return Ok(Vec::new());
+    }
+    let keys = context.keys.shard(shard);
+    let mut args = vec![Arg::from(context.known(shard))];
+    args.extend(context.settings_args());
+    args.push(Arg::from(u64::from(partition)));
+    for (Line { id, entry, seq }, settled) in settled {
+        args.extend([
+            Arg::from(id.as_str()),
+            Arg::from(&*entry.namespace),
+            Arg::from(u64::from(entry.version)),
+            Arg::from(&*entry.key),
+            Arg::from(*seq),
+        ]);
+        args.extend(outcome(settled));
+    }
+    let own = vec![keys.queue(partition), keys.dead()];
+    let answer = script::SETTLE.run(connection, keys, own, args).await.map_err(|error| explain(&error))?;
+    let mut parts = Parts::of("settle", answer)?;
+    let _settled = parts.text()?;
+    let mut settlements = Vec::new();
+    while !parts.is_empty() {
+        settlements.push(match parts.text()?.as_str() {
+            "done" => Settlement::Done,
+            "superseded" => Settlement::Superseded,
+            "full" => Settlement::Full,
+            _ => return Err(parts.wrong("an unknown status")),
+        });
+    }
+    Ok(settlements)
+}
+
+/// As `settle.lua` takes it.
+fn outcome(settled: &Settled) -> [Arg; 4] {
+    let nothing = || Arg::from("");
+    match settled {
+        Settled::Flushed { event } => [Arg::from("flushed"), Arg::from(*event), nothing(), nothing()],
+        Settled::Outdone => [Arg::from("outdone"), nothing(), nothing(), nothing()],
+        Settled::Parked { pause, counts, error } => {
+            [Arg::from("parked"), Arg::from(*pause), Arg::from(*counts), Arg::from(error.as_str())]
+        }
+        Settled::Dead { max, pause, error } => {
+            [Arg::from("dead"), Arg::from(*pause), Arg::from(*max), Arg::from(error.as_str())]
+        }
+    }
+}
+
+/// See [`crate::backend::Backend::leave_writes`].
+pub(super) async fn leave(
+    context: &Context,
+    connection: &Connection,
+    shard: Shard,
+    partition: Partition,
+    worker: &str,
+) -> Result<(), BackendError> {
+    let keys = context.keys.shard(shard);
+    let answer =
+        script::LEAVE.run(connection, keys, vec![keys.queue(partition)], vec![Arg::from(worker)]).await;
+    answer.map(drop).map_err(|error| explain(&error))
+}
+
+/// See [`crate::backend::Backend::backlog`].
+pub(super) async fn backlog(
+    context: &Context,
+    connection: &Connection,
+    shard: Shard,
+    beyond: Partition,
+) -> Result<(Backlog, Vec<Partition>), BackendError> {
+    let keys = context.keys.shard(shard);
+    let args = vec![Arg::from(u64::from(beyond)), Arg::from(u64::from(PARTITIONS_MAX))];
+    let answer = script::BACKLOG.run(connection, keys, vec![keys.dead()], args).await;
+    let mut parts = Parts::of("backlog", answer.map_err(|error| explain(&error))?)?;
+    let _backlog = parts.text()?;
+    let backlog = Backlog {
+        pending: parts.number()?,
+        oldest: parts.text()?.parse().ok().map(Duration::from_millis),
+        dead: parts.number()?,
+    };
+    let mut others = Parts::of("backlog", parts.value()?)?;
+    let mut partitions = Vec::new();
+    while !others.is_empty() {
+        partitions.push(Partition::try_from(others.number()?).unwrap_or(PARTITIONS_MAX));
+    }
+    Ok((backlog, partitions))
+}
+
+/// See [`crate::backend::Backend::waiting_writes`].
+pub(super) async fn waiting(
+    context: &Context,
+    connection: &Connection,
+    shard: Shard,
+    partition: Partition,
+    max: usize,
+) -> Result<Vec<Waiting>, BackendError> {
+    let keys = context.keys.shard(shard);
+    let looked_at = max.saturating_mul(LOOKED_AT_FACTOR);
+    let args = vec![Arg::from(max as u64), Arg::from(looked_at as u64)];
+    let answer = script::WAITING.run(connection, keys, vec![keys.queue(partition)], args).await;
+    let mut parts = Parts::of("waiting", answer.map_err(|error| explain(&error))?)?;
+    let _waiting = parts.text()?;
+    let mut lines = Parts::of("waiting", parts.value()?)?;
+    let mut waiting = Vec::new();
+    while !lines.is_empty() {
+        let mut parts = Parts::of("waiting", lines.value()?)?;
+        waiting.push(Waiting {
+            line: line(&mut parts)?,
+            attempts: attempts(&mut parts)?,
+            since_ms: parts.number()?,
+            error: Some(parts.text()?).filter(|error| !error.is_empty()),
+            due: parts.text()?.parse().ok().map(Duration::from_millis),
+        });
+    }
+    Ok(waiting)
+}
+
+/// See [`crate::backend::Backend::dead_writes`]. What is not a dead letter of ours is left out.
+pub(super) async fn dead(
+    context: &Context,
+    connection: &Connection,
+    shard: Shard,
+    after: &str,
+    max: usize,
+) -> Result<Vec<Dead>, BackendError> {
+    let keys = context.keys.shard(shard);
+    let from = if after.is_empty() { "-".to_owned() } else { format!("({after}") };
+    let command =
+        Command::new("XRANGE", keys.slot).arg(keys.dead()).arg(from).args(["+", "COUNT"]).arg(max as u64);
+    let answer = match connection.call(command).await {
+        Err(error) if is_wrong_type(&error) => return Ok(Vec::new()),
+        answer => answer.map_err(|error| explain(&error))?,
+    };
+    let mut list = Parts::of("dead", answer)?;
+    let mut dead = Vec::new();
+    while !list.is_empty() {
+        let (id, fields) = stream_entry(list.value()?)?;
+        dead.extend(letter(&String::from_utf8_lossy(&id), &fields));
+    }
+    Ok(dead)
+}
+
+fn letter(id: &str, fields: &[bytes::Bytes]) -> Option<Dead> {
+    let field = |name: &str| {
+        let (pairs, _) = fields.as_chunks::<2>();
+        pairs.iter().find(|[of, _]| of == name.as_bytes()).map(|[_, value]| value.clone())
+    };
+    let text = |name: &str| String::from_utf8(field(name)?.into()).ok();
+    let number = |name: &str| text(name)?.parse::<u64>().ok();
+    let entry = EntryId {
+        namespace: Namespace::new(&text("ns")?).ok()?,
+        version: u32::try_from(number("v")?).ok()?,
+        key: Key::from_bytes(&field("key")?).ok()?,
+    };
+    Some(Dead {
+        id: id.to_owned(),
+        pending: Pending {
+            line: Line { id: id.to_owned(), entry, seq: number("seq")? },
+            lineage: LineageId::new(&text("lin")?),
+            attempts: u32::try_from(number("a")?).unwrap_or(u32::MAX),
+            since_ms: number("s")?,
+            envelope: field("val")?,
+        },
+        error: text("er")?,
+        died_ms: id.split('-').next()?.parse().ok()?,
+    })
+}
+
+/// See [`crate::backend::Backend::drop_dead`].
+pub(super) async fn drop_dead(
+    context: &Context,
+    connection: &Connection,
+    shard: Shard,
+    ids: &[String],
+) -> Result<u64, BackendError> {
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let keys = context.keys.shard(shard);
+    let command = Command::new("XDEL", keys.slot).arg(keys.dead()).args(ids.iter().map(String::as_str));
+    let answer = connection.call(command).await.map_err(|error| explain(&error))?;
+    super::reply::number(answer).ok_or_else(|| BackendError::Protocol("XDEL: not a number".to_owned()))
+}

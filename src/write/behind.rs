@@ -1,0 +1,297 @@
+//! The workers of the queues: each takes what is due, brings it to its origin, and says what became of it.
+//!
+//! A queue has one worker at a time, by a lease; what a worker that died had in hand is taken over. Both are for
+//! efficiency alone: that an older write never undoes a newer one is up to the fence at the origin, and that none is lost
+//! to the dirty entry, which only the origin's word makes clean.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::hand::{Ended, Hand};
+use super::{Shared, fence, pause};
+use crate::backend::{
+    BackendError, Backlog, Line, LinkState, Partition, Pending, Settled, Settlement, Take, Taken, wire,
+};
+use crate::guard::share_of;
+use crate::model::{Content, LogId, Shard};
+use crate::origin::{Applied, Change, WriteError};
+use crate::telemetry::Throttle;
+use crate::telemetry::labels::WriteOutcome;
+
+/// Of values that are taken at once.
+const BYTES_MAX: usize = 8 << 20;
+/// Between two looks at how much waits.
+const LOOK: Duration = Duration::from_secs(1);
+/// After the backend failed.
+const AGAIN: Duration = Duration::from_millis(100);
+/// Longest text of an error that is kept with its write.
+const ERROR_BYTES_MAX: usize = 500;
+
+static DEAD: Throttle = Throttle::new();
+
+/// The worker of a queue.
+pub(super) struct Worker {
+    shared: Arc<Shared>,
+    shard: Shard,
+    partition: Partition,
+}
+
+impl Worker {
+    pub(super) fn new(shared: Arc<Shared>, shard: Shard, partition: Partition) -> Self {
+        Self { shared, shard, partition }
+    }
+
+    /// Works until the stop; then what is in hand is finished, or handed back.
+    pub(super) async fn run(&self, stop: &CancellationToken) {
+        let mut hand = Hand::new(self.shared.settings.batch);
+        let mut pause = Duration::ZERO;
+        let mut next = Instant::now();
+        loop {
+            // Before the look, so that no news falls between.
+            let mut news = self.shared.coherence.work(self.shard, self.partition);
+            if next <= Instant::now() && 0 < hand.room() {
+                pause = self.take(&mut hand).await;
+                next = Instant::now() + pause;
+            }
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                ended = hand.ended() => {
+                    self.settle(&mut hand, ended).await;
+                    // There may be more to do than there was room for.
+                    if !pause.is_zero() && hand.is_empty() {
+                        next = Instant::now();
+                    }
+                }
+                () = news.ended() => next = Instant::now(),
+                () = tokio::time::sleep_until(next), if 0 < hand.room() => {}
+            }
+        }
+        self.hand_back(hand).await;
+    }
+
+    /// Whatever there is of a queue that is no longer used, until nothing is left.
+    pub(super) async fn drain(&self, stop: &CancellationToken) {
+        let mut hand = Hand::new(self.shared.settings.batch);
+        loop {
+            let pause = self.take(&mut hand).await;
+            if hand.is_empty() {
+                if !pause.is_zero() {
+                    break;
+                }
+                continue;
+            }
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                ended = hand.ended() => self.settle(&mut hand, ended).await,
+            }
+        }
+        self.hand_back(hand).await;
+    }
+
+    /// Takes as many as there is room for; says when to look again, if nothing happens before.
+    async fn take(&self, hand: &mut Hand) -> Duration {
+        let settings = &self.shared.settings;
+        let lease = settings.takeover / 2;
+        let take = Take {
+            partition: self.partition,
+            worker: self.shared.coherence.member().to_owned(),
+            consumer: self.shared.instance.clone(),
+            lease,
+            idle: lease,
+            max: hand.room(),
+            bytes_max: BYTES_MAX,
+        };
+        let (writes, superseded, more, due) = match self.shared.backend.take_writes(self.shard, take).await {
+            Ok(Taken::Own { writes, superseded, more, due }) => (writes, superseded, more, due),
+            Ok(Taken::Other { left }) => return left.min(lease / 2) + Duration::from_millis(1),
+            Err(error) => return self.away(&error).await,
+        };
+        self.shared.metrics.applied.of(WriteOutcome::Superseded).inc_by(superseded);
+        let mut outdated = Vec::new();
+        for write in writes {
+            outdated.extend(hand.take(write, |write| self.begin(write)));
+        }
+        if !outdated.is_empty() {
+            let nothing =
+                |line| (line, Settled::Parked { pause: Duration::ZERO, counts: false, error: String::new() });
+            self.tell(outdated.into_iter().map(nothing).collect()).await;
+        }
+        // The queue is the worker's own for as long as it comes back in time.
+        let renew = lease / 3;
+        if more {
+            Duration::ZERO
+        } else {
+            due.map_or(renew, |due| due.clamp(Duration::from_millis(1), renew))
+        }
+    }
+
+    async fn away(&self, error: &BackendError) -> Duration {
+        debug!(error = %error, "no writes were taken");
+        let mut link = self.shared.backend.link();
+        let up = link.wait_for(|state| matches!(state, LinkState::Up { .. }));
+        drop(timeout(self.shared.settings.takeover, up).await);
+        AGAIN
+    }
+
+    /// On its way to its origin.
+    fn begin(&self, write: Pending) -> BoxFuture<'static, Ended> {
+        let (shared, shard) = (Arc::clone(&self.shared), self.shard);
+        async move {
+            let settled = bring(&shared, shard, &write).await;
+            (write.line, settled)
+        }
+        .boxed()
+    }
+
+    /// Says what became of one write, and of those that have ended meanwhile.
+    async fn settle(&self, hand: &mut Hand, first: Ended) {
+        let mut ended = vec![first];
+        while let Some(another) = hand.ended_too() {
+            ended.push(another);
+        }
+        let lines: Vec<Line> = ended.iter().map(|(line, _)| line.clone()).collect();
+        self.tell(ended).await;
+        for line in &lines {
+            hand.settled(line, |write| self.begin(write));
+        }
+    }
+
+    /// What cannot be said now is done again by whoever takes the line over: the origin knows it by its fence.
+    async fn tell(&self, ended: Vec<Ended>) {
+        let outcomes: Vec<WriteOutcome> = ended.iter().map(|(_, settled)| outcome(settled)).collect();
+        match self.shared.backend.settle_writes(self.shard, self.partition, ended).await {
+            Ok(settlements) => {
+                for (settlement, outcome) in settlements.into_iter().zip(outcomes) {
+                    let outcome = match settlement {
+                        Settlement::Done => outcome,
+                        Settlement::Superseded => WriteOutcome::Superseded,
+                        Settlement::Full => WriteOutcome::Retried,
+                    };
+                    self.shared.metrics.applied.of(outcome).inc();
+                }
+            }
+            Err(error) => {
+                debug!(error = %error, "what became of writes was not noted, they are taken again");
+                sleep(AGAIN).await;
+            }
+        }
+    }
+
+    /// Finishes what is in hand, within the grace; the rest is another's at once.
+    async fn hand_back(&self, mut hand: Hand) {
+        let ends = Instant::now() + self.shared.settings.grace;
+        while !hand.is_empty() {
+            match timeout_at(ends, hand.ended()).await {
+                Ok(ended) => self.settle(&mut hand, ended).await,
+                Err(_elapsed) => break,
+            }
+        }
+        let back = |line| {
+            let error = "handed back by an instance that stopped".to_owned();
+            (line, Settled::Parked { pause: Duration::ZERO, counts: false, error })
+        };
+        let rest: Vec<Ended> = hand.lines().into_iter().map(back).collect();
+        if !rest.is_empty() {
+            self.tell(rest).await;
+        }
+        let worker = self.shared.coherence.member();
+        if let Err(error) = self.shared.backend.leave_writes(self.shard, self.partition, worker).await {
+            debug!(error = %error, "a queue was not given up, its lease runs out");
+        }
+    }
+}
+
+/// Brings a write to its origin, and says what is to become of it.
+async fn bring(shared: &Shared, shard: Shard, write: &Pending) -> Settled {
+    let Line { entry, seq, .. } = &write.line;
+    let settings = &shared.settings;
+    let later =
+        |error: &str| Settled::Parked { pause: settings.takeover, counts: false, error: error.to_owned() };
+    let Some(slot) = shared.slot(&entry.namespace) else {
+        return later("this instance does not write the namespace's origin");
+    };
+    let change = match wire::decode(&write.envelope, usize::MAX).map(|envelope| envelope.content) {
+        Ok(Content::Present(value)) => Change::Put(value),
+        Ok(Content::Absent) => Change::Delete,
+        Err(error) => return dead(shared, shard, write, &format!("the value cannot be read: {error}")),
+    };
+    let Ok(_place) = slot.places.acquire().await else { return later("the instance is stopping") };
+    let fence = fence(shard, &write.lineage, *seq);
+    match slot.of.origin.write(&entry.key, &change, &fence).await {
+        Ok(Applied::Done) => Settled::Flushed { event: slot.of.lags },
+        Ok(Applied::Superseded) => Settled::Outdone,
+        Err(error @ WriteError::Refused(_)) => dead(shared, shard, write, &error.to_string()),
+        Err(WriteError::Failed { error, retry_after }) => {
+            let counts = pause::was_asked(&error);
+            let attempts = write.attempts.saturating_add(u32::from(counts));
+            let text = shortened(&error.to_string());
+            if counts && settings.attempts <= attempts {
+                return dead(shared, shard, write, &format!("after {attempts} attempts: {text}"));
+            }
+            let share = share_of(&shared.instance, &entry.key, shared.coherence.clock().now());
+            let pause = pause::after(settings, attempts, &error, retry_after, share);
+            Settled::Parked { pause, counts, error: text }
+        }
+    }
+}
+
+fn dead(shared: &Shared, shard: Shard, write: &Pending, why: &str) -> Settled {
+    if let Some(suppressed) = DEAD.pass() {
+        let Line { entry, seq, .. } = &write.line;
+        let id = LogId::new(vec![(shard, *seq)]);
+        warn!(
+            write.id = %id, namespace = %entry.namespace, entry.key = %entry.key, error = why, suppressed,
+            "a write is given up, it is among the dead letters"
+        );
+    }
+    let settings = &shared.settings;
+    Settled::Dead { max: settings.backlog_max, pause: settings.max, error: shortened(why) }
+}
+
+fn shortened(text: &str) -> String {
+    text[..text.floor_char_boundary(ERROR_BYTES_MAX)].to_owned()
+}
+
+fn outcome(settled: &Settled) -> WriteOutcome {
+    match settled {
+        Settled::Flushed { .. } => WriteOutcome::Applied,
+        Settled::Outdone => WriteOutcome::Superseded,
+        Settled::Parked { .. } => WriteOutcome::Retried,
+        Settled::Dead { .. } => WriteOutcome::Dead,
+    }
+}
+
+/// Looks at how much waits, for the metrics, and at queues of a time when there were more of them.
+pub(super) async fn watch(shared: &Arc<Shared>, stop: &CancellationToken) {
+    loop {
+        let mut all = Backlog::default();
+        for shard in shared.backend.shards().all() {
+            match shared.backend.backlog(shard, shared.settings.partitions).await {
+                Ok((backlog, beyond)) => {
+                    all.pending += backlog.pending;
+                    all.dead += backlog.dead;
+                    all.oldest = all.oldest.max(backlog.oldest);
+                    for partition in beyond {
+                        Worker::new(Arc::clone(shared), shard, partition).drain(stop).await;
+                    }
+                }
+                Err(error) => debug!(error = %error, "nobody knows how many writes wait"),
+            }
+        }
+        shared.metrics.pending.set(i64::try_from(all.pending).unwrap_or(i64::MAX));
+        shared.metrics.dead.set(i64::try_from(all.dead).unwrap_or(i64::MAX));
+        shared.metrics.oldest.set(all.oldest.unwrap_or_default().as_secs_f64());
+        *shared.backlog.lock().unwrap_or_else(PoisonError::into_inner) = all;
+        if stop.run_until_cancelled(sleep(LOOK)).await.is_none() {
+            return;
+        }
+    }
+}
