@@ -304,7 +304,9 @@ async fn origin(
         Origin::Sql(sql) => {
             let refused = |source| StartError::Sql { namespace: name.to_owned(), source };
             Some(Arc::new(
-                SqlClient::connect(&sql_origin(of, sql, breaker(&sql.limits))).await.map_err(refused)?,
+                SqlClient::connect(&sql_origin(name, of, sql, breaker(&sql.limits))?)
+                    .await
+                    .map_err(refused)?,
             ))
         }
     })
@@ -333,15 +335,23 @@ fn http_origin(
     })
 }
 
-fn sql_origin(of: &Namespace, sql: &SqlOrigin, breaker: Arc<Breaker>) -> SqlSettings {
-    SqlSettings {
+fn sql_origin(
+    name: &str,
+    of: &Namespace,
+    sql: &SqlOrigin,
+    breaker: Arc<Breaker>,
+) -> Result<SqlSettings, StartError> {
+    Ok(SqlSettings {
+        namespace: checked(name)?,
         url: sql.url.expose().to_owned(),
         select: sql.select.clone(),
+        upsert: sql.upsert.clone(),
+        delete: sql.delete.clone(),
         timeout: sql.limits.timeout,
         max_concurrency: sql.limits.max_concurrency,
         breaker,
         max_value: size(of.max_value),
-    }
+    })
 }
 
 pub(super) fn limits(config: &Config) -> Result<Vec<limit::Settings>, StartError> {

@@ -42,9 +42,9 @@ pub struct SqlOrigin {
     pub limits: Limits,
     /// One column: the value of key `?1`.
     pub select: String,
-    /// Writes value `?2` of key `?1`.
+    /// Writes value `?2` of key `?1`; `?3` is the write's number.
     pub upsert: Option<String>,
-    /// Removes key `?1`.
+    /// Removes key `?1`; `?2` is the write's number.
     pub delete: Option<String>,
 }
 

@@ -1,11 +1,12 @@
-//! What every load passes, whatever the kind of origin: the breaker, the concurrency limit and the hard time-out.
+//! What every load and write passes, whatever the kind of origin: the breaker, the concurrency limit and the hard
+//! time-out.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::OriginError;
+use super::{OriginError, WriteError};
 use crate::guard::{Breaker, Bulkhead, LeftAlone, Urgency};
 
 /// The longest time-out; a longer one counts as this.
@@ -23,6 +24,27 @@ pub(super) struct Gate {
     timeout: Duration,
     bulkhead: Bulkhead,
     breaker: Arc<Breaker>,
+}
+
+/// Why a load or a write brought nothing.
+pub(super) trait Setback: From<OriginError> {
+    /// What went wrong; `None`: nothing, the origin works and says no.
+    fn error(&self) -> Option<&OriginError>;
+}
+
+impl Setback for OriginError {
+    fn error(&self) -> Option<&OriginError> {
+        Some(self)
+    }
+}
+
+impl Setback for WriteError {
+    fn error(&self) -> Option<&OriginError> {
+        match self {
+            Self::Refused(_) => None,
+            Self::Failed { error, .. } => Some(error),
+        }
+    }
 }
 
 /// What a load may.
@@ -53,26 +75,26 @@ impl Gate {
     }
 
     /// Waits for a place, then runs `load` until the deadline of both together.
-    pub(super) async fn pass<T>(
+    pub(super) async fn pass<T, E: Setback>(
         &self,
         urgency: Urgency,
-        load: impl AsyncFnOnce(Leave) -> Result<T, OriginError>,
-    ) -> Result<T, OriginError> {
+        load: impl AsyncFnOnce(Leave) -> Result<T, E>,
+    ) -> Result<T, E> {
         // Nobody queues for an origin that is left alone.
         if let Some(left_alone) = self.breaker.refuses() {
-            return Err(left_alone.into());
+            return Err(OriginError::LeftAlone(left_alone).into());
         }
         let deadline = Instant::now() + self.timeout;
         let _place =
             self.bulkhead.enter(deadline, urgency).await.map_err(|_refused| OriginError::Overloaded)?;
         let left = deadline.duration_since(Instant::now());
         if left < self.timeout / LEAST_SHARE {
-            return Err(OriginError::Overloaded);
+            return Err(OriginError::Overloaded.into());
         }
         // After the queue: who waited in it while others failed does not go on failing after them.
-        let pass = self.breaker.enter()?;
+        let pass = self.breaker.enter().map_err(OriginError::LeftAlone)?;
         let leave = Leave { deadline, again: !pass.is_probe() };
-        let result = timeout_at(deadline, load(leave)).await.unwrap_or(Err(OriginError::TimedOut));
+        let result = timeout_at(deadline, load(leave)).await.unwrap_or(Err(OriginError::TimedOut.into()));
         if let Some(works) = works(&result, self.timeout / FAIR_SHARE <= left) {
             pass.tell(works);
         }
@@ -80,14 +102,14 @@ impl Gate {
     }
 }
 
-/// What a load says of the origin; `None`: nothing.
-fn works<T>(result: &Result<T, OriginError>, fair: bool) -> Option<bool> {
-    match result {
-        Ok(_) | Err(OriginError::Unusable(_)) => Some(true),
-        Err(OriginError::Status(status)) => Some(!matches!(status, 408 | 425 | 429 | 500..)),
-        Err(OriginError::Failed(_)) => Some(false),
-        Err(OriginError::TimedOut) => fair.then_some(false),
-        Err(OriginError::Overloaded | OriginError::LeftAlone(_)) => None,
+/// What a load or a write says of the origin; `None`: nothing.
+fn works<T, E: Setback>(result: &Result<T, E>, fair: bool) -> Option<bool> {
+    match result.as_ref().err().and_then(Setback::error) {
+        None | Some(OriginError::Unusable(_)) => Some(true),
+        Some(OriginError::Status(status)) => Some(!matches!(status, 408 | 425 | 429 | 500..)),
+        Some(OriginError::Failed(_)) => Some(false),
+        Some(OriginError::TimedOut) => fair.then_some(false),
+        Some(OriginError::Overloaded | OriginError::LeftAlone(_)) => None,
     }
 }
 
@@ -130,15 +152,30 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_write_that_is_refused_says_that_the_origin_works_and_one_that_fails_that_it_does_not() {
+        let refused = WriteError::Refused("never".to_owned());
+        let failed = WriteError::from(OriginError::Status(503));
+        for (errors, phase) in [([&failed, &refused], Phase::Closed), ([&failed, &failed], Phase::Open)] {
+            let gate = gate(4);
+            for error in errors {
+                let error = Err::<(), _>(error.clone());
+                assert!(gate.pass(Urgency::default(), async |_| error).await.is_err());
+            }
+            assert_eq!(gate.breaker.phase(), phase);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn who_waited_for_its_place_and_ran_out_of_time_says_nothing_and_who_had_its_time_does() {
         let gate = gate(1);
         let hang = async |after: Duration| {
             tokio::time::sleep(after).await;
-            gate.pass(Urgency::default(), async |_| std::future::pending::<Result<(), _>>().await).await
+            gate.pass(Urgency::default(), async |_| std::future::pending::<Result<(), OriginError>>().await)
+                .await
         };
         let slow = gate.pass(Urgency::default(), async |_| {
             tokio::time::sleep(TIMEOUT * 3 / 4).await;
-            Ok(())
+            Ok::<_, OriginError>(())
         });
         let (slow, short) = tokio::join!(slow, hang(Duration::from_millis(1)));
         assert!(slow.is_ok() && matches!(short, Err(OriginError::TimedOut)));
@@ -173,8 +210,11 @@ mod tests {
             assert!(load(&gate, Err(OriginError::Status(500))).await.is_err());
         }
         tokio::time::advance(Duration::from_secs(5)).await;
-        let again = gate.pass(Urgency::default(), async |leave| Ok(leave.again)).await.unwrap();
+        let again =
+            gate.pass(Urgency::default(), async |leave| Ok::<_, OriginError>(leave.again)).await.unwrap();
         assert!(!again);
-        assert!(gate.pass(Urgency::default(), async |leave| Ok(leave.again)).await.unwrap());
+        assert!(
+            gate.pass(Urgency::default(), async |leave| Ok::<_, OriginError>(leave.again)).await.unwrap()
+        );
     }
 }

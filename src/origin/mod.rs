@@ -95,9 +95,15 @@ pub trait Origin: Send + Sync + 'static {
         urgency: Urgency,
     ) -> Result<Fetched, OriginError>;
 
-    /// Changes a key, in one attempt. The hard time-out, the breaker and the concurrency limit are within. What ran out of
-    /// time may still arrive there.
-    async fn write(&self, _key: &Key, _change: &Change, _fence: &Fence) -> Result<Applied, WriteError> {
+    /// Changes a key, in one attempt. The hard time-out, the breaker and the concurrency limit, shared with the loads,
+    /// are within. What ran out of time may still arrive there.
+    async fn write(
+        &self,
+        _key: &Key,
+        _change: &Change,
+        _fence: &Fence,
+        _urgency: Urgency,
+    ) -> Result<Applied, WriteError> {
         Err(WriteError::Refused("it cannot be written".to_owned()))
     }
 

@@ -49,3 +49,9 @@ pub enum WriteError {
         retry_after: Option<Duration>,
     },
 }
+
+impl From<OriginError> for WriteError {
+    fn from(error: OriginError) -> Self {
+        Self::Failed { error, retry_after: None }
+    }
+}

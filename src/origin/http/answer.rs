@@ -7,7 +7,7 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{
     AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, DATE, ETAG, EXPIRES, HeaderMap, HeaderName,
-    HeaderValue, LAST_MODIFIED, VARY,
+    HeaderValue, LAST_MODIFIED, RETRY_AFTER, VARY,
 };
 use tracing::debug;
 
@@ -15,6 +15,8 @@ use crate::model::{CacheControl, Keep, Stated, Tag, Value, delta_seconds, etag_o
 
 /// The longest `Content-Type`, `ETag` and `Last-Modified` that is kept, in bytes; a longer one is left out.
 const KEPT_HEADER_BYTES_MAX: usize = 1024;
+/// The longest `Retry-After` that counts.
+pub(super) const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 
 /// What a status says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +107,17 @@ pub(super) fn tags(headers: &HeaderMap) -> Vec<Tag> {
     tags
 }
 
+/// How long the origin asks to be left alone: seconds, or a date after the answer's own `Date`. No longer than
+/// [`RETRY_AFTER_MAX`]; `None` where nothing is said that can be read.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let stated = headers.get(RETRY_AFTER)?;
+    let until = || {
+        let (until, sent) = (date(stated)?, headers.get(DATE).and_then(date)?);
+        Some(until.duration_since(sent).unwrap_or_default())
+    };
+    delta_seconds(stated.as_bytes()).or_else(until).map(|wait| wait.min(RETRY_AFTER_MAX))
+}
+
 /// The content coding, if the value is not as it was asked for.
 pub(super) fn foreign_coding(headers: &HeaderMap) -> Option<String> {
     lines(headers, &CONTENT_ENCODING)
@@ -115,12 +128,13 @@ pub(super) fn foreign_coding(headers: &HeaderMap) -> Option<String> {
 /// `Expires` after `Date`. What cannot be read as a date, `0` above all, has expired; so has an `Expires` without
 /// a `Date` to count it from.
 fn expires_in(headers: &HeaderMap) -> Option<Duration> {
-    let date = |value: &HeaderValue| -> Option<SystemTime> {
-        value.to_str().ok().and_then(|text| httpdate::parse_http_date(text).ok())
-    };
     let expires = headers.get(EXPIRES)?;
     let left = |(expires, sent): (SystemTime, SystemTime)| expires.duration_since(sent).ok();
     Some(date(expires).zip(headers.get(DATE).and_then(date)).and_then(left).unwrap_or_default())
+}
+
+fn date(value: &HeaderValue) -> Option<SystemTime> {
+    value.to_str().ok().and_then(|text| httpdate::parse_http_date(text).ok())
 }
 
 fn age(headers: &HeaderMap) -> Duration {
@@ -199,6 +213,21 @@ mod tests {
     }
 
     #[test]
+    fn a_retry_after_is_seconds_or_a_date_and_bounded() {
+        let wait = |lines: &[(&str, &str)]| retry_after(&headers(lines)).map(|wait| wait.as_secs());
+        let (now, soon) = ("Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:50:07 GMT");
+        assert_eq!(wait(&[("retry-after", "7")]), Some(7));
+        assert_eq!(wait(&[("retry-after", "99999999999999999999")]), Some(3600));
+        assert_eq!(wait(&[("retry-after", soon), ("date", now)]), Some(30));
+        assert_eq!(wait(&[("retry-after", now), ("date", soon)]), Some(0));
+        assert_eq!(wait(&[("retry-after", "Mon, 07 Nov 1994 08:49:37 GMT"), ("date", now)]), Some(3600));
+        for lines in [&[][..], &[("retry-after", soon)], &[("retry-after", "-1")], &[("retry-after", "soon")]]
+        {
+            assert_eq!(wait(lines), None, "{lines:?}");
+        }
+    }
+
+    #[test]
     fn what_forbids_keeping() {
         assert_eq!(terms(&[]), Terms::default());
         assert_eq!(terms(&[("vary", "accept, cookie")]).keep, Keep::Yes);
@@ -267,7 +296,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_header_is_read(
-            name in prop::sample::select(vec!["cache-control", "expires", "date", "age", "vary", "etag", "cache-groups"]),
+            name in prop::sample::select(vec!["cache-control", "expires", "date", "age", "vary", "etag", "cache-groups", "retry-after"]),
             value in prop::collection::vec(any::<u8>(), 0..64),
             date in "[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT",
         ) {
@@ -278,6 +307,7 @@ mod tests {
             prop_assert!(HONOUR.terms(&headers).lifetime.fresh.is_none_or(|fresh| fresh <= HOUR));
             HONOUR.value(&headers, Bytes::new());
             tags(&headers);
+            prop_assert!(retry_after(&headers).is_none_or(|wait| wait <= RETRY_AFTER_MAX));
         }
     }
 }

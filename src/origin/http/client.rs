@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-pub(super) type Client = legacy::Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
+pub(super) type Client = legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// How long a connection may lie idle: below the 60 s that servers commonly allow.
 const IDLE_MAX: Duration = Duration::from_secs(30);
@@ -18,7 +18,7 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 /// The most bytes of an answer's header, and of what is read ahead of its body.
 const HEADER_BYTES_MAX: usize = 64 << 10;
 
-/// A client for loads that take `timeout` at most, `max_concurrency` at once.
+/// A client for loads and writes that take `timeout` at most, `max_concurrency` at once.
 pub(super) fn build(timeout: Duration, max_concurrency: usize) -> Client {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);

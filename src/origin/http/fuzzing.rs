@@ -6,7 +6,7 @@ use bytes::Bytes;
 use hyper::header::HeaderMap;
 use percent_encoding::percent_decode_str;
 
-use super::answer::{Reading, foreign_coding, tags};
+use super::answer::{RETRY_AFTER_MAX, Reading, foreign_coding, retry_after, tags};
 use super::target::Target;
 use crate::model::{Key, Namespace, TAGS_MAX};
 
@@ -23,6 +23,7 @@ pub(crate) fn answer(headers: &HeaderMap) {
         assert!(kept.into_iter().flatten().all(|text| (1..=1024).contains(&text.len())));
     }
     assert!(tags(headers).len() <= TAGS_MAX);
+    assert!(retry_after(headers).is_none_or(|wait| wait <= RETRY_AFTER_MAX));
     assert!(foreign_coding(headers).is_none_or(|coding| !coding.is_empty()));
 }
 

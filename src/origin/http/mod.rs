@@ -1,4 +1,4 @@
-//! An HTTP origin: one `GET` a key, with retries, conditions and limits.
+//! An HTTP origin: one `GET` a key, with retries, conditions and limits; one `PUT` or `DELETE` a change.
 
 mod answer;
 mod client;
@@ -7,6 +7,7 @@ mod settings;
 mod target;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::header::{HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use hyper::{Request, Response, Uri};
@@ -27,7 +28,9 @@ use self::answer::{Meaning, Reading};
 use self::client::Client;
 use self::target::Target;
 use super::gate::{Gate, Leave};
-use super::{Fetched, Origin, OriginError, Validators, absent, chain, over_limit};
+use super::{
+    Applied, Change, Fence, Fetched, Origin, OriginError, Validators, WriteError, absent, chain, over_limit,
+};
 use crate::guard::{Bulkhead, LeftAlone, Urgency};
 use crate::model::{Content, Keep, Key, Loaded};
 
@@ -142,11 +145,17 @@ impl HttpOrigin {
         }
     }
 
-    /// The request, and whether it is conditional.
-    fn request(&self, uri: &Uri, held: Option<&Validators>) -> (Request<Empty<Bytes>>, bool) {
-        let mut request = Request::new(Empty::new());
+    /// A `GET` until it is made another, with the headers that every request has.
+    fn plain(&self, uri: &Uri, body: Bytes) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(body));
         *request.uri_mut() = uri.clone();
         *request.headers_mut() = self.headers.clone();
+        request
+    }
+
+    /// The request, and whether it is conditional.
+    fn request(&self, uri: &Uri, held: Option<&Validators>) -> (Request<Full<Bytes>>, bool) {
+        let mut request = self.plain(uri, Bytes::new());
         let Some(Validators { etag, last_modified }) = held else { return (request, false) };
         let mut conditional = false;
         for (name, validator) in [(IF_NONE_MATCH, etag), (IF_MODIFIED_SINCE, last_modified)] {
@@ -205,6 +214,20 @@ impl Origin for HttpOrigin {
         urgency: Urgency,
     ) -> Result<Fetched, OriginError> {
         self.gate.pass(urgency, async |leave| self.attempts(key, held, leave).await).await
+    }
+
+    async fn write(
+        &self,
+        key: &Key,
+        change: &Change,
+        fence: &Fence,
+        urgency: Urgency,
+    ) -> Result<Applied, WriteError> {
+        // To a reader such a key is absent, but nothing can be done to it.
+        let nowhere = || WriteError::Refused("a key with dot segments names nothing there".to_owned());
+        let refused = |error: OriginError| WriteError::Refused(error.to_string());
+        let uri = self.target.uri(key).map_err(refused)?.ok_or_else(nowhere)?;
+        self.gate.pass(urgency, async |leave| self.change(&uri, change, fence, leave.deadline).await).await
     }
 
     fn left_alone(&self) -> Option<LeftAlone> {

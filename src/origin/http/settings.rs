@@ -9,11 +9,12 @@ use hyper::header::{
     UPGRADE, USER_AGENT,
 };
 
+use super::write::{IDEMPOTENCY_KEY, WRITE_SEQ};
 use crate::guard::Breaker;
 use crate::model::Namespace;
 
 /// Headers that the origin's client sets by itself, or that would turn its answers into something else.
-const RESERVED: [HeaderName; 13] = [
+const RESERVED: [HeaderName; 15] = [
     ACCEPT_ENCODING,
     CONNECTION,
     CONTENT_LENGTH,
@@ -27,9 +28,11 @@ const RESERVED: [HeaderName; 13] = [
     TRAILER,
     TRANSFER_ENCODING,
     UPGRADE,
+    WRITE_SEQ,
+    IDEMPOTENCY_KEY,
 ];
 
-/// How values are loaded. No `Debug`: the URL and the headers may hold credentials.
+/// How values are loaded and written. No `Debug`: the URL and the headers may hold credentials.
 #[derive(Clone)]
 pub struct HttpSettings {
     /// Whose values; stands for `{namespace}` in the URL.

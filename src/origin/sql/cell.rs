@@ -1,9 +1,32 @@
-//! What a column holds, and the value it stands for, whichever the database.
+//! What a column holds, and the value it stands for and is made from, whichever the database.
 
 use bytes::Bytes;
 use serde::de::IgnoredAny;
 
 use crate::model::{Value, etag_of};
+
+/// What is text below `application/`, or as a suffix (RFC 6838); the last is what `curl -d` calls whatever it sends.
+const TEXTUAL: [&str; 8] =
+    ["json", "ndjson", "xml", "yaml", "toml", "javascript", "graphql", "x-www-form-urlencoded"];
+
+/// What a value is stored as, so that [`Cell::into_value`] gives its bytes again.
+#[derive(Debug, PartialEq)]
+pub(super) enum Stored<'a> {
+    Text(&'a str),
+    Blob(&'a [u8]),
+}
+
+impl<'a> Stored<'a> {
+    /// Text where the value is said to be, or nothing is said, and it is.
+    pub(super) fn of(value: &'a Value) -> Self {
+        let text = std::str::from_utf8(&value.body).ok();
+        // Text with a NUL is text to no database: its functions end there.
+        match text.filter(|text| is_textual(value.content_type.as_deref()) && !text.contains('\0')) {
+            Some(text) => Self::Text(text),
+            None => Self::Blob(&value.body),
+        }
+    }
+}
 
 /// The one column of the one row.
 #[derive(Debug, PartialEq)]
@@ -48,9 +71,45 @@ fn spelt(text: Vec<u8>) -> (Vec<u8>, &'static str) {
     (text, content_type)
 }
 
+/// Whether a media type is that of text; none at all may be.
+fn is_textual(content_type: Option<&str>) -> bool {
+    let Some(content_type) = content_type else { return true };
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let (kind, subtype) = essence.split_once('/').unwrap_or_default();
+    let suffix = subtype.rsplit_once('+').map(|(_, suffix)| suffix);
+    kind == "text"
+        || suffix.is_some_and(|suffix| TEXTUAL.contains(&suffix))
+        || kind == "application" && TEXTUAL.contains(&subtype)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_becomes_text_where_it_is_said_to_be_and_is() {
+        let value = |content_type: Option<&str>, body: &'static [u8]| {
+            let content_type = content_type.map(Into::into);
+            Value { body: body.into(), content_type, ..Value::default() }
+        };
+        for textual in [
+            None,
+            Some("text/plain"),
+            Some("Text/HTML; charset=utf-8"),
+            Some("application/json"),
+            Some("application/problem+json"),
+            Some("image/svg+xml"),
+            Some("application/x-www-form-urlencoded"),
+        ] {
+            assert_eq!(Stored::of(&value(textual, b"{}")), Stored::Text("{}"), "{textual:?}");
+            for body in [&b"\xff"[..], b"a\0b"] {
+                assert_eq!(Stored::of(&value(textual, body)), Stored::Blob(body), "{textual:?}");
+            }
+        }
+        for other in ["application/octet-stream", "image/png", "application/cbor", "json", ""] {
+            assert_eq!(Stored::of(&value(Some(other), b"{}")), Stored::Blob(b"{}"), "{other}");
+        }
+    }
 
     fn value(cell: Cell) -> Option<(Vec<u8>, String)> {
         cell.into_value().map(|value| (value.body.to_vec(), value.content_type.unwrap().to_string()))

@@ -1,7 +1,11 @@
-//! A SQL origin: one `SELECT` a key, one column, at most one row.
+//! A SQL origin: one `SELECT` a key, one column, at most one row; one statement a change.
 
 mod cell;
+mod dialect;
+mod settings;
 mod sqlite;
+mod statement;
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -9,86 +13,46 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sqlx::Sqlite;
 use tracing::warn;
 
-use self::sqlite::{Sqlite, Unchecked};
+pub use settings::{SqlSettings, SqlSettingsError};
+
+use self::dialect::Blame;
+use self::statement::{Purpose, Unknown};
+use self::store::{Database, Store, Trouble, Written};
 use super::gate::Gate;
-use super::{Fetched, Origin, OriginError, Validators, absent, chain, over_limit};
-use crate::guard::{Breaker, Bulkhead, LeftAlone, Urgency};
-use crate::model::{Content, Keep, Key, Loaded, Stated};
+use super::{
+    Applied, Change, Fence, Fetched, Origin, OriginError, Validators, WriteError, absent, chain, over_limit,
+};
+use crate::guard::{Bulkhead, LeftAlone, Urgency};
+use crate::model::{Content, Keep, Key, Loaded, Seq, Stated};
 
-/// How values are selected. No `Debug`: the URL may hold credentials.
-#[derive(Clone)]
-pub struct SqlSettings {
-    /// Which database: `sqlite:///path/to/file.db`, with `?mode=ro` and the like.
-    pub url: String,
-    /// The statement: one column, the value, and one parameter (`?1`), the key as text.
-    pub select: String,
-    /// For a whole load: waiting, connecting, the statement. Up to a day.
-    pub timeout: Duration,
-    /// Loads, and connections, at once; at least 1.
-    pub max_concurrency: usize,
-    /// Leaves the database alone while it does not work.
-    pub breaker: Arc<Breaker>,
-    /// The longest value that is stored, in bytes. Up to 16 times as many, at most 64 MiB, are passed on.
-    pub max_value: usize,
-}
-
-/// Why settings make no origin. Names the key; never holds the URL.
-#[derive(Debug, thiserror::Error)]
-pub enum SqlSettingsError {
-    /// The URL's scheme is that of no database which is built in.
-    #[error("`url` does not begin with `sqlite:`")]
-    Scheme,
-    /// The rest of the URL is not understood.
-    #[error("`url` is not understood")]
-    Url(#[source] sqlx::Error),
-    /// The database does not understand the statement.
-    #[error("`{key}` is refused by the database")]
-    Statement {
-        /// The statement's key in the configuration.
-        key: &'static str,
-        /// What the database says of it.
-        source: sqlx::Error,
-    },
-    /// The statement gives more or less than one column.
-    #[error("`{key}` gives {columns} columns, not one, the value")]
-    Columns {
-        /// The statement's key in the configuration.
-        key: &'static str,
-        /// How many columns.
-        columns: usize,
-    },
-    /// The statement takes more or less than one parameter.
-    #[error("`{key}` takes {parameters} parameters, not one, the key (`?1`)")]
-    Parameters {
-        /// The statement's key in the configuration.
-        key: &'static str,
-        /// How many parameters.
-        parameters: usize,
-    },
-}
-
-/// An origin in a database. A connection that fails is made anew by the next load; one that a load had to leave
-/// behind in the middle of a statement is held until the statement ends.
+/// An origin in a database. A connection that fails is made anew by the next load or write; one that was left behind in
+/// the middle of a statement is held until the statement ends.
+///
+/// A value is written as text where its `Content-Type` is a textual one, or none, and its bytes are UTF-8 without NUL;
+/// else as a BLOB. Its `Content-Type` is not kept.
 pub struct SqlOrigin {
-    database: Sqlite,
+    database: Box<dyn Database>,
     gate: Gate,
     max_value: usize,
 }
 
 impl SqlOrigin {
-    /// Checks the settings, and the statement too where the database is there; where it is not, each load finds out
+    /// Checks the settings, and the statements too where the database is there; where it is not, each load finds out
     /// by itself whether it has come.
     pub async fn connect(settings: &SqlSettings) -> Result<Self, SqlSettingsError> {
         let gate = Gate::new(settings.timeout, settings.max_concurrency, Arc::clone(&settings.breaker));
-        let database = Sqlite::new(&settings.url, &settings.select, gate.timeout(), gate.bulkhead().size())?;
-        match database.check("select").await {
+        let database = open(settings, &gate)?;
+        match database.check().await {
             Ok(()) => {}
-            Err(Unchecked::Wrong(error)) => return Err(error),
-            Err(Unchecked::NotThere(error)) => {
-                warn!(error = chain(&error), "the database cannot be asked, `select` goes unchecked");
-            }
+            Err(Unknown::Wrong(error)) => return Err(error),
+            Err(Unknown::NotThere(error)) => warn!(
+                namespace = %settings.namespace,
+                error = chain(&error),
+                "the database cannot be asked, its statements go unchecked"
+            ),
         }
         Ok(Self { database, gate, max_value: settings.max_value })
     }
@@ -99,11 +63,12 @@ impl SqlOrigin {
     }
 
     async fn select(&self, key: &Key) -> Result<Fetched, OriginError> {
-        let cell = self.database.select(key).await.map_err(|error| match error {
-            sqlx::Error::PoolTimedOut => OriginError::TimedOut,
-            // It works: it has read the statement and this row.
-            error if sqlite::is_of_the_row(&error) => OriginError::Unusable(chain(&error)),
-            error => OriginError::Failed(chain(&error)),
+        let cell = self.database.select(key).await.map_err(|trouble| match trouble {
+            Trouble::Wrong(error) => OriginError::Unusable(chain(&error)),
+            Trouble::NotOfType(error) => OriginError::Unusable(chain(&error)),
+            Trouble::Failed(Blame::Data, error) => OriginError::Unusable(chain(&error)),
+            Trouble::Failed(Blame::Time, _) => OriginError::TimedOut,
+            Trouble::Failed(Blame::Statement | Blame::Database, error) => OriginError::Failed(chain(&error)),
         })?;
         let Some(value) = cell.and_then(cell::Cell::into_value) else {
             return Ok(absent(Vec::new(), Keep::Yes));
@@ -122,6 +87,51 @@ impl SqlOrigin {
             keep,
         }))
     }
+
+    async fn change(&self, key: &Key, change: &Change, seq: Seq) -> Result<Applied, WriteError> {
+        let value = match change {
+            Change::Put(value) => Some(value),
+            Change::Delete => None,
+        };
+        let written = self.database.write(key, value, seq).await.map_err(|trouble| match trouble {
+            Trouble::Wrong(error) => WriteError::Refused(chain(&error)),
+            Trouble::NotOfType(error) => WriteError::Refused(chain(&error)),
+            Trouble::Failed(Blame::Data, error) => WriteError::Refused(chain(&error)),
+            Trouble::Failed(Blame::Time, _) => OriginError::TimedOut.into(),
+            // Tables that do not fit may be in the middle of a change.
+            Trouble::Failed(Blame::Statement | Blame::Database, error) => {
+                OriginError::Failed(chain(&error)).into()
+            }
+        })?;
+        match written {
+            // Nothing that was to be removed is as good as removed, and a newer write the one reason that a fenced
+            // statement has for doing nothing.
+            Some(Written { rows: 0, fenced: true }) => Ok(Applied::Superseded),
+            Some(Written { rows: 0, fenced: false }) if value.is_some() => {
+                Err(WriteError::Refused("`upsert` has written no row".to_owned()))
+            }
+            Some(_) => Ok(Applied::Done),
+            None => Err(WriteError::Refused(format!("there is no `{}`", purpose(change).key()))),
+        }
+    }
+}
+
+/// Which statement makes a change.
+fn purpose(change: &Change) -> Purpose {
+    match change {
+        Change::Put(_) => Purpose::Upsert,
+        Change::Delete => Purpose::Delete,
+    }
+}
+
+/// The kind of database that the URL's scheme says.
+fn open(settings: &SqlSettings, gate: &Gate) -> Result<Box<dyn Database>, SqlSettingsError> {
+    let (timeout, connections_max) = (gate.timeout(), gate.bulkhead().size());
+    if settings.url.starts_with("sqlite:") {
+        Ok(Box::new(Store::<Sqlite>::new(settings, timeout, connections_max)?))
+    } else {
+        Err(SqlSettingsError::Scheme)
+    }
 }
 
 #[async_trait]
@@ -134,6 +144,17 @@ impl Origin for SqlOrigin {
         urgency: Urgency,
     ) -> Result<Fetched, OriginError> {
         self.gate.pass(urgency, async |_leave| self.select(key).await).await
+    }
+
+    /// A fenced statement that writes no row was [`Applied::Superseded`]; so is a fenced removal of what is not there.
+    async fn write(
+        &self,
+        key: &Key,
+        change: &Change,
+        fence: &Fence,
+        urgency: Urgency,
+    ) -> Result<Applied, WriteError> {
+        self.gate.pass(urgency, async |_leave| self.change(key, change, fence.seq).await).await
     }
 
     fn left_alone(&self) -> Option<LeftAlone> {

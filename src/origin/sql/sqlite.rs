@@ -1,129 +1,113 @@
 //! SQLite.
 
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow};
-use sqlx::{
-    AssertSqlSafe, ConnectOptions, Either, Executor, Row, SqlSafeStr, SqlStr, Statement, TypeInfo, ValueRef,
+use sqlx::sqlite::{
+    Sqlite, SqliteArguments, SqliteConnectOptions, SqliteQueryResult, SqliteRow, SqliteStatement,
 };
+use sqlx::{Arguments, ConnectOptions, Either, Row, Statement, TypeInfo, ValueRef};
 
 use super::SqlSettingsError;
-use super::cell::Cell;
-use crate::model::Key;
+use super::cell::{Cell, Stored};
+use super::dialect::{Blame, Dialect, Given, NotOfType};
+use super::statement::Purpose;
 
-/// How long a connection may lie idle.
-const IDLE_MAX: Duration = Duration::from_mins(1);
-/// How long a connection is used at all: a file that was put in the place of another is seen within this.
-const LIFETIME_MAX: Duration = Duration::from_mins(5);
 /// SQLite's result codes (<https://sqlite.org/rescode.html>), the low byte of the extended ones: a statement that is
 /// wrong, or a function in it that fails on what it is given.
 const SQLITE_ERROR: i32 = 1;
 /// A value or text over SQLite's own limit.
 const SQLITE_TOOBIG: i32 = 18;
+/// A value that the table does not take.
+const SQLITE_CONSTRAINT: i32 = 19;
 /// A value of another type than the statement needs.
 const SQLITE_MISMATCH: i32 = 20;
 
-/// A pool of connections and the statement.
-pub(super) struct Sqlite {
-    pool: SqlitePool,
-    select: SqlStr,
-}
+/// How messages begin or go on that are of tables, and not of what a function was given: both have one code.
+const OF_TABLES: [&str; 3] = ["no such ", "has no column named", "syntax error"];
 
-/// Why a statement was not found to be right.
-pub(super) enum Unchecked {
-    /// It is wrong.
-    Wrong(SqlSettingsError),
-    /// The database could not be asked.
-    NotThere(sqlx::Error),
-}
+impl Dialect for Sqlite {
+    type Signature = Takes;
 
-impl Sqlite {
-    /// Opens nothing yet.
-    pub(super) fn new(
-        url: &str,
-        select: &str,
-        timeout: Duration,
-        connections_max: usize,
-    ) -> Result<Self, SqlSettingsError> {
-        if !url.starts_with("sqlite:") {
-            return Err(SqlSettingsError::Scheme);
-        }
-        let options = SqliteConnectOptions::from_str(url)
+    const MARK: char = '?';
+    // It would be closed no sooner, and the next one opened beside it.
+    const CLOSED_WHEN_LEFT: bool = false;
+
+    fn options(url: &str, timeout: Duration) -> Result<SqliteConnectOptions, SqlSettingsError> {
+        Ok(SqliteConnectOptions::from_str(url)
             .map_err(SqlSettingsError::Url)?
             // Short of the time-out, so that a load says that the database was locked and not only that time was up.
             .busy_timeout(timeout / 4 * 3)
-            .disable_statement_logging();
-        let pool = SqlitePoolOptions::new()
-            .max_connections(u32::try_from(connections_max).unwrap_or(u32::MAX))
-            .acquire_timeout(timeout)
-            .idle_timeout(IDLE_MAX)
-            .max_lifetime(LIFETIME_MAX)
-            .connect_lazy_with(options);
-        // The operator's own text; a key is only ever bound.
-        let select = AssertSqlSafe(Arc::<str>::from(select)).into_sql_str();
-        Ok(Self { pool, select })
+            .disable_statement_logging())
     }
 
-    /// Prepares the statement; `key` is its name in the configuration.
-    pub(super) async fn check(&self, key: &'static str) -> Result<(), Unchecked> {
-        let mut connection = self.pool.acquire().await.map_err(Unchecked::NotThere)?;
-        let statement = match connection.prepare(self.select.clone()).await {
-            Ok(statement) => statement,
-            Err(source) if is_wrong_statement(&source) => {
-                return Err(Unchecked::Wrong(SqlSettingsError::Statement { key, source }));
+    fn signature(statement: &SqliteStatement, purpose: Purpose) -> Result<Takes, SqlSettingsError> {
+        let parameters = statement.parameters().and_then(Either::right).unwrap_or_default();
+        Ok(Takes { purpose, parameters })
+    }
+
+    fn parameters(takes: &Takes) -> usize {
+        takes.parameters
+    }
+
+    fn arguments(takes: &Takes, given: &[Given<'_>]) -> Result<SqliteArguments, NotOfType> {
+        let mut arguments = SqliteArguments::default();
+        for given in given {
+            let key = takes.purpose.key();
+            let added = match given {
+                Given::Key(name) => arguments.add((*name).to_owned()),
+                Given::Value(value) => match Stored::of(value) {
+                    Stored::Text(text) => arguments.add(text.to_owned()),
+                    Stored::Blob(bytes) => arguments.add(bytes.to_vec()),
+                },
+                Given::Seq(seq) => match i64::try_from(*seq) {
+                    Ok(seq) => arguments.add(seq),
+                    Err(error) => Err(error.into()),
+                },
+            };
+            added.map_err(|error| NotOfType { key, what: error.to_string() })?;
+        }
+        Ok(arguments)
+    }
+
+    /// By the kind of the value itself, for SQLite's columns hold any.
+    fn cell(row: &SqliteRow) -> Result<Cell, sqlx::Error> {
+        let kind = row.try_get_raw(0)?;
+        if kind.is_null() {
+            return Ok(Cell::Null);
+        }
+        Ok(match kind.type_info().name() {
+            "INTEGER" => Cell::Integer(row.try_get_unchecked(0)?),
+            "REAL" => Cell::Real(row.try_get_unchecked(0)?),
+            "TEXT" => Cell::Text(row.try_get_unchecked(0)?),
+            _ => Cell::Blob(row.try_get_unchecked(0)?),
+        })
+    }
+
+    fn affected(result: &SqliteQueryResult) -> u64 {
+        result.rows_affected()
+    }
+
+    fn blame(error: &sqlx::Error) -> Blame {
+        let error = match error {
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => return Blame::Data,
+            sqlx::Error::PoolTimedOut => return Blame::Time,
+            sqlx::Error::Database(error) => error,
+            _ => return Blame::Database,
+        };
+        let code = error.code().and_then(|code| code.parse::<i32>().ok()).map(|code| code & 0xFF);
+        match code {
+            Some(SQLITE_ERROR) if OF_TABLES.iter().any(|text| error.message().contains(text)) => {
+                Blame::Statement
             }
-            Err(error) => return Err(Unchecked::NotThere(error)),
-        };
-        let columns = statement.columns().len();
-        let parameters = match statement.parameters() {
-            Some(Either::Left(types)) => types.len(),
-            Some(Either::Right(count)) => count,
-            None => 0,
-        };
-        match (columns, parameters) {
-            (1, 1) => Ok(()),
-            (1, _) => Err(Unchecked::Wrong(SqlSettingsError::Parameters { key, parameters })),
-            (_, _) => Err(Unchecked::Wrong(SqlSettingsError::Columns { key, columns })),
+            Some(SQLITE_ERROR | SQLITE_TOOBIG | SQLITE_CONSTRAINT | SQLITE_MISMATCH) => Blame::Data,
+            _ => Blame::Database,
         }
     }
-
-    /// The first row's column; `None` without a row.
-    pub(super) async fn select(&self, key: &Key) -> Result<Option<Cell>, sqlx::Error> {
-        let query = sqlx::query(self.select.clone()).bind(&**key);
-        query.fetch_optional(&self.pool).await?.map(|row| cell(&row)).transpose()
-    }
 }
 
-/// Not the code of a database that is locked, missing or broken.
-fn is_wrong_statement(error: &sqlx::Error) -> bool {
-    code(error) == Some(SQLITE_ERROR)
-}
-
-/// Of what the statement makes of this key, and no sign that the database fails others.
-pub(super) fn is_of_the_row(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => true,
-        error => matches!(code(error), Some(SQLITE_ERROR | SQLITE_TOOBIG | SQLITE_MISMATCH)),
-    }
-}
-
-fn code(error: &sqlx::Error) -> Option<i32> {
-    let code = error.as_database_error()?.code()?;
-    Some(code.parse::<i32>().ok()? & 0xFF)
-}
-
-/// By the kind of the value itself, for SQLite's columns hold any.
-fn cell(row: &SqliteRow) -> Result<Cell, sqlx::Error> {
-    let kind = row.try_get_raw(0)?;
-    if kind.is_null() {
-        return Ok(Cell::Null);
-    }
-    Ok(match kind.type_info().name() {
-        "INTEGER" => Cell::Integer(row.try_get_unchecked(0)?),
-        "REAL" => Cell::Real(row.try_get_unchecked(0)?),
-        "TEXT" => Cell::Text(row.try_get_unchecked(0)?),
-        _ => Cell::Blob(row.try_get_unchecked(0)?),
-    })
+/// So many parameters, of any type.
+pub(super) struct Takes {
+    purpose: Purpose,
+    parameters: usize,
 }

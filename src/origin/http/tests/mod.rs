@@ -1,6 +1,7 @@
 //! Loads against a real server.
 
 mod server;
+mod write;
 
 use std::io;
 use std::sync::Arc;

@@ -1,19 +1,25 @@
 //! Loads from a real SQLite file.
 
+mod write;
+
 use std::path::Path;
 
 use sqlx::{Connection, Executor, SqliteConnection};
 use tempfile::TempDir;
 
 use super::*;
+use crate::model::Namespace;
 use crate::origin::patient;
 
 const SELECT: &str = "SELECT v FROM t WHERE id = ?1";
 
 fn settings(file: &Path) -> SqlSettings {
     SqlSettings {
+        namespace: Namespace::new("users").unwrap(),
         url: format!("sqlite://{}", file.display()),
         select: SELECT.to_owned(),
+        upsert: None,
+        delete: None,
         timeout: Duration::from_secs(30),
         max_concurrency: 4,
         breaker: patient(),

@@ -1,0 +1,150 @@
+//! A statement of the configuration, and what the database says that it takes.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sqlx::{AssertSqlSafe, Either, Executor, SqlSafeStr, SqlStr, Statement as _};
+use tracing::warn;
+
+use super::SqlSettingsError;
+use super::dialect::{Blame, Dialect};
+use crate::model::Namespace;
+
+/// What a statement is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Select,
+    Upsert,
+    Delete,
+}
+
+impl Purpose {
+    /// Its key in the configuration.
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Self::Select => "select",
+            Self::Upsert => "upsert",
+            Self::Delete => "delete",
+        }
+    }
+
+    /// How many parameters it takes at least.
+    fn parameters(self) -> usize {
+        match self {
+            Self::Select | Self::Delete => 1,
+            Self::Upsert => 2,
+        }
+    }
+
+    /// Whether one of so many parameters is the write's number, the last.
+    pub(super) fn is_fenced(self, parameters: usize) -> bool {
+        self != Self::Select && parameters == self.parameters() + 1
+    }
+
+    fn accepts(self, mark: char) -> String {
+        match self {
+            Self::Select => format!("one, the key (`{mark}1`)"),
+            Self::Upsert => format!(
+                "two or three, the key (`{mark}1`), the value (`{mark}2`) and the write's number (`{mark}3`)"
+            ),
+            Self::Delete => {
+                format!("one or two, the key (`{mark}1`) and the write's number (`{mark}2`)")
+            }
+        }
+    }
+}
+
+/// A statement. A key or value is only ever bound to it.
+pub(super) struct Statement<DB: Dialect> {
+    purpose: Purpose,
+    sql: SqlStr,
+    /// Forgotten when the tables have changed.
+    signature: Mutex<Option<Arc<DB::Signature>>>,
+}
+
+/// Why it is not known what a statement takes.
+pub(super) enum Unknown {
+    /// It is wrong.
+    Wrong(SqlSettingsError),
+    /// The database could not be asked.
+    NotThere(sqlx::Error),
+}
+
+impl<DB: Dialect> Statement<DB> {
+    pub(super) fn new(purpose: Purpose, sql: &str) -> Self {
+        // The operator's own text.
+        let sql = AssertSqlSafe(Arc::<str>::from(sql)).into_sql_str();
+        Self { purpose, sql, signature: Mutex::default() }
+    }
+
+    pub(super) fn sql(&self) -> SqlStr {
+        self.sql.clone()
+    }
+
+    /// Whether it takes the write's number.
+    pub(super) fn is_fenced(&self, signature: &DB::Signature) -> bool {
+        self.purpose.is_fenced(DB::parameters(signature))
+    }
+
+    pub(super) fn forget(&self) {
+        *self.known() = None;
+    }
+
+    fn known(&self) -> MutexGuard<'_, Option<Arc<DB::Signature>>> {
+        // A single assignment under it.
+        self.signature.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<DB: Dialect> Statement<DB>
+where
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+{
+    /// What it takes; asks the database unless it has said so before.
+    pub(super) async fn signature(
+        &self,
+        namespace: &Namespace,
+        connection: &mut DB::Connection,
+    ) -> Result<Arc<DB::Signature>, Unknown> {
+        if let Some(signature) = &*self.known() {
+            return Ok(Arc::clone(signature));
+        }
+        let statement = connection.prepare(self.sql()).await.map_err(|error| self.unprepared(error))?;
+        let signature = Arc::new(self.read(&statement).map_err(Unknown::Wrong)?);
+        if self.purpose != Purpose::Select && !self.is_fenced(&signature) {
+            warn!(
+                namespace = %namespace,
+                "`{}` is not fenced: a write that arrives late may undo a newer one; give it the write's number",
+                self.purpose.key(),
+            );
+        }
+        *self.known() = Some(Arc::clone(&signature));
+        Ok(signature)
+    }
+
+    fn unprepared(&self, source: sqlx::Error) -> Unknown {
+        match DB::blame(&source) {
+            Blame::Statement | Blame::Data => {
+                Unknown::Wrong(SqlSettingsError::Statement { key: self.purpose.key(), source })
+            }
+            Blame::Time | Blame::Database => Unknown::NotThere(source),
+        }
+    }
+
+    fn read(&self, statement: &DB::Statement) -> Result<DB::Signature, SqlSettingsError> {
+        let (purpose, key) = (self.purpose, self.purpose.key());
+        let columns = statement.columns().len();
+        if purpose == Purpose::Select && columns != 1 {
+            return Err(SqlSettingsError::Columns { key, columns });
+        }
+        let parameters = match statement.parameters() {
+            Some(Either::Left(types)) => types.len(),
+            Some(Either::Right(count)) => count,
+            None => 0,
+        };
+        if parameters != purpose.parameters() && !purpose.is_fenced(parameters) {
+            let accepted = purpose.accepts(DB::MARK);
+            return Err(SqlSettingsError::Parameters { key, parameters, accepted });
+        }
+        DB::signature(statement, purpose)
+    }
+}
