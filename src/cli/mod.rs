@@ -24,6 +24,7 @@ mod status;
 mod tail;
 #[cfg(test)]
 mod testing;
+mod writes;
 
 use tokio::runtime::Runtime;
 
@@ -58,6 +59,8 @@ pub enum Command {
     Status(status::Args),
     /// Show why an instance answers a key as it does
     Explain(explain::Args),
+    /// Writes that wait for their origin, and those that were given up
+    Writes(writes::Args),
     /// Read a value: the body to stdout, the cache status to stderr
     Get(get::Args),
     /// Store a value
@@ -92,6 +95,7 @@ impl Command {
             Self::Tail(args) => tail::run(args, print).await,
             Self::Status(args) => status::run(args, print).await,
             Self::Explain(args) => explain::run(args, print).await,
+            Self::Writes(args) => writes::run(args, print).await,
             Self::Get(args) => get::run(args, print).await,
             Self::Put(args) => put::run(args, print).await,
             Self::Delete(args) => delete::run(args, print).await,

@@ -18,7 +18,7 @@ use super::{Shared, fence, pause};
 use crate::backend::{
     BackendError, Backlog, Line, LinkState, Partition, Pending, Settled, Settlement, Take, Taken, wire,
 };
-use crate::guard::share_of;
+use crate::guard::{Urgency, share_of};
 use crate::model::{Content, LogId, Shard};
 use crate::origin::{Applied, Change, WriteError};
 use crate::telemetry::Throttle;
@@ -225,7 +225,7 @@ async fn bring(shared: &Shared, shard: Shard, write: &Pending) -> Settled {
     };
     let Ok(_place) = slot.places.acquire().await else { return later("the instance is stopping") };
     let fence = fence(shard, &write.lineage, *seq);
-    match slot.of.origin.write(&entry.key, &change, &fence).await {
+    match slot.of.origin.write(&entry.key, &change, &fence, Urgency::default()).await {
         Ok(Applied::Done) => Settled::Flushed { event: slot.of.lags },
         Ok(Applied::Superseded) => Settled::Outdone,
         Err(error @ WriteError::Refused(_)) => dead(shared, shard, write, &error.to_string()),

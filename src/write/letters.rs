@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{Shared, Writes, fence};
 use crate::backend::{BackendError, Dead, wire};
 use crate::coherence::{Door, Terms};
+use crate::guard::Urgency;
 use crate::model::{Content, Event, LogId, Shard, Target};
 use crate::origin::{Applied, Change};
 
@@ -205,7 +206,7 @@ impl Shared {
             None => return Retried::Failed("the value cannot be read".to_owned()),
         };
         let fence = fence(shard, &dead.pending.lineage, line.seq);
-        match slot.of.origin.write(&line.entry.key, &change, &fence).await {
+        match slot.of.origin.write(&line.entry.key, &change, &fence, Urgency::default()).await {
             Ok(Applied::Done) => Retried::Applied,
             Ok(Applied::Superseded) => Retried::Superseded,
             Err(error) => Retried::Failed(error.to_string()),

@@ -12,6 +12,7 @@ use super::{Ask, Done, HOLD_SLACK, Mode, Shared, Slot, WriteError, fence};
 use crate::backend::{Along, BackendError};
 use crate::cache::Draft;
 use crate::coherence::Receipt;
+use crate::guard::Urgency;
 use crate::model::{Key, Namespace};
 use crate::origin::{self, Applied, Fence, OriginError};
 use crate::supervisor::Stage;
@@ -80,10 +81,11 @@ impl Through {
     async fn at_the_origin(&self, slot: &Slot, fence: &Fence) -> Result<Applied, origin::WriteError> {
         let mut left = slot.of.retries;
         loop {
-            let error = match slot.of.origin.write(&self.key, &self.ask.change, fence).await {
-                Ok(applied) => return Ok(applied),
-                Err(error) => error,
-            };
+            let error =
+                match slot.of.origin.write(&self.key, &self.ask.change, fence, Urgency::of(0, true)).await {
+                    Ok(applied) => return Ok(applied),
+                    Err(error) => error,
+                };
             let again = matches!(
                 error,
                 origin::WriteError::Failed { error: OriginError::Failed(_) | OriginError::Status(_), .. }
