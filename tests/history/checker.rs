@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::floors::Floors;
 use super::record::{Acknowledged, Floor, Happened, Outcome, Record, Versions};
 use super::verdict::{Figures, Promise, Verdict, Violation};
+use super::writes;
 
 /// Holds `records` against what they promise.
 ///
@@ -84,6 +85,8 @@ struct Checker<'a> {
     objects: HashMap<&'a str, Object>,
     events: HashMap<u64, Event<'a>>,
     settled: Option<u64>,
+    /// Of objects that are written through instances.
+    writes: writes::Checker<'a>,
     verdict: Verdict,
 }
 
@@ -111,7 +114,9 @@ impl<'a> Checker<'a> {
             let space = name.split('/').next().unwrap_or_default();
             object.late = lags.get(space).copied().unwrap_or(0);
         }
-        Self { max_staleness, objects, events, settled: None, verdict: Verdict::default() }
+        let (writes, violations) = writes::Checker::new(max_staleness, records);
+        let verdict = Verdict { violations, ..Verdict::default() };
+        Self { max_staleness, objects, events, settled: None, writes, verdict }
     }
 
     fn figures(&mut self) -> &mut Figures {
@@ -120,7 +125,15 @@ impl<'a> Checker<'a> {
 
     fn record(&mut self, place: usize, record: &'a Record) {
         match &record.happened {
-            Happened::Promise { .. } | Happened::Lag { .. } | Happened::Commit { .. } => {}
+            Happened::Promise { .. }
+            | Happened::Lag { .. }
+            | Happened::Commit { .. }
+            | Happened::Written { .. }
+            | Happened::Delivered { .. }
+            | Happened::Dead { .. }
+            | Happened::Forgot
+            | Happened::Drained => {}
+            Happened::Write { write, .. } => self.writes.written(*write, record.ended),
             Happened::Load { object, version } => {
                 *self.objects.entry(object).or_default().loads.entry(*version).or_default() += 1;
             }
@@ -131,7 +144,14 @@ impl<'a> Checker<'a> {
                 self.acknowledged(*event, record, acknowledged);
             }
             Happened::Logged { event } => self.logged(*event, record.ended),
-            Happened::Read { object, floor, outcome, .. } => self.read(place, record, object, floor, outcome),
+            Happened::Read { object, floor, outcome, .. } => {
+                self.count(outcome);
+                if self.writes.knows(object) {
+                    self.read_written(place, record, object, floor, outcome);
+                } else {
+                    self.read(place, record, object, floor, outcome);
+                }
+            }
             Happened::Store { stored, .. } => {
                 let (taken, refused) = &mut self.figures().stores;
                 *taken += u64::from(*stored == Some(true));
@@ -179,26 +199,46 @@ impl<'a> Checker<'a> {
         }
     }
 
+    fn count(&mut self, outcome: &Outcome) {
+        let reads = &mut self.figures().reads;
+        reads.all += 1;
+        let counted = match outcome {
+            Outcome::Value { via, .. } => reads.via.entry(via.clone()).or_default(),
+            Outcome::Absent { leased: true } => return,
+            Outcome::Absent { leased: false } => reads.via.entry("absent".to_owned()).or_default(),
+            Outcome::Refused { code, .. } => reads.refused.entry(code.clone()).or_default(),
+            Outcome::Failed { hung: true } => &mut reads.hung,
+            Outcome::Failed { hung: false } => &mut reads.failed,
+        };
+        *counted += 1;
+    }
+
+    fn read_written(
+        &mut self,
+        place: usize,
+        record: &'a Record,
+        object: &'a str,
+        floor: &Floor,
+        outcome: &Outcome,
+    ) {
+        let seen = self.writes.read(record, object, floor, outcome, self.settled);
+        let figures = self.figures();
+        figures.reads.bound += u64::from(seen.bound);
+        if let Some(age) = seen.stale {
+            figures.stale.push(age);
+        }
+        for (promise, text) in seen.broken {
+            self.violated(promise, place, object, text);
+        }
+    }
+
     fn read(&mut self, place: usize, record: &Record, object: &'a str, floor: &Floor, outcome: &Outcome) {
-        self.figures().reads.all += 1;
         let (version, stale, available) = match outcome {
-            Outcome::Value { version, via, stale, available } => {
-                *self.figures().reads.via.entry(via.clone()).or_default() += 1;
-                (*version, *stale, *available)
-            }
+            Outcome::Value { version, stale, available, .. } => (*version, *stale, *available),
             // The client is told to load it: nothing was said about the object.
             Outcome::Absent { leased: true } => return,
-            Outcome::Absent { leased: false } => {
-                *self.figures().reads.via.entry("absent".to_owned()).or_default() += 1;
-                (0, false, false)
-            }
-            Outcome::Refused { code, .. } => {
-                *self.figures().reads.refused.entry(code.clone()).or_default() += 1;
-                return self.unanswered(place, record, object);
-            }
-            Outcome::Failed { hung } => {
-                let reads = &mut self.figures().reads;
-                *if *hung { &mut reads.hung } else { &mut reads.failed } += 1;
+            Outcome::Absent { leased: false } => (0, false, false),
+            Outcome::Refused { .. } | Outcome::Failed { .. } => {
                 return self.unanswered(place, record, object);
             }
         };
@@ -240,7 +280,8 @@ impl<'a> Checker<'a> {
                 ask(Promise::Everywhere, kept.everywhere.at(started));
             }
             match floor {
-                Floor::None => {}
+                // Another shard's events, or another object's: the log says nothing of what is below them.
+                Floor::None | Floor::Write(_) => {}
                 Floor::Strict => ask(Promise::Strict, kept.logged.at(started)),
                 Floor::Event(event) => {
                     let named = self.events.get(event).expect("a reader names an event that was sent");
@@ -281,6 +322,7 @@ impl<'a> Checker<'a> {
             loads.versions += 1;
             loads.most = loads.most.max(*count);
         }
+        self.verdict.figures.writes = self.writes.figures;
         self.verdict
     }
 }

@@ -247,7 +247,7 @@ fn a_violation_is_explained_by_what_happened_to_its_object() {
     let bad = changed(logged()).at(250, 250, Happened::Commit { object: "users/2".to_owned(), version: 9 });
     let bad = bad.read(201 + D, 1).read(300 + D, 2);
     let verdict = bad.verdict();
-    assert_eq!(Promise::ALL.map(|promise| verdict.broken(promise)), [0, 1, 0, 0, 0, 0]);
+    assert_eq!(Promise::ALL.map(|promise| verdict.broken(promise)), [0, 1, 0, 0, 0, 0, 0, 0, 0]);
     let text = verdict.violations[0].explain(&bad.0);
     assert!(text.starts_with("P1 bounded staleness: version 1, 1ns after 2 was due of users/1"), "{text}");
     assert!(text.contains("Invalidate") && !text.contains("users/2"), "{text}");

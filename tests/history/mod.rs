@@ -10,8 +10,11 @@ mod record;
 mod tests;
 mod verdict;
 mod writer;
+mod writes;
+mod written;
 
 pub(crate) use checker::check;
 pub(crate) use record::{Acknowledged, Floor, Happened, Outcome, Record, Versions, Way};
-pub(crate) use verdict::{Durations, Figures, Promise, Verdict};
+pub(crate) use verdict::{Durations, Figures, Promise, Verdict, Writes};
 pub(crate) use writer::History;
+pub(crate) use written::{Accepted, Answer, Done, Mode};

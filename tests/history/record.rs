@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::written::{Answer, Done, Mode};
+
 /// Objects (`NAMESPACE/KEY`) and the versions they had.
 pub(crate) type Versions = BTreeMap<String, u64>;
 
@@ -93,6 +95,53 @@ pub(crate) enum Happened {
         /// The instance took it; else the lease was lost, or the answer.
         stored: Option<bool>,
     },
+    /// The objects of a namespace are changed by writes through instances alone: their versions are numbers of writes.
+    Written {
+        /// The namespace.
+        space: String,
+    },
+    /// A client wrote an object through an instance.
+    Write {
+        /// Its number, unique in the history.
+        write: u64,
+        /// The object.
+        object: String,
+        /// It gives the object a value; else it removes it.
+        put: bool,
+        /// What it is to mean.
+        mode: Mode,
+        /// Through which instance.
+        instance: String,
+        /// What the client learned.
+        answer: Answer,
+    },
+    /// The origin was sent a write at `started`, and had done with it at `ended`.
+    Delivered {
+        /// The object.
+        object: String,
+        /// The number that the value holds; `None`: a removal, which holds nothing.
+        write: Option<u64>,
+        /// `Coherd-Write-Seq`.
+        seq: Option<u64>,
+        /// `Idempotency-Key`.
+        idempotency_key: Option<String>,
+        /// What the origin did.
+        done: Done,
+    },
+    /// A dead letter that was there when all was over.
+    Dead {
+        /// The object.
+        object: String,
+        /// `Coherd-Write-Id`.
+        id: String,
+        /// Its fence, as the dead letter has it.
+        seq: Option<u64>,
+    },
+    /// The server lost what it had taken between some moment within the record's time and its end, or has only what it
+    /// had then.
+    Forgot,
+    /// From `started`, when nothing was broken any more, until `ended` all that was pending was written or given up.
+    Drained,
     /// Something was broken at `started`, and mended, and gone over at `ended`.
     Fault {
         /// Its name, as in `FAULTS=`.
@@ -114,11 +163,17 @@ impl Happened {
             Self::Commit { object, .. }
             | Self::Load { object, .. }
             | Self::Read { object, .. }
-            | Self::Store { object, .. } => object == about,
+            | Self::Store { object, .. }
+            | Self::Write { object, .. }
+            | Self::Delivered { object, .. }
+            | Self::Dead { object, .. } => object == about,
             Self::Invalidate { covers, .. } => covers.contains_key(about),
             Self::Promise { .. }
             | Self::Lag { .. }
             | Self::Logged { .. }
+            | Self::Written { .. }
+            | Self::Forgot
+            | Self::Drained
             | Self::Fault { .. }
             | Self::Settled => true,
         }
@@ -190,6 +245,8 @@ pub(crate) enum Floor {
     None,
     /// `Coherd-Min-Log-Id` of that event.
     Event(u64),
+    /// `Coherd-Min-Log-Id` of that write.
+    Write(u64),
     /// `Coherd-Consistency: strict`.
     Strict,
 }

@@ -1,6 +1,8 @@
 //! What is written can be read again.
 
-use super::{Acknowledged, Floor, Happened, History, Outcome, Record, Versions, Way};
+use super::{
+    Accepted, Acknowledged, Answer, Done, Floor, Happened, History, Mode, Outcome, Record, Versions, Way,
+};
 
 fn one_of_each() -> Vec<Happened> {
     let object = || "users/1".to_owned();
@@ -25,7 +27,29 @@ fn one_of_each() -> Vec<Happened> {
         Happened::Store { instance: "inst-0".to_owned(), object: object(), version: 1, stored: None },
         Happened::Fault { fault: "kill".to_owned(), target: "inst-0".to_owned(), recovered: Some(1) },
         Happened::Settled,
+        Happened::Written { space: "users".to_owned() },
+        Happened::Delivered {
+            object: object(),
+            write: Some(1),
+            seq: Some(2),
+            idempotency_key: Some("key".to_owned()),
+            done: Done::Applied,
+        },
+        Happened::Dead { object: object(), id: id(), seq: None },
+        Happened::Forgot,
+        Happened::Drained,
     ];
+    let accepted =
+        Accepted { log_id: id(), id: Some(id()), durability: Some("memory".to_owned()), everywhere: false };
+    let answers = [Answer::Unknown { status: 0, code: String::new() }, Answer::Accepted(accepted)];
+    all.extend(answers.map(|answer| Happened::Write {
+        write: 1,
+        object: object(),
+        put: true,
+        mode: Mode::Behind,
+        instance: "inst-0".to_owned(),
+        answer,
+    }));
     all.extend(acknowledged.map(|acknowledged| Happened::Invalidate {
         event: 1,
         way: Way::Http,

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::record::{Record, Way};
+use super::record::{Happened, Record, Way};
+use super::written::Mode;
 
 /// What is promised, by the numbers of the design.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,17 +21,26 @@ pub(crate) enum Promise {
     Strict,
     /// P4: once everything is quiet, everybody answers, and with the last version.
     Convergence,
+    /// P5: what was taken is at the origin, or superseded, or a dead letter.
+    Kept,
+    /// P5: writes of an object take effect in the order in which they were taken.
+    Order,
+    /// P5: no write takes effect again after another.
+    Once,
 }
 
 impl Promise {
     /// All of them, in the order of a report.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Fabrication,
         Self::Staleness,
         Self::Everywhere,
         Self::OwnWrites,
         Self::Strict,
         Self::Convergence,
+        Self::Kept,
+        Self::Order,
+        Self::Once,
     ];
 }
 
@@ -43,31 +53,46 @@ impl fmt::Display for Promise {
             Self::OwnWrites => "P3 own writes",
             Self::Strict => "P3 strict reads",
             Self::Convergence => "P4 convergence",
+            Self::Kept => "P5 no write lost",
+            Self::Order => "P5 writes in order",
+            Self::Once => "P5 no write twice",
         })
     }
 }
 
-/// A read that broke a promise.
+/// A read or a write that broke a promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Violation {
     /// Which promise.
     pub(crate) promise: Promise,
-    /// The read's place in the history.
+    /// Its place in the history.
     pub(crate) record: usize,
-    /// The object read.
+    /// The object.
     pub(crate) object: String,
     /// What it should have been.
     pub(crate) text: String,
 }
 
 impl Violation {
-    /// The violation and what happened to its object just before it, a line each.
+    /// The violation and what happened to its object just before it, a line each; where a write is lost, what happened
+    /// to its object but for reads, from it on.
     pub(crate) fn explain(&self, records: &[Record]) -> String {
         const LINES_MAX: usize = 60;
+        let lost = self.promise == Promise::Kept;
         let upto = records.len().min(self.record + 1);
-        let about = records[..upto].iter().rev().filter(|record| record.happened.concerns(&self.object));
-        let mut lines: Vec<String> = about.take(LINES_MAX).map(|record| format!("  {record:?}")).collect();
-        lines.reverse();
+        let shown = if lost { &records[self.record.min(records.len())..] } else { &records[..upto] };
+        let read = |record: &Record| matches!(record.happened, Happened::Read { .. } | Happened::Load { .. });
+        let mut about: Vec<&Record> = (shown.iter())
+            .filter(|record| record.happened.concerns(&self.object) && !(lost && read(record)))
+            .collect();
+        if !lost {
+            about.reverse();
+        }
+        about.truncate(LINES_MAX);
+        if !lost {
+            about.reverse();
+        }
+        let lines: Vec<String> = about.into_iter().map(|record| format!("  {record:?}")).collect();
         format!("{}: {} of {}\n{}", self.promise, self.text, self.object, lines.join("\n"))
     }
 }
@@ -138,6 +163,29 @@ pub(crate) struct Loads {
     pub(crate) most: u64,
 }
 
+/// Writes through instances.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Writes {
+    /// Asked for, and acknowledged, by what they mean.
+    pub(crate) asked: BTreeMap<Mode, (u64, u64)>,
+    /// Acknowledged ones that took effect at the origin.
+    pub(crate) applied: u64,
+    /// Acknowledged ones that a newer one took the place of before they reached the origin.
+    pub(crate) coalesced: u64,
+    /// Acknowledged ones that reached the origin behind a newer one.
+    pub(crate) superseded: u64,
+    /// Acknowledged ones that are dead letters.
+    pub(crate) dead: u64,
+    /// Acknowledged ones that went with what the server lost.
+    pub(crate) forgotten: u64,
+    /// Acknowledged ones that nobody knows of any more, without any such reason.
+    pub(crate) lost: u64,
+    /// Sent to the origin again after they had taken effect, without any.
+    pub(crate) repeated: u64,
+    /// From when nothing was broken any more until nothing was pending.
+    pub(crate) drained: Durations,
+}
+
 /// A kind of fault.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Faults {
@@ -168,6 +216,8 @@ pub(crate) struct Figures {
     pub(crate) stores: (u64, u64),
     /// The origin's work.
     pub(crate) loads: Loads,
+    /// Writes through instances.
+    pub(crate) writes: Writes,
     /// By kind.
     pub(crate) faults: BTreeMap<String, Faults>,
 }
