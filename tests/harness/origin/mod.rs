@@ -4,6 +4,7 @@
 //! left to luck.
 
 mod register;
+mod writes;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -29,7 +30,7 @@ use tokio::time::{Instant, sleep};
 use super::task::{Task, spawn};
 use register::{Register, Value};
 
-pub(crate) use register::{Behaviour, Fault, Gate, Write};
+pub(crate) use register::{Behaviour, Effect, Fault, Gate, Write};
 
 /// Requests whose order is remembered.
 const ORDER_MAX: usize = 100_000;
@@ -44,18 +45,31 @@ struct State {
     order: Vec<String>,
     in_flight: usize,
     peak: usize,
+    /// Writes in its hands: they go on when their clients have gone.
+    writing: Vec<Task>,
 }
 
 impl State {
     fn register(&mut self, key: &str) -> &mut Register {
         self.registers.entry(key.to_owned()).or_default()
     }
+
+    /// A request for this key has come: how it is met, unless the key has a behaviour of its own.
+    fn came(&mut self, key: &str) -> Behaviour {
+        if self.order.len() < ORDER_MAX {
+            self.order.push(key.to_owned());
+        }
+        self.behaviour.clone()
+    }
 }
 
-/// Somebody who is told of every read.
+/// Somebody who is told of every request.
 pub(crate) trait Watch: Send + Sync + 'static {
-    /// A read has arrived and is about to take its version: the moment, as the watcher tells it.
+    /// A request has arrived, and if it is a read it is about to take its version: the moment, as the watcher tells it.
     fn arrived(&self) -> u64;
+
+    /// What became of the write that arrived then is decided now. One call at a time.
+    fn wrote(&self, arrived: u64, key: &str, write: &Write);
 
     /// The read that arrived then is over, answered or not; that is the version it took.
     fn read(&self, arrived: u64, key: &str, version: Option<u64>);
@@ -86,7 +100,7 @@ impl Origin {
         Self::watched(None).await
     }
 
-    /// As [`Self::start`], with somebody who is told of every read.
+    /// As [`Self::start`], with somebody who is told of every request.
     pub(crate) async fn watched(watch: Option<Arc<dyn Watch>>) -> Self {
         let listener =
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port can be listened on");
@@ -166,6 +180,27 @@ impl Origin {
         gate
     }
 
+    /// As [`Self::hold`], writes alone. They go on to have their effect when their clients have gone.
+    pub(crate) fn hold_writes(&self, key: &str) -> Gate {
+        let gate = Gate::new();
+        self.shared.lock().register(key).write_gate = Some(gate.clone());
+        gate
+    }
+
+    /// Holds the answers to writes of this key: they have had their effect.
+    pub(crate) fn hold_answers(&self, key: &str) -> Gate {
+        let gate = Gate::new();
+        self.shared.lock().register(key).answer_gate = Some(gate.clone());
+        gate
+    }
+
+    /// How many writes are in its hands, whether anybody waits for them or not.
+    pub(crate) fn writing(&self) -> usize {
+        let mut state = self.shared.lock();
+        state.writing.retain(|task| !task.is_finished());
+        state.writing.len()
+    }
+
     /// How often this key was read, whatever came of it.
     pub(crate) fn reads(&self, key: &str) -> u64 {
         self.shared.lock().register(key).reads
@@ -181,7 +216,7 @@ impl Origin {
         self.shared.lock().register(key).not_modified
     }
 
-    /// The writes to this key, in the order in which they took effect or were found superseded.
+    /// The writes to this key, in the order in which it was decided what becomes of them.
     pub(crate) fn writes(&self, key: &str) -> Vec<Write> {
         self.shared.lock().register(key).writes.clone()
     }
@@ -199,6 +234,14 @@ impl Origin {
     /// How many requests were in its hands at the same time, at the most.
     pub(crate) fn peak(&self) -> usize {
         self.shared.lock().peak
+    }
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        // Out of the lock: what ends with them may want it.
+        let writing = std::mem::take(&mut self.shared.lock().writing);
+        drop(writing);
     }
 }
 
@@ -263,15 +306,21 @@ async fn answer(request: Request<Incoming>, shared: Shared) -> io::Result<Respon
     let reads = head.method == Method::GET || head.method == Method::HEAD;
     let writes = head.method == Method::PUT || head.method == Method::DELETE;
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    if writes {
+        let write = Write {
+            body: (head.method == Method::PUT).then_some(body),
+            seq: text(&head.headers, "coherd-write-seq").and_then(|seq| seq.parse().ok()),
+            idempotency_key: text(&head.headers, "idempotency-key"),
+            effect: Effect::Failed,
+        };
+        return writes::answer(key, write, shared).await;
+    }
 
     // The moment of reading: everything after it may take as long as it likes.
     let watch = shared.watch.as_deref().filter(|_| reads).map(|watch| (watch, watch.arrived()));
     let (value, behaviour, fault, gate) = {
         let mut state = shared.lock();
-        let general = state.behaviour.clone();
-        if state.order.len() < ORDER_MAX {
-            state.order.push(key.clone());
-        }
+        let general = state.came(&key);
         let register = state.register(&key);
         if reads {
             register.arrived();
@@ -295,16 +344,8 @@ async fn answer(request: Request<Incoming>, shared: Shared) -> io::Result<Respon
         }
         Some(Fault::Hang) => std::future::pending().await,
         Some(Fault::Close) => return Err(io::ErrorKind::ConnectionAborted.into()),
+        Some(Fault::AnswerLate(late) | Fault::LandLate(late)) => sleep(late).await,
         Some(Fault::Truncate) | None => {}
-    }
-    if writes {
-        let write = Write {
-            body: (head.method == Method::PUT).then_some(body),
-            seq: text(&head.headers, "coherd-write-seq").and_then(|seq| seq.parse().ok()),
-            idempotency_key: text(&head.headers, "idempotency-key"),
-            applied: false,
-        };
-        return Ok(plain(shared.lock().register(&key).write(write)));
     }
     if !reads {
         return Ok(plain(StatusCode::METHOD_NOT_ALLOWED));

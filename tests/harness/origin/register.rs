@@ -24,8 +24,12 @@ pub(crate) enum Fault {
     Hang,
     /// The connection is closed without an answer.
     Close,
-    /// The connection is closed in the middle of the body.
+    /// The connection is closed in the middle of the body; a write has taken effect before.
     Truncate,
+    /// The answer comes so much later; a write has taken effect before.
+    AnswerLate(Duration),
+    /// Everything happens so much later, whether anybody waits for it or not.
+    LandLate(Duration),
 }
 
 /// How the origin behaves when it is asked for a key.
@@ -37,6 +41,8 @@ pub(crate) struct Behaviour {
     pub(crate) jitter: Duration,
     /// Every request meets this.
     pub(crate) fault: Option<Fault>,
+    /// Writes meet this in its place.
+    pub(crate) writes: Option<Fault>,
     /// 304 to an `If-None-Match` that names the present version.
     pub(crate) conditional: bool,
     /// Values are validated by a date alone: `Last-Modified` and 304 to an `If-Modified-Since` that names it, as RFC 9110
@@ -65,8 +71,34 @@ pub(crate) struct Write {
     pub(crate) seq: Option<u64>,
     /// `Idempotency-Key`.
     pub(crate) idempotency_key: Option<String>,
-    /// It took effect: no write with a higher fence came before it.
-    pub(crate) applied: bool,
+    /// What became of it.
+    pub(crate) effect: Effect,
+}
+
+/// What a write has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// It took effect.
+    Applied,
+    /// It was the last to take effect already.
+    Repeated,
+    /// None: a write with a higher fence was there before it.
+    Superseded,
+    /// None: it was told that it never will.
+    Refused,
+    /// None: it met an error that passes, or got no answer.
+    Failed,
+}
+
+impl Effect {
+    /// Of a write that is answered with an error.
+    pub(super) fn of_status(status: u16) -> Self {
+        if (400..500).contains(&status) && ![408, 425, 429].contains(&status) {
+            Self::Refused
+        } else {
+            Self::Failed
+        }
+    }
 }
 
 /// A value of a key.
@@ -88,6 +120,8 @@ pub(super) struct Register {
     /// The last version there was, so that a key that comes back does not come back as an old one.
     last: u64,
     fence: u64,
+    /// Whose write took effect last.
+    key: Option<String>,
     pub(super) behaviour: Option<Behaviour>,
     /// Of every value, whatever the behaviour.
     pub(super) headers: Vec<(String, String)>,
@@ -95,6 +129,9 @@ pub(super) struct Register {
     pub(super) lag: Duration,
     pub(super) faults: VecDeque<Fault>,
     pub(super) gate: Option<Gate>,
+    /// Holds writes alone, before their effect and behind it.
+    pub(super) write_gate: Option<Gate>,
+    pub(super) answer_gate: Option<Gate>,
     pub(super) reads: u64,
     /// When the first of them came.
     pub(super) arrivals: Vec<Instant>,
@@ -131,19 +168,24 @@ impl Register {
         self.last
     }
 
-    /// Takes a write unless its fence is older than one already taken, and records it either way.
-    pub(super) fn write(&mut self, mut write: Write) -> StatusCode {
+    /// Takes a write unless its fence is older than one already taken: what it has done and what is answered. A removal
+    /// leaves its fence.
+    pub(super) fn write(&mut self, write: &Write) -> (Effect, StatusCode) {
         let existed = self.value.is_some();
-        write.applied = write.seq.is_none_or(|seq| self.fence <= seq);
-        if write.applied {
+        if write.seq.is_some_and(|seq| seq < self.fence) {
+            return (Effect::Superseded, StatusCode::PRECONDITION_FAILED);
+        }
+        let again = write.idempotency_key.is_some() && write.idempotency_key == self.key;
+        if !again {
             self.fence = write.seq.unwrap_or(self.fence);
+            self.key.clone_from(&write.idempotency_key);
             self.last += 1;
             let version = self.last;
             self.value = write.body.clone().map(|body| Value { version, body: Some(body) });
         }
         let removes_nothing = write.body.is_none() && !existed;
-        self.writes.push(write);
-        if removes_nothing { StatusCode::NOT_FOUND } else { StatusCode::NO_CONTENT }
+        let status = if removes_nothing { StatusCode::NOT_FOUND } else { StatusCode::NO_CONTENT };
+        (if again { Effect::Repeated } else { Effect::Applied }, status)
     }
 }
 

@@ -6,7 +6,8 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use crate::harness::http::{Client, Request};
-use crate::harness::origin::{Behaviour, Fault, Origin};
+use crate::harness::origin::{Behaviour, Effect, Fault, Origin};
+use crate::harness::wait::{SOON, eventually};
 
 struct Bench {
     origin: Origin,
@@ -128,15 +129,81 @@ async fn a_write_takes_effect_unless_a_later_one_came_first() {
         put.header("idempotency-key", &format!("id-{seq}")).send().await.status
     };
     assert_eq!(put("second", "2").await, 204);
-    assert_eq!(put("first", "1").await, 204);
+    assert_eq!(put("first", "1").await, 412);
+    assert_eq!(put("second", "2").await, 204);
     assert_eq!(bench.get("k").send().await.text(), "second");
     assert_eq!(bench.client.delete(&bench.url("k")).send().await.status, 204);
     assert_eq!(bench.origin.version("k"), None);
 
     let writes = bench.origin.writes("k");
-    let seen: Vec<_> = writes.iter().map(|write| (write.seq, write.body.as_deref(), write.applied)).collect();
-    let expected: [(_, Option<&[u8]>, _); 3] =
-        [(Some(2), Some(b"second"), true), (Some(1), Some(b"first"), false), (None, None, true)];
+    let seen: Vec<_> = writes.iter().map(|write| (write.seq, write.body.as_deref(), write.effect)).collect();
+    let expected: [(_, Option<&[u8]>, _); 4] = [
+        (Some(2), Some(b"second"), Effect::Applied),
+        (Some(1), Some(b"first"), Effect::Superseded),
+        (Some(2), Some(b"second"), Effect::Repeated),
+        (None, None, Effect::Applied),
+    ];
     assert_eq!(seen, expected);
     assert_eq!(writes[0].idempotency_key.as_deref(), Some("id-2"));
+}
+
+#[tokio::test]
+async fn a_removal_leaves_its_fence() {
+    let bench = Bench::new().await;
+    let put =
+        async |seq| bench.client.put(&bench.url("k"), "old").header("coherd-write-seq", seq).send().await;
+    assert_eq!(put("1").await.status, 204);
+    assert_eq!(bench.client.delete(&bench.url("k")).header("coherd-write-seq", "3").send().await.status, 204);
+    assert_eq!(put("2").await.status, 412);
+    assert_eq!(bench.origin.version("k"), None);
+}
+
+#[tokio::test]
+async fn a_write_that_is_held_lands_when_its_client_has_gone() {
+    let bench = Bench::new().await;
+    let gate = bench.origin.hold_writes("k");
+    let put = bench.client.put(&bench.url("k"), "late").send();
+    tokio::select! {
+        _ = put => panic!("nothing answers it"),
+        () = gate.arrived(1) => {}
+    }
+    assert_eq!(bench.get("k").send().await.status, 404, "reads are not held");
+    assert_eq!(bench.origin.writing(), 1);
+    gate.release();
+    eventually("it lands", SOON, async || bench.origin.version("k").is_some()).await;
+    eventually("it is out of its hands", SOON, async || bench.origin.writing() == 0).await;
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_is_held_has_taken_effect() {
+    let bench = Bench::new().await;
+    let gate = bench.origin.hold_answers("k");
+    let url = bench.url("k");
+    let answered = async {
+        gate.arrived(1).await;
+        let read = bench.get("k").send().await.text();
+        gate.release();
+        read
+    };
+    let (put, read) = tokio::join!(bench.client.put(&url, "there").send(), answered);
+    assert_eq!((put.status, read.as_str()), (204, "there"));
+}
+
+#[tokio::test]
+async fn writes_have_faults_of_their_own() {
+    let bench = Bench::new().await;
+    bench.origin.set("k", 1);
+    let late = Duration::from_millis(50);
+    let met = async |fault| {
+        bench.origin.behave("k", Behaviour { writes: Some(fault), ..Behaviour::default() });
+        let answer = bench.client.put(&bench.url("k"), "new").try_send().await.map(|answer| answer.status);
+        assert_eq!(bench.get("k").send().await.status, 200, "reads do not meet them");
+        (answer.ok(), bench.origin.writes("k").last().map(|write| write.effect))
+    };
+    assert_eq!(met(Fault::Status(422)).await, (Some(422), Some(Effect::Refused)));
+    assert_eq!(met(Fault::Status(429)).await, (Some(429), Some(Effect::Failed)));
+    assert_eq!(met(Fault::Close).await, (None, Some(Effect::Failed)));
+    assert_eq!(met(Fault::Truncate).await, (None, Some(Effect::Applied)));
+    assert_eq!(met(Fault::AnswerLate(late)).await, (Some(204), Some(Effect::Applied)));
+    assert_eq!(met(Fault::LandLate(late)).await, (Some(204), Some(Effect::Applied)));
 }
