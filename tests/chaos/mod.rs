@@ -8,7 +8,9 @@ mod aside;
 mod books;
 mod client;
 mod counters;
+mod drain;
 mod faults;
+mod ledger;
 mod long;
 mod observer;
 mod races;
@@ -20,6 +22,8 @@ mod spaces;
 mod ways;
 mod workload;
 mod world;
+mod writers;
+mod written;
 
 use std::fmt;
 use std::fs;

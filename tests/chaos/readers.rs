@@ -12,8 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::books::Books;
 use super::client::{Answer, Client, Failed};
+use super::ledger::Taken;
 use super::spaces::{KEYS, LOADED, OPEN, Object};
 use super::world::Endpoint;
+use super::written::WRITTEN;
 use crate::history::{Floor, Happened, Outcome};
 
 /// Longer than an instance that runs takes for any answer.
@@ -74,6 +76,12 @@ impl Reader {
         self.ask(endpoint, object, &[("coherd-min-log-id", id)], Floor::Event(event)).await;
     }
 
+    /// Reads an object that was written, nothing older than that.
+    pub(super) async fn read_written(&self, endpoint: &Endpoint, taken: &Taken) {
+        let headers = [("coherd-min-log-id", taken.log_id.as_str())];
+        self.ask(endpoint, &taken.object, &headers, Floor::Write(taken.number)).await;
+    }
+
     async fn ask(
         &self,
         endpoint: &Endpoint,
@@ -123,7 +131,9 @@ pub(super) fn outcome(object: &Object, answer: &Result<Answer, Failed>) -> Outco
         return match answer.status {
             404 if lease => Outcome::Absent { leased: true },
             // The application's own database has it: the cache said nothing about it.
-            404 if LOADED.contains(&object.space) => Outcome::Absent { leased: false },
+            404 if LOADED.contains(&object.space) || WRITTEN.contains(&object.space) => {
+                Outcome::Absent { leased: false }
+            }
             status => Outcome::Refused { status, code },
         };
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::counters::Counters;
 use super::run::Ran;
-use crate::history::{Durations, Figures, Promise};
+use crate::history::{Durations, Figures, Promise, Writes};
 
 const FILLS: &str = "coherd_fills_rejected_total";
 const LAG: &str = "coherd_invalidation_lag_seconds";
@@ -55,6 +55,7 @@ fn merge(sum: &mut Figures, other: &Figures) {
     sum.late.merge(&other.late);
     sum.stores.0 += other.stores.0;
     sum.stores.1 += other.stores.1;
+    merge_writes(&mut sum.writes, &other.writes);
     sum.loads.all += other.loads.all;
     sum.loads.versions += other.loads.versions;
     sum.loads.most = sum.loads.most.max(other.loads.most);
@@ -64,6 +65,22 @@ fn merge(sum: &mut Figures, other: &Figures) {
         of_kind.unseen += faults.unseen;
         of_kind.recovery.merge(&faults.recovery);
     }
+}
+
+fn merge_writes(sum: &mut Writes, other: &Writes) {
+    for (mode, (asked, taken)) in &other.asked {
+        let of_mode = sum.asked.entry(*mode).or_default();
+        of_mode.0 += asked;
+        of_mode.1 += taken;
+    }
+    sum.applied += other.applied;
+    sum.coalesced += other.coalesced;
+    sum.superseded += other.superseded;
+    sum.dead += other.dead;
+    sum.forgotten += other.forgotten;
+    sum.lost += other.lost;
+    sum.repeated += other.repeated;
+    sum.drained.merge(&other.drained);
 }
 
 fn count(sum: &mut BTreeMap<String, u64>, other: &BTreeMap<String, u64>) {
@@ -129,6 +146,7 @@ impl Display for Report {
         writeln!(f, "  fills refused       {}", list(&refused))?;
         let (stored, lost) = self.figures.stores;
         writeln!(f, "  leases              {stored} stores taken, {lost} refused")?;
+        self.writes(f)?;
         #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
         let mean = loads.all as f64 / loads.versions.max(1) as f64;
         write!(
@@ -140,6 +158,26 @@ impl Display for Report {
 }
 
 impl Report {
+    fn writes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Writes { asked, applied, coalesced, superseded, dead, forgotten, lost, repeated, drained } =
+            &self.figures.writes;
+        let (all, taken) = asked.values().fold((0, 0), |sum, mode| (sum.0 + mode.0, sum.1 + mode.1));
+        let modes: BTreeMap<String, u64> =
+            asked.iter().map(|(mode, (asked, _))| (mode.to_string(), *asked)).collect();
+        writeln!(f, "  writes              {all}, {taken} of them acknowledged: {}", list(&modes))?;
+        writeln!(
+            f,
+            "    acknowledged      applied {applied}, superseded {} ({superseded} of them at the origin), dead {dead}, \
+             gone with what the server forgot {forgotten}, lost {lost}",
+            coalesced + superseded
+        )?;
+        writeln!(
+            f,
+            "    at the origin     repeated {repeated}; drained after {} (median, most)",
+            spread(drained, &[500, 1000])
+        )
+    }
+
     fn lag(&self) -> String {
         let bounds = [500, 990, 999].map(|per_mille| match self.counters.quantile(LAG, per_mille) {
             None => "-".to_owned(),

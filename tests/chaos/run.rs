@@ -13,12 +13,15 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use super::aside::Aside;
 use super::books::Books;
 use super::counters::Counters;
+use super::drain::drain;
 use super::faults::{Kind, Need, Planned, Schedule, recovered, strike};
+use super::ledger::Ledger;
 use super::readers::Reader;
 use super::spaces::{ASIDE, ORIGIN_LAG, Target};
 use super::ways::Publisher;
 use super::workload::Workload;
 use super::world::{MAX_STALENESS, Setup, World};
+use super::written;
 use crate::harness::clock::Clocks;
 use crate::harness::server::Options;
 use crate::harness::wait::eventually;
@@ -78,7 +81,8 @@ pub(super) async fn run(plan: Plan) -> Ran {
 
     let world = Arc::new(World::start(setup).await);
     let books = Arc::new(Books::open(Arc::clone(&world)));
-    let mut workload = Workload::start(&world, &books);
+    let ledger = Arc::new(Ledger::new(&world));
+    let mut workload = Workload::start(&world, &books, &ledger);
     let end = Instant::now() + plan.length;
     if !kinds.is_empty() {
         sleep(WARM).await;
@@ -87,13 +91,14 @@ pub(super) async fn run(plan: Plan) -> Ran {
     }
     sleep_until(end).await;
     workload.stop().await;
-    settle(&world, &books).await;
+    let drained = settle(&world, &books, &ledger).await;
     workload.end().await;
-    drop(books);
+    drop((books, ledger));
     let world = Arc::into_inner(world).expect("everybody has ended");
     let (counters, server) = (world.counters().await, world.server_version().await);
     let records = world.end().await;
     let verdict = check(&records);
+    assert!(drained || !verdict.violations.is_empty(), "writes are pending for good");
     Ran { records, verdict, counters, server }
 }
 
@@ -119,7 +124,8 @@ async fn lane(world: &World, planned: Vec<Planned>, end: Instant) {
 /// Waits until every instance asks every origin again that it had left alone.
 async fn closed(world: &World, books: &Books, reader: &Reader) {
     let mut spaces = BTreeSet::from([ASIDE]);
-    for object in books.objects().into_iter().filter(|object| spaces.insert(object.space)) {
+    let objects = books.objects().into_iter().chain(written::objects());
+    for object in objects.filter(|object| spaces.insert(object.space)) {
         for endpoint in &world.endpoints {
             eventually(&format!("{} asks for {object}", endpoint.id), PEACE, async || {
                 let outcome = reader.read(endpoint, &object, Floor::None).await;
@@ -130,12 +136,15 @@ async fn closed(world: &World, books: &Books, reader: &Reader) {
     }
 }
 
-/// Says again what nobody heard of, and reads everything everywhere.
-async fn settle(world: &Arc<World>, books: &Arc<Books>) {
+/// Waits until nothing is pending, says again what nobody heard of, and reads everything everywhere. Whether all that
+/// was pending was written in time.
+async fn settle(world: &Arc<World>, books: &Arc<Books>, ledger: &Ledger) -> bool {
     let mut rng = StdRng::seed_from_u64(world.seed);
     world.level().await;
+    let drained = drain(world).await;
     let publisher = Publisher::new(world, books);
-    for object in books.unannounced() {
+    let unheard = written::objects().filter(|object| ledger.unheard(object));
+    for object in books.unannounced().into_iter().chain(unheard) {
         eventually(&format!("an event about {object} is acknowledged"), PEACE, async || {
             let said = publisher.http(Target::key(&object), false, false, &mut rng).await;
             said != Acknowledged::Unknown
@@ -161,4 +170,10 @@ async fn settle(world: &Arc<World>, books: &Arc<Books>) {
             reader.read(endpoint, &object, Floor::None).await;
         }
     }
+    for object in written::objects() {
+        for endpoint in &world.endpoints {
+            reader.read(endpoint, &object, Floor::None).await;
+        }
+    }
+    drained
 }

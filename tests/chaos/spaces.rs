@@ -9,6 +9,7 @@ use rand::seq::IndexedRandom;
 use serde_json::{Value, json};
 
 use super::world::MAX_STALENESS;
+use super::written;
 use crate::harness::instance::Config;
 use crate::harness::origin::{Behaviour, Origin};
 
@@ -248,7 +249,7 @@ pub(crate) fn configure(config: Config, origin: &str) -> Config {
         config = set(config, "origin.soft_timeout", "100ms".into());
         config = set(config, "origin.max_concurrency", 4.into());
     }
-    config
+    written::configure(config, origin)
         .set(&format!("namespaces.{ASIDE}.origin.kind"), "none")
         .set(&format!("namespaces.{BRIEF}.ttl"), "400ms")
         .set(&format!("namespaces.{BRIEF}.stale_while_revalidate"), "500ms")

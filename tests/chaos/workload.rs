@@ -12,17 +12,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::aside::Aside;
 use super::books::Books;
+use super::ledger::Ledger;
 use super::observer;
 use super::races::Racer;
 use super::readers::Reader;
 use super::spaces::{LOADED, RACED};
 use super::ways::Publisher;
 use super::world::World;
+use super::writers::Writer;
 use crate::harness::task::{Task, spawn};
 
 /// Readers of each instance.
 const READERS: usize = 2;
-/// Those who change objects with an origin.
+/// Those who change objects at the origin.
 const WRITERS: usize = 3;
 /// Cache-aside clients that read.
 const ASIDE_READERS: usize = 3;
@@ -39,7 +41,7 @@ pub(super) struct Workload {
 
 impl Workload {
     /// Starts everybody; each draws from a seed of its own.
-    pub(super) fn start(world: &Arc<World>, books: &Arc<Books>) -> Self {
+    pub(super) fn start(world: &Arc<World>, books: &Arc<Books>, ledger: &Arc<Ledger>) -> Self {
         let mut seeds = StdRng::seed_from_u64(world.seed);
         let mut rng = || StdRng::seed_from_u64(seeds.random());
         let stop = CancellationToken::new();
@@ -59,6 +61,12 @@ impl Workload {
         for key in RACED {
             tasks.push(spawn(Racer::new(world, books).run(key, rng(), stop.clone())));
         }
+        let writer = || Writer::new(world, books, ledger);
+        for endpoint in &world.endpoints {
+            tasks.push(spawn(writer().run(rng(), stop.clone())));
+            tasks.push(spawn(writer().read(endpoint.clone(), rng(), stop.clone())));
+        }
+        tasks.push(spawn(writer().poison(rng(), stop.clone())));
         let last = CancellationToken::new();
         let observer = spawn(observer::follow(Arc::clone(world), Arc::clone(books), last.clone()));
         Self { stop, tasks, observer: (last, observer) }

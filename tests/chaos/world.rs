@@ -6,21 +6,22 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::sync::{Mutex, watch};
 
 use super::client::Client;
 use super::counters::Counters;
 use super::faults::Broken;
-use super::spaces;
+use super::{spaces, written};
 use crate::harness::clock::Clocks;
 use crate::harness::instance::{Config, Instance};
-use crate::harness::origin::{Origin, Watch};
+use crate::harness::origin::{Effect, Origin, Watch, Write};
 use crate::harness::proxy::Proxy;
 use crate::harness::resp::Connection;
 use crate::harness::server::{Options, Server};
 use crate::harness::wait::{SOON, eventually};
-use crate::history::{Happened, History, Record};
+use crate::history::{Done, Happened, History, Record};
 
 /// D of every namespace: short, so that a run has many of it.
 pub(crate) const MAX_STALENESS: Duration = Duration::from_millis(800);
@@ -113,6 +114,26 @@ impl Watch for Reads {
     fn read(&self, arrived: u64, key: &str, version: Option<u64>) {
         self.0.record(arrived, Happened::Load { object: key.to_owned(), version });
     }
+
+    fn wrote(&self, arrived: u64, key: &str, write: &Write) {
+        let number =
+            |body: &Bytes| serde_json::from_slice::<serde_json::Value>(body).ok()?["version"].as_u64();
+        let delivered = Happened::Delivered {
+            object: key.to_owned(),
+            // What is none of the workload's is nobody's.
+            write: write.body.as_ref().map(|body| number(body).unwrap_or(0)),
+            seq: write.seq,
+            idempotency_key: write.idempotency_key.clone(),
+            done: match write.effect {
+                Effect::Applied => Done::Applied,
+                Effect::Repeated => Done::Repeated,
+                Effect::Superseded => Done::Superseded,
+                Effect::Refused => Done::Refused,
+                Effect::Failed => Done::Failed,
+            },
+        };
+        self.0.record(arrived, delivered);
+    }
 }
 
 /// A running world. A fault takes the locks of what it breaks, clients take none.
@@ -144,6 +165,9 @@ impl World {
         history.record(history.now(), Happened::Promise { max_staleness, seed: setup.seed });
         let nanos = u64::try_from(spaces::ORIGIN_LAG.as_nanos()).expect("the lag is short");
         history.record(history.now(), Happened::Lag { space: spaces::LAGGING.to_owned(), nanos });
+        for space in written::WRITTEN {
+            history.record(history.now(), Happened::Written { space: space.to_owned() });
+        }
         let clock =
             |name: &str| setup.clocks.iter().flat_map(|clocks| clocks.variables(name)).collect::<Vec<_>>();
         let server = Server::with(setup.server.clone().env(clock(SERVER_CLOCK))).await;

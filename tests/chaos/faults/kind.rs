@@ -14,6 +14,23 @@ pub(crate) enum Need {
     Company,
 }
 
+impl Kind {
+    /// The server loses what it had taken: what was pending there is gone, or is there again.
+    pub(crate) fn forgets(self) -> bool {
+        matches!(
+            self,
+            Self::FlushAll
+                | Self::Forget
+                | Self::FlushDb
+                | Self::ServerOldDump
+                | Self::ServerRewound
+                | Self::ServerEmpty
+                | Self::Promote
+                | Self::Isolate
+        )
+    }
+}
+
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident = $name:literal $(needs $($need:ident)+)?;)*) => {
         /// A fault.
@@ -125,6 +142,8 @@ kinds! {
     OriginHangs = "origin-hangs";
     /// The origin answers with errors, ends connections, and breaks off its answers.
     OriginFails = "origin-fails";
+    /// The origin takes writes and answers too late or not at all, or takes them when nobody waits any more.
+    OriginLate = "origin-late";
     /// The origin answers with a version that was replaced a while ago.
     OriginLags = "origin-lags";
 

@@ -28,6 +28,7 @@ pub(crate) use schedule::{Planned, Schedule};
 
 use super::world::World;
 use crate::harness::proxy::Direction;
+use crate::history::Happened;
 
 const CTL: &str = "coherd:{main}:ctl";
 /// A tag that no value has.
@@ -54,6 +55,15 @@ impl Struck {
 /// If the fault is not what its name says, or what it broke cannot be mended.
 pub(crate) async fn strike(kind: Kind, world: &World, rng: &mut StdRng, hold: Duration) -> Struck {
     let _broken = world.broken.begin();
+    let started = world.history().now();
+    let struck = hit(kind, world, rng, hold).await;
+    if kind.forgets() {
+        world.history().record(started, Happened::Forgot);
+    }
+    struck
+}
+
+async fn hit(kind: Kind, world: &World, rng: &mut StdRng, hold: Duration) -> Struck {
     match kind {
         Kind::Kill => process::kill(world, rng, hold).await,
         Kind::KillInLoad => process::kill_in_load(world, rng, hold).await.0,
@@ -91,6 +101,7 @@ pub(crate) async fn strike(kind: Kind, world: &World, rng: &mut StdRng, hold: Du
         Kind::ServerClock => clock::server(world, rng, hold).await,
         Kind::OriginSlow => origin::slow(world, rng, hold).await,
         Kind::OriginHangs => origin::hangs(world, hold).await,
+        Kind::OriginLate => origin::late(world, rng, hold).await,
         Kind::OriginFails => origin::fails(world, rng, hold).await,
         Kind::OriginLags => origin::lags(world, rng, hold).await.0,
         Kind::LimitValues => load::limit_values(world, rng, hold).await.0,

@@ -16,6 +16,8 @@ use crate::harness::origin::{Behaviour, Fault};
 
 /// The slowest answers: some are given up.
 const SLOW: Duration = Duration::from_millis(1_500);
+/// The latest writes: long after everybody has given them up.
+const LATE: Duration = Duration::from_secs(3);
 /// How long one behaviour lasts, in milliseconds.
 const SPELL: std::ops::Range<u64> = 20..300;
 /// What goes wrong. Nothing that says that there is no such object: that would be an answer.
@@ -55,7 +57,32 @@ pub(super) async fn fails(world: &World, rng: &mut StdRng, hold: Duration) -> St
     let end = Instant::now() + hold;
     loop {
         let fault = if rng.random_bool(0.25) { None } else { FAILURES.choose(rng).copied() };
-        world.origin.behave_always(Behaviour { fault, ..fair_weather() });
+        // A write that is refused for good is a dead letter: there are keys for that.
+        let writes = fault.filter(|fault| *fault == Fault::Status(403)).map(|_| Fault::Status(408));
+        world.origin.behave_always(Behaviour { fault, writes, ..fair_weather() });
+        sleep(Duration::from_millis(rng.random_range(SPELL))).await;
+        if end <= Instant::now() {
+            break;
+        }
+    }
+    world.origin.behave_always(fair_weather());
+    Struck::at("origin")
+}
+
+/// Reads are answered in time. Writes take effect, for a moment this way, for the next another way: before an answer that
+/// comes too late or not at all, or when whoever sent them has given up.
+pub(super) async fn late(world: &World, rng: &mut StdRng, hold: Duration) -> Struck {
+    let _only = world.broken.origin.lock().await;
+    let end = Instant::now() + hold;
+    loop {
+        let by = LATE.mul_f64(rng.random());
+        let writes = match rng.random_range(0..4) {
+            0 => None,
+            1 => Some(Fault::Truncate),
+            2 => Some(Fault::AnswerLate(by)),
+            _ => Some(Fault::LandLate(by)),
+        };
+        world.origin.behave_always(Behaviour { writes, ..fair_weather() });
         sleep(Duration::from_millis(rng.random_range(SPELL))).await;
         if end <= Instant::now() {
             break;

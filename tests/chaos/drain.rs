@@ -1,0 +1,67 @@
+//! The end of what was written: all that is pending reaches the origin or is given up, and the dead letters are read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use super::client::Client;
+use super::world::{Endpoint, World};
+use crate::harness::wait::{SOON, eventually};
+use crate::history::Happened;
+
+/// For all that is pending, once nothing is broken any more.
+const DRAIN: Duration = Duration::from_secs(60);
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(20);
+/// For one question of an instance.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Waits until nothing is pending and the origin has nothing in its hands; whether that came to be in time. Writes down
+/// that it is over in any case, and what dead letters there are.
+pub(super) async fn drain(world: &Arc<World>) -> bool {
+    let client = Client::new(PATIENCE);
+    let (began, started) = (Instant::now(), world.history().now());
+    let drained = loop {
+        if world.origin.writing() == 0 && pending(world, &client).await == Some(0) {
+            break true;
+        }
+        if DRAIN < began.elapsed() {
+            break false;
+        }
+        sleep(LOOK).await;
+    };
+    world.history().record(started, Happened::Drained);
+    let dead =
+        eventually("the dead letters are read", SOON, async || dead(&world.endpoints[0], &client).await);
+    for letter in dead.await {
+        let text = |name: &str| letter[name].as_str().map(str::to_owned);
+        let (namespace, key) = (text("namespace").expect("a namespace"), text("key").expect("a key"));
+        let dead = Happened::Dead {
+            object: format!("{namespace}/{key}"),
+            id: text("id").expect("an id"),
+            seq: letter["seq"].as_u64(),
+        };
+        world.history().record(world.history().now(), dead);
+    }
+    drained
+}
+
+/// How many writes are pending, at the most of what the instances say.
+async fn pending(world: &World, client: &Client) -> Option<u64> {
+    let mut most = 0;
+    for at in &world.endpoints {
+        let page = client.text(&format!("{}/stats", at.admin)).await?;
+        let stats: Value = serde_json::from_str(&page).ok()?;
+        most = most.max(stats["writes"]["pending"].as_u64()?);
+    }
+    Some(most)
+}
+
+/// All dead letters.
+async fn dead(at: &Endpoint, client: &Client) -> Option<Vec<Value>> {
+    let page = client.text(&format!("{}/v1/writes/dead", at.admin)).await?;
+    let page: Value = serde_json::from_str(&page).ok()?;
+    page["writes"].as_array().cloned()
+}
