@@ -34,7 +34,7 @@ simulate: ## clusters on a clock that stands still, each from a seed, held again
 explore: ## the core in every order of events, in larger worlds than `make test` has: EXPLORE_STATES=3000000 of each
 	cargo test --release --locked --lib cache::explore::large -- --ignored --nocapture --test-threads=1
 
-mutants: ## shows that chaos finds eight weakenings of the protocol, each within five minutes; MUTANT_SECONDS=300 FAULTS=
+mutants: ## shows that chaos finds twelve weakenings of the protocol, each within five minutes; MUTANT_SECONDS=300 FAULTS=
 	scripts/need-server
 	scripts/mutants
 

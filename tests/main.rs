@@ -31,3 +31,4 @@ mod strategies;
 mod tidy;
 mod warm;
 mod ways_in;
+mod write_races;

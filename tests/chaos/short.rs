@@ -14,6 +14,9 @@ async fn holds(seed: u64, kinds: &[Kind]) {
     let figures = &ran.verdict.figures;
     // A run that read or broke nothing has shown nothing.
     assert!(300 < figures.reads.bound, "{:?}", figures.reads);
+    let (taken, applied) =
+        (figures.writes.asked.values().map(|(_, taken)| taken).sum::<u64>(), figures.writes.applied);
+    assert!(50 < taken && 0 < applied, "{:?}", figures.writes);
     assert!(kinds.is_empty() || !figures.faults.is_empty(), "nothing was broken");
 }
 
@@ -46,6 +49,16 @@ async fn while_servers_die_and_come_back_as_others_no_promise_is_broken() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_origins_fail_no_promise_is_broken() {
     holds(6, &[Kind::OriginSlow, Kind::OriginHangs, Kind::OriginFails, Kind::KillInLoad, Kind::Kill]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_writers_die_and_the_origin_is_late_no_write_is_lost() {
+    holds(8, &[Kind::KillInFlush, Kind::OriginLate, Kind::LongPause, Kind::OriginFails, Kind::Kill]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_a_server_with_a_file_dies_no_write_is_lost() {
+    holds(9, &[Kind::ServerKill]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -27,6 +27,8 @@ pub(crate) const POISONED: [&str; 2] = ["poison/1", "poison/2"];
 
 /// So short that copies of what is written are loaded anew all the time.
 const TTL: &str = "400ms";
+/// Queues.
+pub(crate) const PARTITIONS: u32 = 4;
 /// Another instance has a dead one's work within this.
 pub(crate) const TAKEOVER: Duration = Duration::from_secs(1);
 
@@ -83,7 +85,7 @@ pub(crate) fn configure(mut config: Config, origin: &str) -> Config {
     }
     config
         .set("write_behind.takeover", humantime::format_duration(TAKEOVER).to_string())
-        .set("write_behind.partitions", 4)
+        .set("write_behind.partitions", PARTITIONS)
         .set("write_behind.batch", 8)
         .set("write_behind.retry.initial", "50ms")
         .set("write_behind.retry.max", "500ms")

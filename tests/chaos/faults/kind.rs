@@ -67,6 +67,8 @@ kinds! {
     KillInLoad = "kill-in-load";
     /// An instance is killed while a publisher waits for it with `wait=all`.
     KillInWait = "kill-in-wait" needs Company;
+    /// The instance that brings writes to the origin is killed when they are there and it does not know yet.
+    KillInFlush = "kill-in-flush";
     /// An instance stands still, for about D.
     Pause = "pause";
     /// An instance stands still, for much longer than D.

@@ -5,6 +5,7 @@
 
 mod clock;
 mod flood;
+mod flush;
 mod kind;
 mod load;
 mod origin;
@@ -67,6 +68,7 @@ async fn hit(kind: Kind, world: &World, rng: &mut StdRng, hold: Duration) -> Str
     match kind {
         Kind::Kill => process::kill(world, rng, hold).await,
         Kind::KillInLoad => process::kill_in_load(world, rng, hold).await.0,
+        Kind::KillInFlush => flush::kill(world, rng, hold).await,
         Kind::KillInWait => process::kill_in_wait(world, rng, hold).await,
         Kind::Pause | Kind::LongPause => process::pause(world, rng, hold).await,
         Kind::RollingRestart => process::rolling_restart(world).await,

@@ -6,8 +6,12 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use super::{hit, processes, seen, silent, world};
+use crate::chaos::client::Client;
 use crate::chaos::faults::process::kill_in_load;
-use crate::chaos::faults::{Kind, recovered};
+use crate::chaos::faults::{Kind, recovered, strike};
+use crate::chaos::written::{BEHIND, KEYS};
+use crate::harness::origin::Effect;
+use crate::harness::wait::{SOON, eventually};
 
 const HOLD: Duration = Duration::from_millis(100);
 
@@ -35,6 +39,33 @@ async fn an_instance_is_killed_while_it_loads() {
     }
     recovered(&world).await.expect("nothing else is broken");
     assert_eq!(changed(&before, &processes(&world).await), 1);
+}
+
+#[tokio::test]
+async fn an_instance_is_killed_while_it_brings_a_write_to_the_origin() {
+    let world = world().await;
+    let before = processes(&world).await;
+    let (client, at) = (Client::new(SOON), &world.endpoints[0]);
+    let write = async || {
+        let url = format!("{}/v1/cache/{BEHIND}/{}", at.data, KEYS[0]);
+        client.send("PUT", &url, &[], r#"{"version": 1}"#).await
+    };
+    let mut rng = StdRng::seed_from_u64(1);
+    let mut strike = std::pin::pin!(strike(Kind::KillInFlush, &world, &mut rng, HOLD));
+    let struck = loop {
+        tokio::select! {
+            struck = &mut strike => break struck,
+            _ = write() => {}
+        }
+    };
+    assert!(!struck.target.contains(','), "{struck:?}");
+    recovered(&world).await.expect("nothing else is broken");
+    assert_eq!(changed(&before, &processes(&world).await), 1);
+    eventually("what was in its hands is repeated", SOON, async || {
+        let writes = world.origin.writes(&format!("{BEHIND}/{}", KEYS[0]));
+        writes.iter().any(|write| write.effect != Effect::Applied)
+    })
+    .await;
 }
 
 #[tokio::test]
