@@ -1,6 +1,5 @@
 //! The end of what was written: all that is pending reaches the origin or is given up, and the dead letters are read.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -8,6 +7,8 @@ use tokio::time::{Instant, sleep};
 
 use super::client::Client;
 use super::world::{Endpoint, World};
+use super::written::PARTITIONS;
+use crate::harness::resp::Reply;
 use crate::harness::wait::{SOON, eventually};
 use crate::history::Happened;
 
@@ -20,11 +21,11 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Waits until nothing is pending and the origin has nothing in its hands; whether that came to be in time. Writes down
 /// that it is over in any case, and what dead letters there are.
-pub(super) async fn drain(world: &Arc<World>) -> bool {
+pub(crate) async fn drain(world: &World) -> bool {
     let client = Client::new(PATIENCE);
     let (began, started) = (Instant::now(), world.history().now());
     let drained = loop {
-        if world.origin.writing() == 0 && pending(world, &client).await == Some(0) {
+        if world.origin.writing() == 0 && pending(world).await == Some(0) {
             break true;
         }
         if DRAIN < began.elapsed() {
@@ -38,25 +39,25 @@ pub(super) async fn drain(world: &Arc<World>) -> bool {
     for letter in dead.await {
         let text = |name: &str| letter[name].as_str().map(str::to_owned);
         let (namespace, key) = (text("namespace").expect("a namespace"), text("key").expect("a key"));
-        let dead = Happened::Dead {
-            object: format!("{namespace}/{key}"),
-            id: text("id").expect("an id"),
-            seq: letter["seq"].as_u64(),
-        };
+        let id = text("id").expect("an id");
+        let seq = id.split('-').next().and_then(|seq| seq.parse().ok());
+        let dead = Happened::Dead { object: format!("{namespace}/{key}"), id, seq };
         world.history().record(world.history().now(), dead);
     }
     drained
 }
 
-/// How many writes are pending, at the most of what the instances say.
-async fn pending(world: &World, client: &Client) -> Option<u64> {
-    let mut most = 0;
-    for at in &world.endpoints {
-        let page = client.text(&format!("{}/stats", at.admin)).await?;
-        let stats: Value = serde_json::from_str(&page).ok()?;
-        most = most.max(stats["writes"]["pending"].as_u64()?);
+/// How many writes are pending, as the server has them: what instances say of it is of a moment ago.
+async fn pending(world: &World) -> Option<i64> {
+    let mut server = world.direct().await?;
+    let mut sum = 0;
+    for partition in 0..PARTITIONS {
+        match server.command(&["XLEN", &format!("coherd:{{main}}:w:{partition}")]).await.ok()? {
+            Reply::Integer(lines) => sum += lines,
+            _ => return None,
+        }
     }
-    Some(most)
+    Some(sum)
 }
 
 /// All dead letters.

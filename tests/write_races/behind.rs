@@ -14,7 +14,7 @@ async fn a_write_that_lands_when_its_worker_has_given_up_undoes_no_newer_one() {
     cluster.origin.hold_writes(KEY).release();
     put(cluster.instance(1), "second", 202).await;
     had(&cluster, "second", Effect::Applied).await;
-    drained(cluster.instance(0)).await;
+    drained(&cluster).await;
     held.release();
     had(&cluster, "first", Effect::Superseded).await;
     assert_eq!(at_origin(&cluster).await, "second");
@@ -31,7 +31,7 @@ async fn a_write_that_comes_while_an_older_one_is_confirmed_is_not_taken_for_it(
     everywhere(&cluster, "second").await;
     held.release();
     had(&cluster, "second", Effect::Applied).await;
-    drained(cluster.instance(0)).await;
+    drained(&cluster).await;
     assert_eq!(at_origin(&cluster).await, "second");
     everywhere(&cluster, "second").await;
     let applied = effects(&cluster).into_iter().filter(|(_, effect)| *effect == Effect::Applied);
@@ -50,7 +50,7 @@ async fn a_write_whose_worker_dies_before_it_is_confirmed_is_repeated_and_takes_
     cluster.nodes[1].instance.restart().await;
     assert_eq!(get(cluster.instance(1)).await.as_deref(), Some("only"));
     had(&cluster, "only", Effect::Repeated).await;
-    drained(cluster.instance(1)).await;
+    drained(&cluster).await;
     let writes = cluster.origin.writes(KEY);
     let applied = writes.iter().filter(|write| write.effect == Effect::Applied).count();
     assert_eq!(applied, 1, "{writes:?}");
@@ -74,7 +74,7 @@ async fn a_load_that_read_before_a_write_does_not_bring_back_what_was() {
     assert_eq!(loaded.status, 200);
     everywhere(&cluster, "new").await;
     held.release();
-    drained(cluster.instance(0)).await;
+    drained(&cluster).await;
     assert_eq!(at_origin(&cluster).await, "new");
     everywhere(&cluster, "new").await;
 }
@@ -95,7 +95,7 @@ async fn a_load_that_read_before_a_removal_does_not_bring_back_what_was() {
         assert_eq!(get(&node.instance).await, None, "{}", node.instance.id());
     }
     held.release();
-    drained(cluster.instance(0)).await;
+    drained(&cluster).await;
     assert_eq!(cluster.origin.version(KEY), None);
     for node in &cluster.nodes {
         assert_eq!(get(&node.instance).await, None, "{}", node.instance.id());

@@ -11,6 +11,9 @@ use crate::harness::wait::{SOON, eventually};
 /// The key that is raced for.
 const KEY: &str = "k";
 
+/// As many as there are by default.
+const PARTITIONS: usize = 8;
+
 /// So many instances that write so.
 fn setup(instances: usize, write: &str) -> Setup {
     Setup::new(instances)
@@ -46,9 +49,17 @@ async fn everywhere(cluster: &Cluster, value: &str) {
     }
 }
 
-/// Waits until nothing is pending.
-async fn drained(at: &Instance) {
-    eventually("nothing is pending", SOON, async || at.admin("/stats").await["writes"]["pending"] == 0).await;
+/// Waits until nothing is pending, as the server has it: what instances say of it is of a moment ago.
+async fn drained(cluster: &Cluster) {
+    let stream = |partition: usize| format!("coherd:{{main}}:w:{partition}");
+    eventually("nothing is pending", SOON, async || {
+        let mut lines = 0;
+        for partition in 0..PARTITIONS {
+            lines += cluster.server.command(&["XLEN", &stream(partition)]).await.integer();
+        }
+        lines == 0
+    })
+    .await;
 }
 
 /// What was written to the key at the origin, and what became of that.

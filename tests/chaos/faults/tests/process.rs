@@ -7,10 +7,11 @@ use rand::rngs::StdRng;
 
 use super::{hit, processes, seen, silent, world};
 use crate::chaos::client::Client;
+use crate::chaos::drain::drain;
 use crate::chaos::faults::process::kill_in_load;
 use crate::chaos::faults::{Kind, recovered, strike};
 use crate::chaos::written::{BEHIND, KEYS};
-use crate::harness::wait::{SOON, eventually};
+use crate::harness::wait::SOON;
 
 const HOLD: Duration = Duration::from_millis(100);
 
@@ -60,11 +61,7 @@ async fn an_instance_is_killed_while_it_brings_a_write_to_the_origin() {
     assert!(!struck.target.contains(','), "{struck:?}");
     recovered(&world).await.expect("nothing else is broken");
     assert_eq!(changed(&before, &processes(&world).await), 1);
-    eventually("what was in its hands is brought by another", SOON, async || {
-        let page = client.text(&format!("{}/stats", at.admin)).await.unwrap_or_default();
-        page.contains("\"pending\":0")
-    })
-    .await;
+    assert!(drain(&world).await, "another brings what was in its hands");
 }
 
 #[tokio::test]
