@@ -62,7 +62,7 @@ async fn pending(world: &World) -> Option<i64> {
 
 /// All dead letters.
 async fn dead(at: &Endpoint, client: &Client) -> Option<Vec<Value>> {
-    let page = client.text(&format!("{}/v1/writes/dead", at.admin)).await?;
+    let page = client.text(&format!("{}/v1/writes/dead?limit=1000", at.admin)).await?;
     let page: Value = serde_json::from_str(&page).ok()?;
-    page["writes"].as_array().cloned()
+    page["dead"].as_array().cloned()
 }

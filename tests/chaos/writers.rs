@@ -138,7 +138,8 @@ pub(super) fn learned(answer: &Result<client::Answer, Failed>, mode: Mode) -> An
         return Answer::Unknown { status: answer.status, code };
     };
     let (id, durability) = (header("coherd-write-id"), header("coherd-durability"));
-    assert!(mode != Mode::Behind || id.is_some() && durability.is_some(), "{answer:?}");
-    let everywhere = answer.status == 200 && answer.json()["mode"].is_string();
+    let pending = mode == Mode::Behind;
+    assert!(!pending || id.is_some() && (durability.is_some() || answer.status == 504), "{answer:?}");
+    let everywhere = answer.status != 504 && answer.json()["missing"].is_array();
     Answer::Accepted(Accepted { log_id, id, durability, everywhere })
 }
