@@ -13,6 +13,10 @@
         feature = "mutant-ack-at-append",
         feature = "mutant-lease-from-reply",
         feature = "mutant-plain-del",
+        feature = "mutant-unfenced",
+        feature = "mutant-clear-dirty",
+        feature = "mutant-ack-early",
+        feature = "mutant-put-keeps-lease",
     )
 ))]
 compile_error!("a release holds no mutant: they are there to be found by `make mutants`");
@@ -35,6 +39,21 @@ pub(crate) const NO_IDENTITY: bool = cfg!(feature = "mutant-no-identity");
 /// An event is DEL and PUBLISH: it marks no names and voids no leases, and a fill is a plain SET.
 pub(crate) const PLAIN_DEL: bool = cfg!(feature = "mutant-plain-del");
 
+/// A write carries no number to its HTTP origin.
+pub(crate) const UNFENCED: bool = cfg!(feature = "mutant-unfenced");
+/// What is confirmed is taken for whatever is pending.
+pub(crate) const CLEAR_DIRTY: bool = cfg!(feature = "mutant-clear-dirty");
+/// What a worker takes is done with, whatever becomes of it.
+pub(crate) const ACK_EARLY: bool = cfg!(feature = "mutant-ack-early");
+/// A write behind neither voids the lease of a load nor keeps out what it brings.
+pub(crate) const PUT_KEEPS_LEASE: bool = cfg!(feature = "mutant-put-keeps-lease");
+
+/// How the scripts begin that hold what a feature leaves out of one of them.
+const PUBLISH: &str = "-- KEYS: ctl, then the entry that something goes along for";
+const FILL: &str = "-- ARGV: check the server's identity (0 or 1), load, token's lineage, token,";
+const TAKE: &str = "-- KEYS: ctl, stream; ARGV: partition, worker, consumer,";
+const SETTLE: &str = "-- KEYS: ctl, stream, dead; ARGV: known,";
+
 /// The scripts, with what the features leave out of them.
 ///
 /// # Panics
@@ -52,8 +71,37 @@ pub(crate) fn scripts(mut text: String) -> String {
         leave_out(&mut text, "  marks_write(base, ctl, names, event.soft)\n", "");
         leave_out(&mut text, "    lease_end(base, lease, lease_read(lease), key[1], key[2])\n", "");
     }
+    if CLEAR_DIRTY && text.contains(SETTLE) {
+        leave_out(
+            &mut text,
+            "  if dirty ~= seq then\n    line_drop(stream, id)\n    return 'superseded'\n  end\n",
+            "",
+        );
+    }
+    if ACK_EARLY && text.contains(TAKE) {
+        leave_out(&mut text, "  taken[#taken + 1] = ", "  line_drop(stream, id)\n  taken[#taken + 1] = ");
+    }
+    if PUT_KEEPS_LEASE {
+        leave_out(&mut text, "  marks_write(base, ctl, names, event.soft)\n", MARKS_UNLESS_KEPT);
+        leave_out(
+            &mut text,
+            "  for _, key in ipairs(keys) do\n",
+            "  for _, key in ipairs(event.kept and {} or keys) do\n",
+        );
+        if text.contains(PUBLISH) {
+            let along = "local along, entry, load = ARGV[11], KEYS[2], ARGV[12]\n";
+            leave_out(&mut text, along, &format!("{along}event.kept = along == 'pending'\n"));
+        }
+        if text.contains(FILL) {
+            leave_out(&mut text, "return 'dirty'", "return 'stored'");
+        }
+    }
     text
 }
+
+/// Of [`PUT_KEEPS_LEASE`].
+const MARKS_UNLESS_KEPT: &str =
+    "  if not event.kept then\n    marks_write(base, ctl, names, event.soft)\n  end\n";
 
 fn leave_out(text: &mut String, part: &str, instead: &str) {
     assert!(text.contains(part), "no script holds `{part}`");

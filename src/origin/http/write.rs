@@ -11,6 +11,7 @@ use percent_encoding::{CONTROLS, utf8_percent_encode};
 use tokio::time::{Instant, timeout_at};
 
 use super::{HttpOrigin, answer, drain};
+use crate::mutants;
 use crate::origin::{Applied, Change, Fence, OriginError, WriteError};
 
 /// The write's number: decimal, greater for a newer write of the same key.
@@ -67,7 +68,9 @@ impl HttpOrigin {
             // Of an empty value too, which would be sent as if it had no body.
             headers.insert(CONTENT_LENGTH, length.into());
         }
-        headers.insert(WRITE_SEQ, fence.seq.into());
+        if !mutants::UNFENCED {
+            headers.insert(WRITE_SEQ, fence.seq.into());
+        }
         headers.insert(IDEMPOTENCY_KEY, string(&fence.idempotency_key));
         // One that no header can hold came from no header.
         if let Some(value) = content_type.and_then(|text| HeaderValue::from_str(text).ok()) {
