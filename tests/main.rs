@@ -32,3 +32,4 @@ mod tidy;
 mod warm;
 mod ways_in;
 mod write_races;
+mod writes;

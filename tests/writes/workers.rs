@@ -1,0 +1,109 @@
+//! Who brings writes to the origin when a worker is gone, stops, or is no longer the one.
+
+use super::{arrived, drained, effects, put, read, setup};
+use crate::harness::instance::Cluster;
+use crate::harness::origin::Effect;
+use crate::harness::wait::{SOON, eventually};
+
+/// What is in hand of a worker, told by what the origin holds.
+#[tokio::test]
+async fn another_takes_over_from_a_worker_that_was_killed() {
+    let mut cluster = Cluster::with(setup(2, "behind")).await;
+    let gate = cluster.origin.hold_writes("k");
+    put(cluster.instance(0), "k", "v").await;
+    gate.arrived(1).await;
+    let owner = owner(&cluster).await;
+    cluster.nodes[owner].instance.kill().await;
+    gate.arrived(2).await;
+    gate.release();
+    arrived(&cluster, "k", Some("v")).await;
+    drained(cluster.instance(1 - owner)).await;
+    let applied = effects(&cluster, "k").iter().filter(|(_, effect)| *effect == Effect::Applied).count();
+    assert_eq!(applied, 1, "the same write twice is no second write");
+    assert_eq!(read(cluster.instance(1 - owner), "k").await.1, "v");
+}
+
+/// The instance that has the queue in which the key is: the one whose connection brought the write.
+async fn owner(cluster: &Cluster) -> usize {
+    let mut owners = Vec::new();
+    for partition in 0..8 {
+        let key = format!("coherd:{{main}}:w:{partition}");
+        if cluster.server.command(&["XLEN", &key]).await.integer() != 0 {
+            let owner = cluster.server.command(&["GET", &format!("{key}:owner")]).await.text();
+            owners.push(owner[1..].to_owned());
+        }
+    }
+    assert_eq!(owners.len(), 1, "{owners:?}");
+    let mut nodes = cluster.nodes.iter();
+    nodes.position(|node| owners[0].starts_with(node.instance.id())).unwrap_or_else(|| panic!("{owners:?} is no instance"))
+}
+
+#[tokio::test]
+async fn an_instance_that_stops_finishes_what_it_has_in_hand_and_gives_the_queues_up() {
+    // Nobody would take them over by himself.
+    let mut cluster = Cluster::with(setup(2, "behind").set("write_behind.takeover", "10m")).await;
+    let gate = cluster.origin.hold_writes("k");
+    put(cluster.instance(0), "k", "v").await;
+    gate.arrived(1).await;
+    let owner = owner(&cluster).await;
+    cluster.nodes[owner].instance.terminate();
+    eventually("it is draining", SOON, async || !cluster.nodes[owner].instance.is_ready().await).await;
+    gate.release();
+    assert!(cluster.nodes[owner].instance.exit(SOON).await.success());
+    arrived(&cluster, "k", Some("v")).await;
+    assert_eq!(cluster.origin.writes("k").len(), 1);
+    put(cluster.instance(1 - owner), "k", "w").await;
+    arrived(&cluster, "k", Some("w")).await;
+}
+
+#[tokio::test]
+async fn what_does_not_end_within_the_grace_is_handed_back() {
+    let setup = setup(2, "behind").set("write_behind.takeover", "10m");
+    let setup = setup.namespace("origin.timeout", "60s").set("instance.shutdown_grace", "500ms");
+    let mut cluster = Cluster::with(setup).await;
+    let gate = cluster.origin.hold_writes("k");
+    put(cluster.instance(0), "k", "v").await;
+    gate.arrived(1).await;
+    let owner = owner(&cluster).await;
+    cluster.nodes[owner].instance.terminate();
+    cluster.nodes[owner].instance.exit(SOON).await;
+    gate.arrived(2).await;
+    gate.release();
+    arrived(&cluster, "k", Some("v")).await;
+    drained(cluster.instance(1 - owner)).await;
+}
+
+#[tokio::test]
+async fn writes_of_queues_that_are_no_longer_there_are_brought_all_the_same() {
+    let mut cluster = Cluster::with(setup(1, "behind").set("write_behind.partitions", 16)).await;
+    for n in 0..40 {
+        cluster.origin.behave(
+            &n.to_string(),
+            crate::harness::origin::Behaviour {
+                writes: Some(crate::harness::origin::Fault::Status(503)),
+                ..crate::harness::origin::Behaviour::default()
+            },
+        );
+        put(cluster.instance(0), &n.to_string(), "v").await;
+    }
+    cluster.nodes[0].instance.configure("write_behind.partitions", 2);
+    cluster.nodes[0].instance.restart().await;
+    for n in 0..40 {
+        cluster.origin.behave(&n.to_string(), crate::harness::origin::Behaviour::default());
+    }
+    for n in 0..40 {
+        arrived(&cluster, &n.to_string(), Some("v")).await;
+    }
+}
+
+#[tokio::test]
+async fn no_consumers_pile_up() {
+    let mut cluster = Cluster::with(setup(1, "behind").set("write_behind.partitions", 1)).await;
+    for n in 0..3 {
+        put(cluster.instance(0), "k", &n.to_string()).await;
+        arrived(&cluster, "k", Some(&n.to_string())).await;
+        cluster.nodes[0].instance.restart().await;
+    }
+    let groups = cluster.server.command(&["XINFO", "CONSUMERS", "coherd:{main}:w:0", "coherd"]).await;
+    assert_eq!(groups.items().len(), 1, "{groups:?}");
+}
