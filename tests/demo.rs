@@ -68,6 +68,7 @@ async fn every_step_of_the_tour_shows_what_it_says() {
         ("5  A stampede", vec!["200 on 3 instances", "1 SELECT", "1 loaded it"]),
         ("6  A soft purge", vec!["detail=stale", "one SELECT had refreshed it", "\"Edsger\""]),
         ("7  A late fill", vec!["\"old\"", "refused", "\"new\""]),
+        ("8  A write behind", vec!["202", "detail=pending-write", "drained", "\"Barbara\""]),
     ] {
         let step = steps.next().unwrap_or_default();
         assert!(step.starts_with(title), "`{title}` is not where it should be in\n{output}");
@@ -79,7 +80,7 @@ async fn every_step_of_the_tour_shows_what_it_says() {
             "no time, or nothing to try, in\n{step}"
         );
     }
-    assert_eq!(steps.next().unwrap_or_default(), "All 7 steps showed what they say.\n", "{output}");
+    assert_eq!(steps.next().unwrap_or_default(), "All 8 steps showed what they say.\n", "{output}");
     assert!(!output.contains('\x1b'), "it needs no terminal");
     demo.assert_clean();
 }

@@ -12,7 +12,8 @@ use crate::harness::wait::{SOON, eventually};
 async fn a_write_behind_is_answered_at_once_read_by_all_and_brought_to_the_origin() {
     let cluster = Cluster::with(setup(2, "behind")).await;
     let gate = cluster.origin.hold_writes("k");
-    let answer = cluster.instance(0).put(NAMESPACE, "k", "one").header("content-type", "text/plain").send().await;
+    let answer =
+        cluster.instance(0).put(NAMESPACE, "k", "one").header("content-type", "text/plain").send().await;
     assert_eq!((answer.status, answer.header("coherd-durability")), (202, Some("memory")));
     let id = answer.header("coherd-write-id").unwrap().to_owned();
     assert_eq!((answer.json()["id"].as_str(), answer.header("coherd-log-id")), (Some(&*id), Some(&*id)));
@@ -126,7 +127,8 @@ async fn a_server_that_keeps_nothing_is_warned_of_and_no_replica_is_there_to_hav
     let (status, document) = cluster.instance(0).readyz().await;
     let degraded = document["degraded"].to_string();
     assert!(status == 200 && degraded.contains("keeps nothing on disk"), "{degraded}");
-    let asked = cluster.instance(0).put(NAMESPACE, "k", "v").header("coherd-durability", "replica").send().await;
+    let asked =
+        cluster.instance(0).put(NAMESPACE, "k", "v").header("coherd-durability", "replica").send().await;
     assert_eq!((asked.status, asked.header("coherd-durability")), (202, Some("memory")));
     let asked = cluster.instance(0).put(NAMESPACE, "k", "v").header("coherd-durability", "tape").send().await;
     assert_eq!(asked.json()["code"], json!("bad_request"));

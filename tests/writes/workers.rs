@@ -35,7 +35,9 @@ async fn owner(cluster: &Cluster) -> usize {
     }
     assert_eq!(owners.len(), 1, "{owners:?}");
     let mut nodes = cluster.nodes.iter();
-    nodes.position(|node| owners[0].starts_with(node.instance.id())).unwrap_or_else(|| panic!("{owners:?} is no instance"))
+    nodes
+        .position(|node| owners[0].starts_with(node.instance.id()))
+        .unwrap_or_else(|| panic!("{owners:?} is no instance"))
 }
 
 #[tokio::test]

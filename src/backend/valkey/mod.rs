@@ -20,6 +20,7 @@ mod limits;
 mod link;
 mod locks;
 mod log;
+mod making;
 mod members;
 mod reply;
 mod script;
@@ -35,17 +36,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::{join, try_join_all};
+use futures_util::future::join;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::address::Credentials;
-use self::connection::{Command, Connection, Opener, Task};
+use self::connection::{Command, Connection, Opener};
 use self::context::Context;
 use self::entries::Looked;
-use self::handshake::{Checked, Fault};
-use self::link::{Generation, Link, Parts};
+use self::link::{Generation, Link};
 use self::locks::Asked;
 pub use self::settings::Settings;
 use super::{
@@ -103,56 +103,6 @@ impl Valkey {
         let ping = generation.data().call(Command::new("PING", 0));
         self.run(&generation, async { ping.await.map_err(|error| errors::explain(&error)) }).await?;
         Ok((sent.elapsed(), generation.server.clone()))
-    }
-
-    /// The connections of a generation, each checked.
-    async fn connect(&self) -> Result<Parts, Fault> {
-        // what waits for replicas or the disk holds up everything behind it on its connection
-        let waits = 0 < self.context.min_replicas_ack || self.context.keeps_writes;
-        let waiting = if waits { self.pool } else { 0 };
-        let made = try_join_all((0..self.pool + waiting).map(|_| self.open())).await?;
-        let (mut data, mut tasks, mut checks) = (Vec::new(), Vec::new(), Vec::new());
-        for (connection, task, checked) in made {
-            data.push(connection);
-            tasks.push(task);
-            checks.push(checked);
-        }
-        let Some(Checked { server, mut warnings, .. }) = checks.pop() else {
-            return Err(Fault::Down(BackendError::Unavailable("no connection was made".to_owned())));
-        };
-        if self.provides_function()
-            && let Err(error) = function::provide(&data[0]).await
-        {
-            warnings.push(format!("the function `coherd_invalidate` could not be loaded: {error}"));
-        }
-        let waiting = data.split_off(self.pool);
-        Ok(Parts { server, warnings, data, waiting, tasks, slots: self.context.slots() })
-    }
-
-    /// One connection that may be used.
-    async fn open(&self) -> Result<(Connection, Task, Checked), Fault> {
-        let (connection, task) = self.opener.open().await?;
-        let checked = handshake::handshake(&self.context, &connection).await?;
-        Ok((connection, task, checked))
-    }
-
-    /// Replicas are only peeked at, and what they hold proves itself: nothing to check.
-    async fn connect_reader(&self, opener: &Opener) -> Result<Parts, Fault> {
-        let made = try_join_all((0..self.pool).map(|_| opener.open())).await?;
-        let (data, tasks) = made.into_iter().unzip();
-        Ok(Parts {
-            server: "a replica".to_owned(),
-            warnings: Vec::new(),
-            data,
-            waiting: Vec::new(),
-            tasks,
-            slots: vec![0],
-        })
-    }
-
-    /// An event concerns every shard, a function call reaches one.
-    fn provides_function(&self) -> bool {
-        !self.opener.is_clustered()
     }
 
     /// What an operation says while the generation lives. A server that became a replica ends it.

@@ -19,6 +19,10 @@ pub(super) const SELECT: &str = "\
     ) \
     SELECT json_object('id', id, 'name', name) FROM users WHERE id = ?1 AND 0 < (SELECT max(n) FROM counted)";
 
+/// What a write does: a user's name, unless a newer write was there.
+pub(super) const UPSERT: &str = "\
+    UPDATE users SET name = json_extract(?2, '$.name'), write_seq = ?3 WHERE id = ?1 AND write_seq <= ?3";
+
 /// Its name in the folder.
 const FILE: &str = "users.db";
 /// What an ordinary row takes.
@@ -29,9 +33,10 @@ const SAMPLE: u32 = 100_000;
 const PER_SECOND_MAX: f64 = 1e8;
 
 const TABLE: &str = "\
-    CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL, work INTEGER NOT NULL);
+    CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL, work INTEGER NOT NULL,
+                        write_seq INTEGER NOT NULL DEFAULT 0);
     WITH RECURSIVE ids (id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM ids WHERE id < 100)
-    INSERT INTO users SELECT id, 'User ' || id, 0 FROM ids;";
+    INSERT INTO users SELECT id, 'User ' || id, 0, 0 FROM ids;";
 
 /// The database, and the connection that changes it. The folder goes when this is dropped.
 pub(super) struct Database {
@@ -69,6 +74,22 @@ impl Database {
         let update = update.bind(id).bind(name).bind(self.work(takes));
         update.execute(&mut self.writer).await.map_err(|error| broken(&error))?;
         Ok(began.elapsed())
+    }
+
+    /// Takes no change of others until [`Self::unlock`].
+    pub(super) async fn lock(&mut self) -> Result<(), Fault> {
+        self.writer.execute("BEGIN IMMEDIATE").await.map(drop).map_err(|error| broken(&error))
+    }
+
+    /// Takes changes again.
+    pub(super) async fn unlock(&mut self) -> Result<(), Fault> {
+        self.writer.execute("COMMIT").await.map(drop).map_err(|error| broken(&error))
+    }
+
+    /// What a user is called.
+    pub(super) async fn name(&mut self, id: u32) -> Result<String, Fault> {
+        let name = sqlx::query_scalar("SELECT name FROM users WHERE id = ?1").bind(id);
+        name.fetch_one(&mut self.writer).await.map_err(|error| broken(&error))
     }
 
     /// Where it is.

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use super::super::client::{Answer, Ask, Base, Client};
 use super::super::exit::{Fault, told};
 use super::super::refusal::succeeded;
-use super::database::{Database, SELECT};
+use super::database::{Database, SELECT, UPSERT};
 use super::seen::Seen;
 use crate::app::{self, Instance, StartError};
 use crate::backend::Backend;
@@ -150,6 +150,18 @@ impl Node {
         Ok(Seen { node: self.name.clone(), took, body: String::from_utf8_lossy(&body).into_owned(), cache })
     }
 
+    /// Writes a user: `cache` is the status.
+    pub(super) async fn put(&self, id: u32, value: &str) -> Result<Seen, Fault> {
+        let mut ask = Ask::new(Method::PUT, path(id));
+        ask.headers.push((CONTENT_TYPE, HeaderValue::from_static("application/json")));
+        ask.body = value.to_owned().into();
+        let began = Instant::now();
+        let mut answer = succeeded(self.to_data.send(ask).await?).await?;
+        let body = answer.whole(ANSWER_BYTES_MAX).await?;
+        let (took, cache) = (began.elapsed(), answer.status().as_str().to_owned());
+        Ok(Seen { node: self.name.clone(), took, body: String::from_utf8_lossy(&body).into_owned(), cache })
+    }
+
     /// Publishes an invalidation and waits until no instance answers with anything older: what was answered, and after
     /// how long.
     pub(super) async fn invalidate(&self, event: &Value) -> Result<(Value, Duration), Fault> {
@@ -197,7 +209,9 @@ fn configuration(index: u16, port: u16, database: &Database) -> Result<Config, F
         of_users("stale_while_revalidate", "5m"),
         of_users("origin.kind", "sql"),
         of_users("origin.url", &database.url()),
+        of_users("write", "behind"),
         of_users("origin.select", SELECT),
+        of_users("origin.upsert", UPSERT),
         // Slow statements are slower still on a machine that is busy.
         of_users("origin.timeout", "30s"),
         of_users("lease", "30s"),

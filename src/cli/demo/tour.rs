@@ -28,6 +28,8 @@ pub(super) async fn run(fleet: &Fleet, database: &mut Database, print: &mut Prin
     steps.show(title, steps::soft::run(fleet, database).await)?;
     let title = "A late fill: what a slow load brings after an invalidation is not kept";
     steps.show(title, steps::late::run(fleet, database).await)?;
+    let title = "A write behind: answered at once, read by all, and brought to the database after it";
+    steps.show(title, steps::behind::run(fleet, database).await)?;
     let Steps { number, failed, .. } = steps;
     print.line("")?;
     match failed {

@@ -1,5 +1,6 @@
 //! The steps of the tour, each of which shows what it says or fails.
 
+pub(super) mod behind;
 pub(super) mod change;
 pub(super) mod late;
 pub(super) mod reads;

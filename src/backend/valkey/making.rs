@@ -1,0 +1,61 @@
+//! Making the connections of a generation.
+
+use futures_util::future::try_join_all;
+
+use super::connection::{Connection, Opener, Task};
+use super::handshake::{Checked, Fault};
+use super::link::Parts;
+use super::{Valkey, function, handshake};
+use crate::backend::BackendError;
+
+impl Valkey {
+    /// The connections of a generation, each checked.
+    pub(super) async fn connect(&self) -> Result<Parts, Fault> {
+        // what waits for replicas or the disk holds up everything behind it on its connection
+        let waits = 0 < self.context.min_replicas_ack || self.context.keeps_writes;
+        let waiting = if waits { self.pool } else { 0 };
+        let made = try_join_all((0..self.pool + waiting).map(|_| self.open())).await?;
+        let (mut data, mut tasks, mut checks) = (Vec::new(), Vec::new(), Vec::new());
+        for (connection, task, checked) in made {
+            data.push(connection);
+            tasks.push(task);
+            checks.push(checked);
+        }
+        let Some(Checked { server, mut warnings, .. }) = checks.pop() else {
+            return Err(Fault::Down(BackendError::Unavailable("no connection was made".to_owned())));
+        };
+        if self.provides_function()
+            && let Err(error) = function::provide(&data[0]).await
+        {
+            warnings.push(format!("the function `coherd_invalidate` could not be loaded: {error}"));
+        }
+        let waiting = data.split_off(self.pool);
+        Ok(Parts { server, warnings, data, waiting, tasks, slots: self.context.slots() })
+    }
+
+    /// One connection that may be used.
+    pub(super) async fn open(&self) -> Result<(Connection, Task, Checked), Fault> {
+        let (connection, task) = self.opener.open().await?;
+        let checked = handshake::handshake(&self.context, &connection).await?;
+        Ok((connection, task, checked))
+    }
+
+    /// Replicas are only peeked at, and what they hold proves itself: nothing to check.
+    pub(super) async fn connect_reader(&self, opener: &Opener) -> Result<Parts, Fault> {
+        let made = try_join_all((0..self.pool).map(|_| opener.open())).await?;
+        let (data, tasks) = made.into_iter().unzip();
+        Ok(Parts {
+            server: "a replica".to_owned(),
+            warnings: Vec::new(),
+            data,
+            waiting: Vec::new(),
+            tasks,
+            slots: vec![0],
+        })
+    }
+
+    /// An event concerns every shard, a function call reaches one.
+    pub(super) fn provides_function(&self) -> bool {
+        !self.opener.is_clustered()
+    }
+}
