@@ -26,7 +26,6 @@ pub(super) fn find(config: &Config, reader: &mut Reader) {
 
 fn in_namespace(namespace: &Namespace, mut refuse: impl FnMut(&str, bool)) {
     if let Origin::Sql(sql) = &namespace.origin {
-        refuse("origin.url", sql.url.expose().starts_with("postgres"));
         refuse("origin.retries", sql.limits.retries != Limits::default().retries);
     }
 }

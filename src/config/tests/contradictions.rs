@@ -118,7 +118,6 @@ fn what_is_not_obeyed_is_refused() {
         ("", "coherence.tracking=true", "coherence.tracking"),
         ("", "monitor.sample=0", "monitor.sample"),
         (SQL, "namespaces.u.origin.retries=2", "namespaces.u.origin.retries"),
-        (SQL, "namespaces.u.origin.url=postgres://h/d", "namespaces.u.origin.url"),
     ] {
         let faults = file(namespace).set(set).load().expect_err(set);
         let [fault] = faults.iter().as_slice() else { panic!("{set}: {faults}") };

@@ -57,7 +57,6 @@ fn no_fault_repeats_a_secret() {
         "[namespaces.a.origin]\nurl = \"http://h/{key}\"\nheaders = { \"x y\" = \"hunter2\" }",
         "[namespaces.a.origin]\nurl = \"http://h/{key}\"\nheaders = \"hunter2\"",
         "[namespaces.a.origin]\nurl = \"http://h/{key}\"\nheaders = { cookie = \"hunter2\\n\" }",
-        "[namespaces.a.origin]\nkind = \"sql\"\nurl = \"postgres://u:hunter2@h/d\"\nselect = \"x\"",
         "[namespaces.a.origin]\nkind = \"sql\"\nurl = \"mysql://u:hunter2@h/d\"\nselect = \"x\"",
         "[[auth.tokens]]\nname = \"t\"\ntoken = \"hunter2\"\nallow = [\"read\"]",
         "backend = \"hunter2\"",

@@ -43,6 +43,11 @@ pub(super) trait Dialect: sqlx::Database {
 
     /// What an error is about.
     fn blame(error: &sqlx::Error) -> Blame;
+
+    /// An error in one line, without what the statement was given.
+    fn told(error: &sqlx::Error) -> String {
+        crate::origin::chain(error)
+    }
 }
 
 /// A parameter.
@@ -62,8 +67,10 @@ pub(super) enum Blame {
     Data,
     /// It took too long.
     Time,
-    /// The database: away, locked, read-only, full.
+    /// The database: locked, read-only, full.
     Database,
+    /// The connection: it has gone, or none can be made.
+    Connection,
 }
 
 /// A key, value or number that is none of the type that a statement takes.

@@ -2,6 +2,8 @@
 
 mod cell;
 mod dialect;
+mod pool;
+mod postgres;
 mod settings;
 mod sqlite;
 mod statement;
@@ -13,7 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::Sqlite;
+use sqlx::{Postgres, Sqlite};
+use tokio::time::timeout;
 use tracing::warn;
 
 pub use settings::{SqlSettings, SqlSettingsError};
@@ -28,11 +31,13 @@ use super::{
 use crate::guard::{Bulkhead, LeftAlone, Urgency};
 use crate::model::{Content, Keep, Key, Loaded, Seq, Stated};
 
-/// An origin in a database. A connection that fails is made anew by the next load or write; one that was left behind in
-/// the middle of a statement is held until the statement ends.
+/// An origin in a database: SQLite or PostgreSQL. A connection that fails is made anew by the next load or write. One
+/// that was left behind in the middle of a statement is held until the statement ends by SQLite, and closed by PostgreSQL,
+/// which gives the statement up by itself after the time-out (`statement_timeout`).
 ///
-/// A value is written as text where its `Content-Type` is a textual one, or none, and its bytes are UTF-8 without NUL;
-/// else as a BLOB. Its `Content-Type` is not kept.
+/// SQLite is given a value as text where its `Content-Type` is a textual one, or none, and its bytes are UTF-8 without NUL,
+/// else as a BLOB; PostgreSQL is given key and value as the types that the statement makes of them, and a key that is none
+/// of its type (`x` of an `integer`) is absent. The `Content-Type` itself is not kept.
 pub struct SqlOrigin {
     database: Box<dyn Database>,
     gate: Gate,
@@ -44,15 +49,16 @@ impl SqlOrigin {
     /// by itself whether it has come.
     pub async fn connect(settings: &SqlSettings) -> Result<Self, SqlSettingsError> {
         let gate = Gate::new(settings.timeout, settings.max_concurrency, Arc::clone(&settings.breaker));
-        let database = open(settings, &gate)?;
-        match database.check().await {
-            Ok(()) => {}
-            Err(Unknown::Wrong(error)) => return Err(error),
-            Err(Unknown::NotThere(error)) => warn!(
-                namespace = %settings.namespace,
-                error = chain(&error),
-                "the database cannot be asked, its statements go unchecked"
-            ),
+        let database = open(settings, gate.timeout())?;
+        let why = match timeout(gate.timeout(), database.check()).await {
+            Ok(Ok(())) => None,
+            Ok(Err(Unknown::Wrong(error))) => return Err(error),
+            Ok(Err(Unknown::NotThere(error))) => Some(chain(&error)),
+            Err(_elapsed) => Some(OriginError::TimedOut.to_string()),
+        };
+        if let Some(error) = why {
+            let namespace = &settings.namespace;
+            warn!(%namespace, error, "the database cannot be asked, its statements go unchecked");
         }
         Ok(Self { database, gate, max_value: settings.max_value })
     }
@@ -66,9 +72,11 @@ impl SqlOrigin {
         let cell = self.database.select(key).await.map_err(|trouble| match trouble {
             Trouble::Wrong(error) => OriginError::Unusable(chain(&error)),
             Trouble::NotOfType(error) => OriginError::Unusable(chain(&error)),
-            Trouble::Failed(Blame::Data, error) => OriginError::Unusable(chain(&error)),
+            Trouble::Failed(Blame::Data, error) => OriginError::Unusable(error),
             Trouble::Failed(Blame::Time, _) => OriginError::TimedOut,
-            Trouble::Failed(Blame::Statement | Blame::Database, error) => OriginError::Failed(chain(&error)),
+            Trouble::Failed(Blame::Statement | Blame::Database | Blame::Connection, error) => {
+                OriginError::Failed(error)
+            }
         })?;
         let Some(value) = cell.and_then(cell::Cell::into_value) else {
             return Ok(absent(Vec::new(), Keep::Yes));
@@ -96,11 +104,11 @@ impl SqlOrigin {
         let written = self.database.write(key, value, seq).await.map_err(|trouble| match trouble {
             Trouble::Wrong(error) => WriteError::Refused(chain(&error)),
             Trouble::NotOfType(error) => WriteError::Refused(chain(&error)),
-            Trouble::Failed(Blame::Data, error) => WriteError::Refused(chain(&error)),
+            Trouble::Failed(Blame::Data, error) => WriteError::Refused(error),
             Trouble::Failed(Blame::Time, _) => OriginError::TimedOut.into(),
             // Tables that do not fit may be in the middle of a change.
-            Trouble::Failed(Blame::Statement | Blame::Database, error) => {
-                OriginError::Failed(chain(&error)).into()
+            Trouble::Failed(Blame::Statement | Blame::Database | Blame::Connection, error) => {
+                OriginError::Failed(error).into()
             }
         })?;
         match written {
@@ -125,10 +133,11 @@ fn purpose(change: &Change) -> Purpose {
 }
 
 /// The kind of database that the URL's scheme says.
-fn open(settings: &SqlSettings, gate: &Gate) -> Result<Box<dyn Database>, SqlSettingsError> {
-    let (timeout, connections_max) = (gate.timeout(), gate.bulkhead().size());
+fn open(settings: &SqlSettings, timeout: Duration) -> Result<Box<dyn Database>, SqlSettingsError> {
     if settings.url.starts_with("sqlite:") {
-        Ok(Box::new(Store::<Sqlite>::new(settings, timeout, connections_max)?))
+        Ok(Box::new(Store::<Sqlite>::new(settings, timeout)?))
+    } else if settings.url.starts_with("postgres://") || settings.url.starts_with("postgresql://") {
+        Ok(Box::new(Store::<Postgres>::new(settings, timeout)?))
     } else {
         Err(SqlSettingsError::Scheme)
     }

@@ -11,13 +11,15 @@ use crate::model::Namespace;
 pub struct SqlSettings {
     /// Whose values, for the log.
     pub namespace: Namespace,
-    /// Which database: `sqlite:///path/to/file.db`, with `?mode=ro` and the like.
+    /// Which database: `sqlite:///path/to/file.db`, with `?mode=ro` and the like, or `postgres://user:password@host/db`,
+    /// with `?sslmode=verify-full` and the like.
     pub url: String,
-    /// The statement: one column, the value, and one parameter (`?1`), the key as text.
+    /// The statement: one column, the value, and one parameter (SQLite's `?1`, PostgreSQL's `$1`), the key.
     pub select: String,
-    /// Makes `?2` the value of key `?1`; with `?3`, the write's number, unless a newer write was there.
+    /// Makes the second parameter the value of the key, the first; with a third, the write's number, unless a newer write
+    /// was there.
     pub upsert: Option<String>,
-    /// Removes key `?1`; with `?2`, the write's number, unless a newer write was there.
+    /// Removes the key, the first parameter; with a second, the write's number, unless a newer write was there.
     pub delete: Option<String>,
     /// For a whole load or write: waiting, connecting, the statement. Up to a day.
     pub timeout: Duration,
@@ -33,11 +35,14 @@ pub struct SqlSettings {
 #[derive(Debug, thiserror::Error)]
 pub enum SqlSettingsError {
     /// The URL's scheme is that of no database which is built in.
-    #[error("`url` does not begin with `sqlite:`")]
+    #[error("`url` does not begin with `sqlite:`, `postgres://` or `postgresql://`")]
     Scheme,
     /// The rest of the URL is not understood.
     #[error("`url` is not understood")]
     Url(#[source] sqlx::Error),
+    /// The URL says something after its `?` that is not understood.
+    #[error("`url` has a parameter other than {0}")]
+    UrlParameter(String),
     /// The database does not understand the statement.
     #[error("`{key}` is refused by the database")]
     Statement {
@@ -63,5 +68,17 @@ pub enum SqlSettingsError {
         parameters: usize,
         /// How many it may take, and what they stand for.
         accepted: String,
+    },
+    /// A column or parameter is of a type whose values are not read or given.
+    #[error("`{key}`: {what} is of the type {of}; cast it, as in `{cast}`")]
+    Type {
+        /// The statement's key in the configuration.
+        key: &'static str,
+        /// Which column or parameter.
+        what: String,
+        /// Its type in the database.
+        of: String,
+        /// How it is cast.
+        cast: String,
     },
 }

@@ -91,9 +91,8 @@ impl Dialect for Sqlite {
     fn blame(error: &sqlx::Error) -> Blame {
         let error = match error {
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => return Blame::Data,
-            sqlx::Error::PoolTimedOut => return Blame::Time,
             sqlx::Error::Database(error) => error,
-            _ => return Blame::Database,
+            _ => return Blame::Connection,
         };
         let code = error.code().and_then(|code| code.parse::<i32>().ok()).map(|code| code & 0xFF);
         match code {

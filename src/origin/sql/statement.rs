@@ -1,5 +1,6 @@
 //! A statement of the configuration, and what the database says that it takes.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sqlx::{AssertSqlSafe, Either, Executor, SqlSafeStr, SqlStr, Statement as _};
@@ -27,17 +28,24 @@ impl Purpose {
         }
     }
 
-    /// How many parameters it takes at least.
-    fn parameters(self) -> usize {
+    /// What its parameters stand for.
+    pub(super) fn roles(self) -> &'static [Role] {
         match self {
-            Self::Select | Self::Delete => 1,
-            Self::Upsert => 2,
+            Self::Select => &[Role::Key],
+            Self::Upsert => &[Role::Key, Role::Value, Role::Seq],
+            Self::Delete => &[Role::Key, Role::Seq],
         }
     }
 
-    /// Whether one of so many parameters is the write's number, the last.
-    pub(super) fn is_fenced(self, parameters: usize) -> bool {
-        self != Self::Select && parameters == self.parameters() + 1
+    /// Whether the write's number, the last, is one of so many parameters.
+    fn is_fenced(self, parameters: usize) -> bool {
+        self != Self::Select && parameters == self.roles().len()
+    }
+
+    /// The write's number may be missing, nothing else.
+    fn takes(self, parameters: usize) -> bool {
+        let most = self.roles().len();
+        parameters == most || self != Self::Select && parameters + 1 == most
     }
 
     fn accepts(self, mark: char) -> String {
@@ -50,6 +58,24 @@ impl Purpose {
                 format!("one or two, the key (`{mark}1`) and the write's number (`{mark}2`)")
             }
         }
+    }
+}
+
+/// What a parameter stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Key,
+    Value,
+    Seq,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Key => "the key",
+            Self::Value => "the value",
+            Self::Seq => "the write's number",
+        })
     }
 }
 
@@ -126,7 +152,7 @@ where
             Blame::Statement | Blame::Data => {
                 Unknown::Wrong(SqlSettingsError::Statement { key: self.purpose.key(), source })
             }
-            Blame::Time | Blame::Database => Unknown::NotThere(source),
+            Blame::Time | Blame::Database | Blame::Connection => Unknown::NotThere(source),
         }
     }
 
@@ -141,7 +167,7 @@ where
             Some(Either::Right(count)) => count,
             None => 0,
         };
-        if parameters != purpose.parameters() && !purpose.is_fenced(parameters) {
+        if !purpose.takes(parameters) {
             let accepted = purpose.accepts(DB::MARK);
             return Err(SqlSettingsError::Parameters { key, parameters, accepted });
         }

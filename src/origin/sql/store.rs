@@ -1,22 +1,17 @@
 //! Connections to a database, and the statements that they run.
 
-use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::pool::{PoolConnection, PoolOptions};
-use sqlx::{Executor, IntoArguments, Pool};
+use sqlx::{Executor, IntoArguments};
 
 use super::cell::Cell;
 use super::dialect::{Blame, Dialect, Given, NotOfType};
+use super::pool::{Lent, Pool};
 use super::statement::{Purpose, Statement, Unknown};
 use super::{SqlSettings, SqlSettingsError};
 use crate::model::{Key, Namespace, Seq, Value};
-
-/// How long a connection may lie idle.
-const IDLE_MAX: Duration = Duration::from_mins(1);
-/// How long a connection is used at all: a file or a server that was put in the place of another is seen within this.
-const LIFETIME_MAX: Duration = Duration::from_mins(5);
 
 /// A database, whatever its kind.
 #[async_trait]
@@ -48,7 +43,7 @@ pub(super) enum Trouble {
     /// It cannot be given this.
     NotOfType(NotOfType),
     /// The database says so.
-    Failed(Blame, sqlx::Error),
+    Failed(Blame, String),
 }
 
 impl From<NotOfType> for Trouble {
@@ -60,7 +55,7 @@ impl From<NotOfType> for Trouble {
 /// A pool of connections and the statements.
 pub(super) struct Store<DB: Dialect> {
     namespace: Namespace,
-    pool: Pool<DB>,
+    pool: Arc<Pool<DB>>,
     select: Statement<DB>,
     upsert: Option<Statement<DB>>,
     delete: Option<Statement<DB>>,
@@ -68,18 +63,8 @@ pub(super) struct Store<DB: Dialect> {
 
 impl<DB: Dialect> Store<DB> {
     /// Opens nothing yet.
-    pub(super) fn new(
-        settings: &SqlSettings,
-        timeout: Duration,
-        connections_max: usize,
-    ) -> Result<Self, SqlSettingsError> {
-        let options = DB::options(&settings.url, timeout)?;
-        let pool = PoolOptions::new()
-            .max_connections(u32::try_from(connections_max).unwrap_or(u32::MAX))
-            .acquire_timeout(timeout)
-            .idle_timeout(IDLE_MAX)
-            .max_lifetime(LIFETIME_MAX)
-            .connect_lazy_with(options);
+    pub(super) fn new(settings: &SqlSettings, timeout: Duration) -> Result<Self, SqlSettingsError> {
+        let pool = Pool::new(DB::options(&settings.url, timeout)?);
         let write = |purpose, sql: &Option<String>| sql.as_deref().map(|sql| Statement::new(purpose, sql));
         Ok(Self {
             namespace: settings.namespace.clone(),
@@ -88,10 +73,6 @@ impl<DB: Dialect> Store<DB> {
             upsert: write(Purpose::Upsert, &settings.upsert),
             delete: write(Purpose::Delete, &settings.delete),
         })
-    }
-
-    async fn lend(&self) -> Result<Lent<DB>, sqlx::Error> {
-        Ok(Lent { connection: Some(self.pool.acquire().await?) })
     }
 }
 
@@ -109,11 +90,53 @@ where
     ) -> Result<(DB::Arguments, bool), Trouble> {
         let signature =
             statement.signature(&self.namespace, connection).await.map_err(|unknown| match unknown {
+                // Nor does it when it is run; tables come and go.
+                Unknown::Wrong(SqlSettingsError::Statement { source, .. }) => {
+                    Trouble::Failed(Blame::Statement, DB::told(&source))
+                }
                 Unknown::Wrong(error) => Trouble::Wrong(error),
-                Unknown::NotThere(error) => Trouble::of::<DB>(error),
+                Unknown::NotThere(error) => Trouble::of::<DB>(&error),
             })?;
         let given = &given[..DB::parameters(&signature).min(given.len())];
         Ok((DB::arguments(&signature, given)?, statement.is_fenced(&signature)))
+    }
+
+    async fn select_on(&self, mut lent: Lent<DB>, key: &Key) -> Result<Option<Cell>, Trouble> {
+        let statement = &self.select;
+        let asked = async {
+            let (arguments, _) = self.arguments(statement, &mut lent, &[Given::Key(key)]).await?;
+            let query = sqlx::query_with(statement.sql(), arguments);
+            let row = (*lent).fetch_optional(query).await.map_err(|error| Trouble::of::<DB>(&error))?;
+            row.map(|row| DB::cell(&row)).transpose().map_err(|error| Trouble::of::<DB>(&error))
+        };
+        let result = asked.await;
+        self.settle(statement, lent, result)
+    }
+
+    /// Gives the connection back where its next user will find it in order, and forgets what no longer holds.
+    fn settle<T>(
+        &self,
+        statement: &Statement<DB>,
+        lent: Lent<DB>,
+        result: Result<T, Trouble>,
+    ) -> Result<T, Trouble> {
+        match &result {
+            Ok(_) | Err(Trouble::NotOfType(_) | Trouble::Failed(Blame::Data | Blame::Database, _)) => {
+                lent.give_back();
+            }
+            Err(Trouble::Wrong(_) | Trouble::Failed(Blame::Statement, _)) => {
+                // It may have a plan for tables that are not those any more; so may the others.
+                lent.close();
+                self.pool.clear();
+                statement.forget();
+            }
+            Err(Trouble::Failed(Blame::Time, _)) => drop(lent),
+            Err(Trouble::Failed(Blame::Connection, _)) => {
+                lent.close();
+                self.pool.clear();
+            }
+        }
+        result
     }
 }
 
@@ -124,7 +147,7 @@ where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
 {
     async fn check(&self) -> Result<(), Unknown> {
-        let mut lent = self.lend().await.map_err(Unknown::NotThere)?;
+        let mut lent = self.pool.take().await.map_err(Unknown::NotThere)?;
         for statement in
             [Some(&self.select), self.upsert.as_ref(), self.delete.as_ref()].into_iter().flatten()
         {
@@ -135,19 +158,16 @@ where
     }
 
     async fn select(&self, key: &Key) -> Result<Option<Cell>, Trouble> {
-        let statement = &self.select;
-        let mut lent = self.lend().await.map_err(Trouble::of::<DB>)?;
-        let asked = async {
-            let (arguments, _) = self.arguments(statement, &mut lent, &[Given::Key(key)]).await?;
-            let query = sqlx::query_with(statement.sql(), arguments);
-            let row = (*lent).fetch_optional(query).await.map_err(Trouble::of::<DB>)?;
-            row.map(|row| DB::cell(&row)).transpose().map_err(Trouble::of::<DB>)
-        };
-        let result = asked.await;
-        match lent.settle(statement, result) {
-            // No row can have such a key.
-            Err(Trouble::NotOfType(_)) => Ok(None),
-            result => result,
+        loop {
+            let lent = self.pool.take().await.map_err(|error| Trouble::of::<DB>(&error))?;
+            let is_new = lent.is_new();
+            match self.select_on(lent, key).await {
+                // It had gone before it was asked, or as it was: nothing was lost by that.
+                Err(Trouble::Failed(Blame::Connection, _)) if !is_new => {}
+                // No row can have such a key.
+                Err(Trouble::NotOfType(_)) => return Ok(None),
+                result => return result,
+            }
         }
     }
 
@@ -157,66 +177,20 @@ where
             None => (&self.delete, &[Given::Key(key), Given::Seq(seq)][..]),
         };
         let Some(statement) = statement else { return Ok(None) };
-        let mut lent = self.lend().await.map_err(Trouble::of::<DB>)?;
+        let mut lent = self.pool.take().await.map_err(|error| Trouble::of::<DB>(&error))?;
         let asked = async {
             let (arguments, fenced) = self.arguments(statement, &mut lent, given).await?;
             let query = sqlx::query_with(statement.sql(), arguments);
-            let done = (*lent).execute(query).await.map_err(Trouble::of::<DB>)?;
+            let done = (*lent).execute(query).await.map_err(|error| Trouble::of::<DB>(&error))?;
             Ok(Some(Written { rows: DB::affected(&done), fenced }))
         };
         let result = asked.await;
-        lent.settle(statement, result)
+        self.settle(statement, lent, result)
     }
 }
 
 impl Trouble {
-    fn of<DB: Dialect>(error: sqlx::Error) -> Self {
-        Self::Failed(DB::blame(&error), error)
-    }
-}
-
-/// A connection of the pool's, for one statement.
-struct Lent<DB: Dialect> {
-    /// There until it is given back.
-    connection: Option<PoolConnection<DB>>,
-}
-
-impl<DB: Dialect> Lent<DB> {
-    fn give_back(mut self) {
-        drop(self.connection.take());
-    }
-
-    /// Gives it back where its next user will find it in order, and forgets what no longer holds.
-    fn settle<T>(self, statement: &Statement<DB>, result: Result<T, Trouble>) -> Result<T, Trouble> {
-        match &result {
-            Ok(_) | Err(Trouble::NotOfType(_) | Trouble::Failed(Blame::Data, _)) => self.give_back(),
-            // It may have a plan for tables that are not those any more.
-            Err(Trouble::Wrong(_) | Trouble::Failed(Blame::Statement, _)) => statement.forget(),
-            Err(Trouble::Failed(Blame::Time | Blame::Database, _)) => {}
-        }
-        result
-    }
-}
-
-impl<DB: Dialect> Deref for Lent<DB> {
-    type Target = DB::Connection;
-
-    fn deref(&self) -> &DB::Connection {
-        self.connection.as_ref().expect("it is given back by value")
-    }
-}
-
-impl<DB: Dialect> DerefMut for Lent<DB> {
-    fn deref_mut(&mut self) -> &mut DB::Connection {
-        self.connection.as_mut().expect("it is given back by value")
-    }
-}
-
-impl<DB: Dialect> Drop for Lent<DB> {
-    /// Left in the middle, or in trouble.
-    fn drop(&mut self) {
-        if let Some(connection) = self.connection.as_mut().filter(|_| DB::CLOSED_WHEN_LEFT) {
-            connection.close_on_drop();
-        }
+    fn of<DB: Dialect>(error: &sqlx::Error) -> Self {
+        Self::Failed(DB::blame(error), DB::told(error))
     }
 }

@@ -1,5 +1,7 @@
 //! Loads from a real SQLite file.
 
+mod postgres;
+mod server;
 mod write;
 
 use std::path::Path;
