@@ -151,7 +151,7 @@ pub enum Signal {
     },
     /// A lock that somebody waits for was given up.
     Unlocked(Key),
-    /// There is something to do in a queue of writes whose worker found nothing before.
+    /// There is something to do in a queue of writes whose worker found nothing before, or it has no worker any more.
     Work(Shard, Partition),
     /// A member has applied everything up to a number.
     Confirmed {
@@ -337,7 +337,7 @@ pub trait Backend: Send + Sync + 'static {
         settled: Vec<(Line, Settled)>,
     ) -> Result<Vec<Settlement>, BackendError>;
 
-    /// Gives a queue up, so that another takes it at once.
+    /// Gives a queue up; [`Signal::Work`] tells those who wait for it.
     async fn leave_writes(
         &self,
         shard: Shard,

@@ -138,7 +138,7 @@ pub(super) fn letters_options(query: &str) -> Result<LettersOptions, String> {
     for (name, value) in pairs(query) {
         match name {
             "namespace" => {
-                options.namespace = Some(Namespace::new(value).map_err(|error| error.to_string())?)
+                options.namespace = Some(Namespace::new(value).map_err(|error| error.to_string())?);
             }
             "limit" => {
                 let limit = value.parse().ok().filter(|limit| (1..=LETTERS_MAX).contains(limit));

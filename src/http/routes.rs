@@ -116,7 +116,6 @@ pub(super) fn admin(method: &Method, uri: &Uri) -> Result<AdminRoute, Problem> {
         "/metrics" => read_only(method, AdminRoute::Metrics),
         "/stats" => read_only(method, AdminRoute::Stats),
         "/stats/reset" if method == Method::POST => Ok(AdminRoute::ResetStats),
-        "/stats/reset" => Err(Problem::method_not_allowed("POST")),
         "/events" if method == Method::GET => Ok(AdminRoute::Events),
         "/events" => Err(Problem::method_not_allowed("GET")),
         "/v1/writes/pending" => {
@@ -127,7 +126,7 @@ pub(super) fn admin(method: &Method, uri: &Uri) -> Result<AdminRoute, Problem> {
         }
         "/v1/writes/retry" if method == Method::POST => Ok(AdminRoute::RetryWrites),
         "/v1/writes/drop" if method == Method::POST => Ok(AdminRoute::DropWrites),
-        "/v1/writes/retry" | "/v1/writes/drop" => Err(Problem::method_not_allowed("POST")),
+        "/stats/reset" | "/v1/writes/retry" | "/v1/writes/drop" => Err(Problem::method_not_allowed("POST")),
         path => {
             let asked = path.strip_prefix("/v1/explain/").ok_or_else(not_found)?;
             let (namespace, key) = asked.split_once('/').ok_or_else(not_found)?;

@@ -1,6 +1,5 @@
 //! One run: a fresh world, a workload while things break, and then peace, in which everybody must agree.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -121,15 +120,16 @@ async fn lane(world: &World, planned: Vec<Planned>, end: Instant) {
     }
 }
 
-/// Waits until every instance asks every origin again that it had left alone.
-async fn closed(world: &World, books: &Books, reader: &Reader) {
-    let mut spaces = BTreeSet::from([ASIDE]);
-    let objects = books.objects().into_iter().chain(written::objects());
-    for object in objects.filter(|object| spaces.insert(object.space)) {
+/// Waits until every instance has an answer for every object: until it asks every origin again that it had left alone, and
+/// until a machine that is busy has let it.
+async fn answered(world: &World, books: &Books, reader: &Reader) {
+    // Where there is no origin, whoever asks is told to load.
+    let asked = books.objects().into_iter().filter(|object| object.space != ASIDE);
+    for object in asked.chain(written::objects()) {
         for endpoint in &world.endpoints {
-            eventually(&format!("{} asks for {object}", endpoint.id), PEACE, async || {
+            eventually(&format!("{} has an answer for {object}", endpoint.id), PEACE, async || {
                 let outcome = reader.read(endpoint, &object, Floor::None).await;
-                !matches!(outcome, Outcome::Refused { status: 503, .. })
+                !matches!(outcome, Outcome::Refused { status: 503 | 504, .. })
             })
             .await;
         }
@@ -155,7 +155,7 @@ async fn settle(world: &Arc<World>, books: &Arc<Books>, ledger: &Ledger) -> bool
     // What was loaded just after an event may be of before it, and is kept no longer than that.
     sleep(ORIGIN_LAG + MAX_STALENESS).await;
     let reader = Reader::new(books);
-    closed(world, books, &reader).await;
+    answered(world, books, &reader).await;
     world.history().record(world.history().now(), Happened::Settled);
     let aside = Aside::new(world, books);
     for object in books.objects() {

@@ -34,6 +34,11 @@ async fn read(at: &Instance, key: &str) -> (u16, String, String) {
     (answer.status, answer.text(), detail)
 }
 
+/// The version in a value that nobody wrote.
+fn version(body: &str) -> Option<u64> {
+    serde_json::from_str::<serde_json::Value>(body).ok()?["version"].as_u64()
+}
+
 /// What was written to a key at the origin, and what became of it.
 fn effects(cluster: &Cluster, key: &str) -> Vec<(Option<String>, Effect)> {
     let text = |body: Option<bytes::Bytes>| body.map(|body| String::from_utf8_lossy(&body).into_owned());

@@ -32,7 +32,7 @@ pub(super) struct Line {
 /// All queues of a shard, and its dead letters.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Queues {
-    queues: BTreeMap<Partition, Queue>,
+    filed: BTreeMap<Partition, Queue>,
     dead: BTreeMap<LineId, Dead>,
     last: LineId,
 }
@@ -64,11 +64,11 @@ impl Queues {
     }
 
     fn of(&mut self, partition: Partition) -> &mut Queue {
-        self.queues.entry(partition).or_default()
+        self.filed.entry(partition).or_default()
     }
 
     pub(super) fn lines(&self, partition: Partition) -> u64 {
-        self.queues.get(&partition).map_or(0, |queue| queue.lines.len() as u64)
+        self.filed.get(&partition).map_or(0, |queue| queue.lines.len() as u64)
     }
 
     pub(super) fn append(&mut self, now: u64, partition: Partition, entry: EntryId, token: Token) -> LineId {
@@ -78,12 +78,12 @@ impl Queues {
     }
 
     pub(super) fn line(&self, partition: Partition, id: LineId) -> Option<&Line> {
-        self.queues.get(&partition)?.lines.get(&id)
+        self.filed.get(&partition)?.lines.get(&id)
     }
 
     /// Oldest first.
     pub(super) fn each_line(&self, partition: Partition) -> impl Iterator<Item = (&LineId, &Line)> {
-        self.queues.get(&partition).into_iter().flat_map(|queue| &queue.lines)
+        self.filed.get(&partition).into_iter().flat_map(|queue| &queue.lines)
     }
 
     /// Done with.
@@ -106,7 +106,7 @@ impl Queues {
     }
 
     pub(super) fn due(&self, partition: Partition, id: LineId) -> Option<u64> {
-        self.queues.get(&partition)?.parked.get(&id).copied()
+        self.filed.get(&partition)?.parked.get(&id).copied()
     }
 
     /// No longer in hand: it is parked.
@@ -116,7 +116,7 @@ impl Queues {
 
     /// Parked lines that are due by `now`, or only after `late`, soonest first.
     pub(super) fn all_due(&self, partition: Partition, now: u64, late: u64, max: usize) -> Vec<LineId> {
-        let Some(queue) = self.queues.get(&partition) else { return Vec::new() };
+        let Some(queue) = self.filed.get(&partition) else { return Vec::new() };
         let mut due: Vec<(u64, LineId)> = queue.parked.iter().map(|(id, due)| (*due, *id)).collect();
         due.sort_unstable();
         let ids = |from: fn(u64, u64, u64) -> bool| {
@@ -127,7 +127,7 @@ impl Queues {
 
     /// When the next is due.
     pub(super) fn next_due(&self, partition: Partition) -> Option<u64> {
-        self.queues.get(&partition)?.parked.values().min().copied()
+        self.filed.get(&partition)?.parked.values().min().copied()
     }
 
     /// Delivered for longer than `idle` and not settled, oldest first; from now on they count from now.
@@ -195,16 +195,19 @@ impl Queues {
         owner.filter(|owner| now < owner.until).is_some_and(|owner| std::mem::take(&mut owner.waits))
     }
 
-    pub(super) fn leave(&mut self, partition: Partition, worker: &str) {
+    /// Whether it was the worker's.
+    pub(super) fn leave(&mut self, partition: Partition, worker: &str) -> bool {
         let queue = self.of(partition);
-        if queue.owner.as_ref().is_some_and(|owner| owner.worker == worker) {
+        let own = queue.owner.as_ref().is_some_and(|owner| owner.worker == worker);
+        if own {
             queue.owner = None;
         }
+        own
     }
 
     /// Queues with lines: which, how many, and when the oldest came.
     pub(super) fn filled(&self) -> impl Iterator<Item = (Partition, u64, u64)> {
-        self.queues.iter().filter_map(|(partition, queue)| {
+        self.filed.iter().filter_map(|(partition, queue)| {
             let (first, _) = queue.lines.first_key_value()?;
             Some((*partition, queue.lines.len() as u64, first.0))
         })

@@ -148,8 +148,8 @@ pub(super) async fn leave(
     worker: &str,
 ) -> Result<(), BackendError> {
     let keys = context.keys.shard(shard);
-    let answer =
-        script::LEAVE.run(connection, keys, vec![keys.queue(partition)], vec![Arg::from(worker)]).await;
+    let args = vec![Arg::from(worker), Arg::from(u64::from(partition))];
+    let answer = script::LEAVE.run(connection, keys, vec![keys.queue(partition)], args).await;
     answer.map(drop).map_err(|error| explain(&error))
 }
 

@@ -158,7 +158,7 @@ impl Node {
         let began = Instant::now();
         let mut answer = succeeded(self.to_data.send(ask).await?).await?;
         let body = answer.whole(ANSWER_BYTES_MAX).await?;
-        let (took, cache) = (began.elapsed(), answer.status().as_str().to_owned());
+        let (took, cache) = (began.elapsed(), answer.status.as_str().to_owned());
         Ok(Seen { node: self.name.clone(), took, body: String::from_utf8_lossy(&body).into_owned(), cache })
     }
 

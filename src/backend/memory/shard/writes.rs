@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::super::queues::{LineId, read, spelt};
 use super::{ShardState, after, place};
 use crate::backend::{
-    Backlog, Dead, EntryId, HOLD_MAX, Line, Partition, Pending, Settled, Settlement, Take, Taken, Waiting,
+    Backlog, Dead, EntryId, HOLD_MAX, Line, Partition, Pending, Settled, Settlement, Signal, Take, Taken,
+    Waiting,
 };
 use crate::model::{Event, Provenance, Seq, Target};
 
@@ -220,7 +221,9 @@ impl ShardState {
 
     /// See [`crate::backend::Backend::leave_writes`].
     pub fn leave_writes(&mut self, partition: Partition, worker: &str) {
-        self.queues.leave(partition, worker);
+        if self.queues.leave(partition, worker) {
+            self.announcements.push(Signal::Work(self.shard, partition));
+        }
     }
 
     /// See [`crate::backend::Backend::backlog`].
