@@ -17,12 +17,18 @@ pub(super) struct Fate<'a> {
     pub(super) accepted: Option<&'a Accepted>,
     /// Its fence; `None`: nobody saw it.
     pub(super) rank: Option<u64>,
+    /// The highest that its fence may be: of two removals side by side nobody knows which is which at the origin.
+    pub(super) most: Option<u64>,
     /// When it first took effect at the origin.
     pub(super) applied: Option<u64>,
     /// When the origin first said that a newer one was there.
     pub(super) superseded: Option<u64>,
+    /// When the origin said that it will never take it.
+    pub(super) refused: Option<u64>,
     /// It is a dead letter.
     pub(super) dead: bool,
+    /// It is one, or was before the server forgot.
+    pub(super) given_up: bool,
     /// When it was no longer pending, by itself or because a newer one was not.
     pub(super) resolved: Option<u64>,
     /// Readers are bound by it.
@@ -55,9 +61,12 @@ impl<'a> Fate<'a> {
             mode,
             accepted,
             rank,
+            most: None,
             applied: None,
             superseded: None,
+            refused: None,
             dead: false,
+            given_up: false,
             resolved: None,
             stands: false,
         }
@@ -73,7 +82,8 @@ impl<'a> Fate<'a> {
         match done {
             Done::Applied | Done::Repeated => self.applied = self.applied.or(Some(at)),
             Done::Superseded => self.superseded = self.superseded.or(Some(at)),
-            Done::Refused | Done::Failed => {}
+            Done::Refused => self.refused = self.refused.or(Some(at)),
+            Done::Failed => {}
         }
     }
 }

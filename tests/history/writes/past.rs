@@ -76,6 +76,9 @@ impl Past<'_> {
             }
             of.push(whose);
         }
+        for fate in &mut self.fates {
+            fate.most = fate.rank;
+        }
         let ranks: HashMap<u64, usize> =
             self.fates.iter().enumerate().filter_map(|(at, fate)| Some((fate.rank?, at))).collect();
         for (id, seq) in &self.dead {
@@ -133,7 +136,8 @@ impl Past<'_> {
         }
     }
 
-    /// A removal that was answered when it was at the origin has no number there: it is the earliest that may be it.
+    /// A removal that was answered when it was at the origin has no number there: it binds readers as the earliest that
+    /// may be it, and is read as the latest.
     fn removals_at_once(&mut self) {
         let found: BTreeMap<u64, (u64, Option<u64>, Done)> = (self.deliveries.iter())
             .filter(|delivery| delivery.write.is_none())
@@ -145,8 +149,9 @@ impl Past<'_> {
                 continue;
             }
             let within = found.range(fate.started..fate.ended).map(|(_, found)| *found);
-            let within = within.filter(|(ended, ..)| *ended <= fate.ended);
-            if let Some((ended, seq, done)) = within.min_by_key(|(_, seq, _)| *seq) {
+            let within: Vec<_> = within.filter(|(ended, ..)| *ended <= fate.ended).collect();
+            fate.most = within.iter().filter_map(|(_, seq, _)| *seq).max();
+            if let Some((ended, seq, done)) = within.into_iter().min_by_key(|(_, seq, _)| *seq) {
                 fate.rank = seq;
                 fate.delivered(done, ended);
             }
@@ -155,7 +160,8 @@ impl Past<'_> {
 
     /// What was begun after something had been acknowledged comes after it.
     fn real_time(&self, wrong: &mut Vec<Wrong>) {
-        let ranked = || self.fates.iter().filter(|fate| fate.accepted.is_some() && fate.rank.is_some());
+        let exact = |fate: &&Fate| fate.accepted.is_some() && fate.rank.is_some() && fate.most == fate.rank;
+        let ranked = || self.fates.iter().filter(exact);
         let mut begun: Vec<&Fate> = ranked().collect();
         begun.sort_by_key(|fate| fate.started);
         let (mut ended, mut top) = (ranked().peekable(), None::<(u64, u64)>);
@@ -184,7 +190,15 @@ impl Past<'_> {
             })
             .collect();
         let unknown = self.dead.iter().filter_map(|(_, seq)| *seq);
-        others.extend(unknown.map(|seq| (seq, Above { stands: false, resolved: None, dead: Some(0) })));
+        let given_up = Above { stands: false, resolved: None, dead: Some(0) };
+        others.extend(unknown.map(|seq| (seq, given_up)));
+        // A dead letter goes with what the server forgets.
+        let gone = |refused: u64| forgot.iter().any(|(_, until)| refused <= *until);
+        let refused = self.deliveries.iter().filter(|it| it.done == Done::Refused && gone(it.ended));
+        others.extend(refused.filter_map(|delivery| Some((delivery.seq?, given_up))));
+        for fate in &mut self.fates {
+            fate.given_up = fate.dead || fate.refused.is_some_and(gone);
+        }
         let own: HashSet<u64> = self.fates.iter().filter_map(|fate| fate.rank).collect();
         others.retain(|(seq, _)| !own.contains(seq));
         others.sort_by_key(|(seq, _)| Reverse(*seq));
@@ -200,20 +214,20 @@ impl Past<'_> {
             }
             let fate = &mut self.fates[at];
             // Whoever never answered and was never seen says nothing of others.
-            if fate.accepted.is_none() && fate.known().is_none() && !fate.dead {
+            if fate.accepted.is_none() && fate.known().is_none() && !fate.given_up {
                 continue;
             }
             let died_above = above.and_then(|above| above.dead);
             fate.resolved =
                 [fate.known(), above.and_then(|above| above.resolved)].into_iter().flatten().min();
-            fate.stands = match (fate.dead, fate.applied) {
+            fate.stands = match (fate.given_up, fate.applied) {
                 (true, _) => false,
                 // A dead letter may have let readers see what was before, until this one came.
                 (false, Some(applied)) => died_above.is_none_or(|begun| applied < begun),
                 (false, None) => above.is_none_or(|above| above.stands),
             };
             let newer = above.is_some();
-            let dead = fate.dead.then_some(fate.started);
+            let dead = fate.given_up.then_some(fate.started);
             let this = Above { stands: fate.stands, resolved: fate.resolved, dead };
             above = Some(over(above, this));
             if fate.accepted.is_some() {

@@ -59,7 +59,7 @@ impl Bound {
         }
         let kept = (0..=merged.len()).map(|_| Kept::default()).collect();
         let mut removals: Vec<(u64, Option<u64>)> =
-            fates.iter().filter(|fate| !fate.put).map(|fate| (fate.started, fate.rank)).collect();
+            fates.iter().filter(|fate| !fate.put).map(|fate| (fate.started, fate.most)).collect();
         removals.sort_unstable();
         let mut last = Some(0);
         for (_, rank) in &mut removals {

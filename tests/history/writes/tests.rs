@@ -242,6 +242,15 @@ fn what_the_server_forgot_is_not_asked_for_and_what_was_written_before_is() {
 }
 
 #[test]
+fn a_dead_letter_may_be_forgotten_too() {
+    let refused = || Made::new().behind(100, 1).delivered(150, 1, Done::Refused);
+    assert_eq!(refused().absent(160).forgot(200, 210).broken(), []);
+    let gone = refused().forgot(200, 210).drained(300);
+    assert_eq!((gone.broken(), gone.writes().forgotten), (vec![], 1));
+    assert_eq!(refused().drained(300).broken(), [Promise::Kept]);
+}
+
+#[test]
 fn what_is_answered_200_is_at_the_origin_before() {
     for mode in [Mode::Through, Mode::Invalidate] {
         let wrote = |made: Made| made.wrote(100, 200, 1, true, mode, done(9));
@@ -252,6 +261,17 @@ fn what_is_answered_200_is_at_the_origin_before() {
         assert_eq!(removed(Made::new().sent(150, None, Some(5), Done::Applied)).broken(), []);
         assert_eq!(removed(Made::new().sent(50, None, Some(5), Done::Applied)).broken(), [Promise::Kept]);
     }
+}
+
+#[test]
+fn of_two_removals_side_by_side_either_may_be_the_last() {
+    let sent = Made::new()
+        .sent(110, None, Some(5), Done::Applied)
+        .sent(120, Some(1), Some(6), Done::Applied)
+        .sent(130, None, Some(7), Done::Applied);
+    let wrote = |made: Made, write, put| made.wrote(100, 150, write, put, Mode::Invalidate, done(9));
+    let all = wrote(wrote(wrote(sent, 2, false), 3, false), 1, true);
+    assert_eq!(all.absent(151 + D).broken(), []);
 }
 
 #[test]
