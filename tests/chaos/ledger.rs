@@ -8,6 +8,7 @@ use rand::seq::IteratorRandom;
 
 use super::spaces::Object;
 use super::world::World;
+use super::written::{self, ONCE};
 use crate::harness::origin::Effect;
 use crate::history::{Answer, Happened, Mode};
 
@@ -37,6 +38,8 @@ pub(super) struct Begun {
 struct State {
     last: u64,
     recent: VecDeque<Taken>,
+    /// Objects that were written once.
+    once: Vec<Object>,
     /// Writes to the origin whose answer was lost, and objects of which that was a removal.
     unknown: HashSet<u64>,
     removed: HashSet<Object>,
@@ -58,6 +61,9 @@ impl Ledger {
     pub(super) fn begin(&self, object: Object, put: bool, mode: Mode, instance: &str) -> Begun {
         let mut state = self.lock();
         state.last += 1;
+        if object.key.starts_with(ONCE) {
+            state.once.push(object.clone());
+        }
         let started = self.world.history().now();
         Begun { number: state.last, object, put, mode, instance: instance.to_owned(), started }
     }
@@ -90,6 +96,11 @@ impl Ledger {
             .history()
             .record(started, Happened::Write { write: number, object, put, mode, instance, answer });
         taken
+    }
+
+    /// Every object that clients write.
+    pub(super) fn objects(&self) -> Vec<Object> {
+        written::objects().chain(self.lock().once.iter().cloned()).collect()
     }
 
     /// One of the last writes that were taken.

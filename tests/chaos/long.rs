@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::faults::Kind;
 use super::report::Report;
 use super::{judge, plan};
+use crate::history::{Record, check};
 
 /// The longest run of one world.
 const WORLD_MAX: Duration = Duration::from_secs(90);
@@ -74,4 +75,19 @@ async fn for_as_long_as_asked_no_promise_is_broken() {
     }
     eprintln!("{report}");
     assert_eq!(broken, 0, "promises were broken");
+}
+
+/// For whoever looks into a history that was kept, or into the checker: `CHAOS_HISTORY` is its file.
+#[test]
+#[expect(clippy::print_stderr, reason = "what it says is what it is for")]
+fn a_history_that_was_kept_is_judged_again() {
+    let Ok(file) = env::var("CHAOS_HISTORY") else { return };
+    let lines = std::fs::read_to_string(&file).expect("the history can be read");
+    let record = |line: &str| serde_json::from_str(line).expect("a line is a record");
+    let records: Vec<Record> = lines.lines().map(record).collect();
+    let verdict = check(&records);
+    for violation in &verdict.violations {
+        eprintln!("{}: {} of {}", violation.promise, violation.text, violation.object);
+    }
+    assert_eq!(verdict.violations.len(), 0, "promises were broken");
 }

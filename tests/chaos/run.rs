@@ -143,7 +143,7 @@ async fn settle(world: &Arc<World>, books: &Arc<Books>, ledger: &Ledger) -> bool
     world.level().await;
     let drained = drain(world).await;
     let publisher = Publisher::new(world, books);
-    let unheard = written::objects().filter(|object| ledger.unheard(object));
+    let unheard = ledger.objects().into_iter().filter(|object| ledger.unheard(object));
     for object in books.unannounced().into_iter().chain(unheard) {
         eventually(&format!("an event about {object} is acknowledged"), PEACE, async || {
             let said = publisher.http(Target::key(&object), false, false, &mut rng).await;
@@ -170,7 +170,7 @@ async fn settle(world: &Arc<World>, books: &Arc<Books>, ledger: &Ledger) -> bool
             reader.read(endpoint, &object, Floor::None).await;
         }
     }
-    for object in written::objects() {
+    for object in ledger.objects() {
         for endpoint in &world.endpoints {
             reader.read(endpoint, &object, Floor::None).await;
         }

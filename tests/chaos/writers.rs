@@ -16,7 +16,7 @@ use super::ledger::{Ledger, Taken};
 use super::readers::Reader;
 use super::spaces::Object;
 use super::world::{Endpoint, World};
-use super::written::{self, BEHIND, POISONED};
+use super::written::{self, BEHIND, ONCE, POISONED};
 use crate::history::{Accepted, Answer, Floor, Mode};
 
 /// Longer than `wait=all` takes where it answers at all.
@@ -51,8 +51,8 @@ impl Writer {
     /// Writes through any instance until `stop`; now and then through two at a time.
     pub(super) async fn run(self, mut rng: StdRng, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            let object = written::any(&mut rng);
-            if rng.random_bool(0.2) {
+            let object = written::any_or_new(&mut rng);
+            if !object.key.starts_with(ONCE) && rng.random_bool(0.2) {
                 let mut other = rand::SeedableRng::from_rng(&mut rng);
                 tokio::join!(self.write(&object, &mut rng), self.write(&object, &mut other));
             } else if let Some(taken) = self.write(&object, &mut rng).await {

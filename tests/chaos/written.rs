@@ -25,6 +25,9 @@ pub(crate) const KEYS: [&str; 4] = ["eu/1", "eu/2", "us/3", "4"];
 /// Keys of [`BEHIND`] that the origin refuses to take now and then.
 pub(crate) const POISONED: [&str; 2] = ["poison/1", "poison/2"];
 
+/// What keys of [`BEHIND`] begin with that are written once.
+pub(crate) const ONCE: &str = "once/";
+
 /// So short that copies of what is written are loaded anew all the time.
 const TTL: &str = "400ms";
 /// Queues.
@@ -36,6 +39,14 @@ pub(crate) const TAKEOVER: Duration = Duration::from_secs(1);
 pub(crate) fn objects() -> impl Iterator<Item = Object> {
     let all = WRITTEN.into_iter().flat_map(|space| KEYS.map(|key| Object::new(space, key)));
     all.chain(POISONED.map(|key| Object::new(BEHIND, key)))
+}
+
+/// One of them, or one that nobody will write again: what is lost of that, nothing newer hides.
+pub(crate) fn any_or_new(rng: &mut StdRng) -> Object {
+    if rng.random_bool(0.08) {
+        return Object::new(BEHIND, format!("{ONCE}{:016x}", rng.random::<u64>()));
+    }
+    any(rng)
 }
 
 /// One of them, most often of [`BEHIND`].

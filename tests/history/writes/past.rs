@@ -89,6 +89,9 @@ impl Past<'_> {
                 fate.rank = fate.rank.or(*seq);
             }
         }
+        for fate in &mut self.fates {
+            fate.most = fate.rank;
+        }
         of
     }
 
