@@ -151,7 +151,7 @@ pub enum Signal {
     },
     /// A lock that somebody waits for was given up.
     Unlocked(Key),
-    /// There is something to do in a queue of writes whose worker found nothing before, or it has no worker any more.
+    /// There is something to do in a queue of writes whose worker had taken all there was, or it has no worker any more.
     Work(Shard, Partition),
     /// A member has applied everything up to a number.
     Confirmed {
@@ -326,7 +326,7 @@ pub trait Backend: Send + Sync + 'static {
     async fn inbox_done(&self, ids: &[String]) -> Result<(), BackendError>;
 
     /// Takes writes of a queue, if it is the worker's or nobody's: those that are due again, those that another left
-    /// behind, new ones. Where there is nothing, [`Signal::Work`] tells of the next. One step.
+    /// behind, new ones. Once that is all, [`Signal::Work`] tells of the next. One step.
     async fn take_writes(&self, shard: Shard, take: Take) -> Result<Taken, BackendError>;
 
     /// Says what became of writes that were taken; the answers are in their order. One step.

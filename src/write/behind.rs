@@ -18,6 +18,7 @@ use super::{Shared, fence, pause};
 use crate::backend::{
     BackendError, Backlog, Line, LinkState, Partition, Pending, Settled, Settlement, Take, Taken, wire,
 };
+use crate::coherence::Waker;
 use crate::guard::{Urgency, share_of};
 use crate::model::{Content, LogId, Shard};
 use crate::origin::{Applied, Change, WriteError};
@@ -50,26 +51,26 @@ impl Worker {
     /// Works until the stop; then what is in hand is finished, or handed back.
     pub(super) async fn run(&self, stop: &CancellationToken) {
         let mut hand = Hand::new(self.shared.settings.batch);
-        let mut pause = Duration::ZERO;
         let mut next = Instant::now();
+        let mut news = None;
         loop {
-            // Before the look, so that no news falls between.
-            let mut news = self.shared.coherence.work(self.shard, self.partition);
             if next <= Instant::now() && 0 < hand.room() {
-                pause = self.take(&mut hand).await;
+                // Before the look, and kept until the next: no news falls between.
+                news = Some(self.shared.coherence.work(self.shard, self.partition));
+                let pause = self.take(&mut hand).await;
                 next = Instant::now() + pause;
             }
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
                 ended = hand.ended() => {
-                    self.settle(&mut hand, ended).await;
-                    // There may be more to do than there was room for.
-                    if !pause.is_zero() && hand.is_empty() {
-                        next = Instant::now();
-                    }
+                    let due = self.settle(&mut hand, ended).await;
+                    next = due.map_or(next, |due| next.min(Instant::now() + due));
                 }
-                () = news.ended() => next = Instant::now(),
+                () = told(&mut news) => {
+                    news = None;
+                    next = Instant::now();
+                }
                 () = tokio::time::sleep_until(next), if 0 < hand.room() => {}
             }
         }
@@ -90,7 +91,7 @@ impl Worker {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                ended = hand.ended() => self.settle(&mut hand, ended).await,
+                ended = hand.ended() => drop(self.settle(&mut hand, ended).await),
             }
         }
         self.hand_back(hand).await;
@@ -151,17 +152,20 @@ impl Worker {
         .boxed()
     }
 
-    /// Says what became of one write, and of those that have ended meanwhile.
-    async fn settle(&self, hand: &mut Hand, first: Ended) {
+    /// Says what became of one write, and of those that have ended meanwhile. When the first of those that are parked is
+    /// due.
+    async fn settle(&self, hand: &mut Hand, first: Ended) -> Option<Duration> {
         let mut ended = vec![first];
         while let Some(another) = hand.ended_too() {
             ended.push(another);
         }
         let lines: Vec<Line> = ended.iter().map(|(line, _)| line.clone()).collect();
+        let due = ended.iter().filter_map(|(_, settled)| again(settled)).min();
         self.tell(ended).await;
         for line in &lines {
             hand.settled(line, |write| self.begin(write));
         }
+        due
     }
 
     /// What cannot be said now is done again by whoever takes the line over: the origin knows it by its fence.
@@ -190,7 +194,7 @@ impl Worker {
         let ends = Instant::now() + self.shared.settings.grace;
         while !hand.is_empty() {
             match timeout_at(ends, hand.ended()).await {
-                Ok(ended) => self.settle(&mut hand, ended).await,
+                Ok(ended) => drop(self.settle(&mut hand, ended).await),
                 Err(_elapsed) => break,
             }
         }
@@ -258,6 +262,23 @@ fn dead(shared: &Shared, shard: Shard, write: &Pending, why: &str) -> Settled {
 
 fn shortened(text: &str) -> String {
     text[..text.floor_char_boundary(ERROR_BYTES_MAX)].to_owned()
+}
+
+/// Comes with the news, if any is waited for.
+async fn told(news: &mut Option<Waker<()>>) {
+    match news {
+        Some(news) => news.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// When it is tried again, if it is.
+fn again(settled: &Settled) -> Option<Duration> {
+    match settled {
+        Settled::Flushed { .. } | Settled::Outdone => None,
+        // Unless there is room among the dead.
+        Settled::Parked { pause, .. } | Settled::Dead { pause, .. } => Some(*pause),
+    }
 }
 
 fn outcome(settled: &Settled) -> WriteOutcome {

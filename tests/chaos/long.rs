@@ -77,11 +77,12 @@ async fn for_as_long_as_asked_no_promise_is_broken() {
     assert_eq!(broken, 0, "promises were broken");
 }
 
-/// For whoever looks into a history that was kept, or into the checker: `CHAOS_HISTORY` is its file.
+/// For whoever looks into a history that was kept, or into the checker.
 #[test]
+#[ignore = "looks into a history that was kept: CHAOS_HISTORY is its file"]
 #[expect(clippy::print_stderr, reason = "what it says is what it is for")]
 fn a_history_that_was_kept_is_judged_again() {
-    let Ok(file) = env::var("CHAOS_HISTORY") else { return };
+    let file = env::var("CHAOS_HISTORY").expect("CHAOS_HISTORY names a file");
     let lines = std::fs::read_to_string(&file).expect("the history can be read");
     let record = |line: &str| serde_json::from_str(line).expect("a line is a record");
     let records: Vec<Record> = lines.lines().map(record).collect();

@@ -59,6 +59,20 @@ async fn an_instance_that_stops_finishes_what_it_has_in_hand_and_gives_the_queue
 }
 
 #[tokio::test]
+async fn a_write_that_hangs_holds_up_no_other_of_its_queue() {
+    // Its worker would not look again by itself while the test lasts.
+    let setup = setup(1, "behind").set("write_behind.takeover", "10m").set("write_behind.partitions", 1);
+    let cluster = Cluster::with(setup.namespace("origin.timeout", "60s")).await;
+    let gate = cluster.origin.hold_writes("hanging");
+    put(cluster.instance(0), "hanging", "v").await;
+    gate.arrived(1).await;
+    put(cluster.instance(0), "k", "v").await;
+    arrived(&cluster, "k", Some("v")).await;
+    gate.release();
+    drained(cluster.instance(0)).await;
+}
+
+#[tokio::test]
 async fn what_does_not_end_within_the_grace_is_handed_back() {
     let setup = setup(2, "behind").set("write_behind.takeover", "10m");
     let setup = setup.namespace("origin.timeout", "60s").set("instance.shutdown_grace", "500ms");

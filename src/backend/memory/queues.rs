@@ -53,7 +53,7 @@ struct Queue {
 struct Owner {
     worker: String,
     until: u64,
-    /// It found nothing and waits to be told.
+    /// It has taken all there was and waits to be told.
     waits: bool,
 }
 

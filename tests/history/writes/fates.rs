@@ -5,6 +5,7 @@ use crate::history::written::{Accepted, Answer, Done, Mode};
 
 /// A write of an object.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is true or not, whatever the others are")]
 pub(super) struct Fate<'a> {
     /// Its place in the history.
     pub(super) place: usize,

@@ -65,7 +65,7 @@ impl ShardState {
                 break;
             }
         }
-        if hand.writes.is_empty() && !more {
+        if !more {
             self.queues.waits(partition);
         }
         let due = self.queues.next_due(partition);

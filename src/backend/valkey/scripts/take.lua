@@ -109,7 +109,7 @@ while room() do
 end
 
 local due = ''
-if #taken == 0 and not more then
+if not more then
   redis.call('SET', owner, 'w' .. worker, 'PX', str(lease))
 end
 local first = redis.call('ZRANGE', parked, '0', '0', 'WITHSCORES')

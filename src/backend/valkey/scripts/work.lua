@@ -1,6 +1,6 @@
 -- What the scripts that know the queues of writes share. A queue is the stream `w:N` of lines (ns, v, key, seq, lin);
 -- `w:N:parked` has the lines to be tried again by when they are due; `w:N:owner` is `-<worker>`, or `w<worker>` where that
--- one found nothing to do and waits to be told. A line stays in the stream until it is done with, so that its length is
+-- one has taken all there was and waits to be told. A line stays in the stream until it is done with, so that its length is
 -- what is pending and its first line is the oldest.
 
 -- A line's fields by name, and its entry.
