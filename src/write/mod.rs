@@ -2,8 +2,8 @@
 //! the copies dropped.
 //!
 //! Every write has a number, that of its event, and an origin that obeys it never lets an older write undo a newer one
-//! (coherence.md, part 3). [`through`] writes while the key is in quarantine; [`behind`] has the workers of the queues,
-//! [`letters`] what never reached its origin.
+//! (coherence.md, part 3). `through` writes while the key is in quarantine; `behind` has the workers of the queues,
+//! `letters` what never reached its origin.
 
 mod behind;
 mod hand;
