@@ -76,9 +76,6 @@ impl Past<'_> {
             }
             of.push(whose);
         }
-        for fate in &mut self.fates {
-            fate.most = fate.rank;
-        }
         let ranks: HashMap<u64, usize> =
             self.fates.iter().enumerate().filter_map(|(at, fate)| Some((fate.rank?, at))).collect();
         for (id, seq) in &self.dead {
