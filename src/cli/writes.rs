@@ -24,7 +24,7 @@ const RETRY_PATIENCE: Duration = Duration::from_mins(5);
 /// What to do with writes that are behind.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  coherd writes pending\n  coherd writes dead users\n  coherd writes retry 1234-0"
+    after_help = "Example:\n  coherd writes pending\n  coherd writes dead users\n  coherd writes retry 1234-0"
 )]
 pub struct Args {
     #[command(subcommand)]
