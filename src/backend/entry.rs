@@ -115,6 +115,10 @@ pub enum Found {
         /// The stale copy.
         stale: Option<Stored>,
     },
+    /// A pending write that the server had before it came back with less than it once held: a newer one of the key may be
+    /// among what was lost. Nobody is answered with it, and nobody loads over it, until its worker has brought it to its
+    /// origin, or it is certain that nothing was lost.
+    Doubtful,
 }
 
 /// Stores what a load brought, if the load still may.

@@ -77,6 +77,8 @@ impl Reader {
                 }
                 Found::Nothing { .. } => return Err(GetError::Missing { lease: None }),
                 Found::Busy { left, .. } => left,
+                // Nothing is written behind without an origin.
+                Found::Doubtful => return Err(GetError::Missing { lease: None }),
             };
             if lease <= self.now().since(read.arrived) {
                 return Err(GetError::Missing { lease: None });

@@ -224,6 +224,7 @@ pub(crate) enum Standing {
     Fresh,
     Stale,
     Gone,
+    Doubtful,
 }
 
 /// What the entry is good for.
@@ -236,6 +237,7 @@ pub(crate) async fn standing(backend: &Arc<dyn Backend>, entry: &EntryId) -> Sta
         Found::Fresh(_) => Standing::Fresh,
         Found::Nothing { stale: Some(_) } => Standing::Stale,
         Found::Nothing { stale: None } => Standing::Gone,
+        Found::Doubtful => Standing::Doubtful,
         other => panic!("{other:?} was not asked for"),
     }
 }

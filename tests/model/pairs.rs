@@ -82,6 +82,7 @@ impl Pairs {
             }
             Found::Busy { left, stale } => Found::Busy { left, stale: stale.map(|stale| self.stored(stale)) },
             Found::Nothing { stale } => Found::Nothing { stale: stale.map(|stale| self.stored(stale)) },
+            Found::Doubtful => Found::Doubtful,
         }
     }
 

@@ -60,6 +60,8 @@ pub(crate) struct Real {
     turn: usize,
     /// The highest number that anybody was told, in whatever history: instances remember.
     pub(crate) highest: Seq,
+    /// When the lineage began, at which number, and up to which one pending writes may be outdated.
+    pub(crate) birth: [u64; 3],
 }
 
 impl Real {
@@ -78,7 +80,8 @@ impl Real {
         let Reply::Text(functions) = admin.command(&["FUNCTION", "DUMP"]).await.unwrap() else {
             panic!("no functions");
         };
-        Self { _fixture: fixture, instances, admin, ears, settings, functions, turn: 0, highest: 0 }
+        let (turn, highest, birth) = (0, 0, [0; 3]);
+        Self { _fixture: fixture, instances, admin, ears, settings, functions, turn, highest, birth }
     }
 
     /// An empty server, and nothing announced that was not heard.
@@ -113,7 +116,11 @@ impl Real {
 
     /// The server's clock in milliseconds, and the control record.
     pub(crate) async fn look(&mut self) -> (u64, Control) {
-        let commands = [vec!["TIME"], vec!["HMGET", "coherd:{main}:ctl", "lin", "seq"]];
+        let commands = [
+            vec!["TIME"],
+            vec!["HMGET", "coherd:{main}:ctl", "lin", "seq"],
+            vec!["HMGET", "coherd:{main}:ctl", "born", "start", "lost"],
+        ];
         let replies = self.admin.pipeline(&commands).await.unwrap();
         let time: Vec<u64> = replies[0].items().iter().map(|part| part.text().parse().unwrap()).collect();
         let control = match &replies[1] {
@@ -121,6 +128,16 @@ impl Real {
                 Some((LineageId::new(&parts[0].text()), parts[1].text().parse().unwrap()))
             }
             _ => None,
+        };
+        self.birth = match &replies[2] {
+            Reply::Array(parts) => {
+                let number = |part: &Reply| match part {
+                    Reply::Nil => 0,
+                    part => part.text().parse().unwrap_or_default(),
+                };
+                [number(&parts[0]), number(&parts[1]), number(&parts[2])]
+            }
+            _ => [0; 3],
         };
         (time[0] * 1000 + time[1] / 1000, control)
     }

@@ -135,6 +135,8 @@ impl<'a> World<'a> {
             same(&told, "the lineage is new", &self.pairs.begin(&model, lineage.clone()), &true)?;
         }
         self.control = control;
+        let [at, start, lost] = self.real.birth;
+        self.model.born(at + self.passed, start, lost);
 
         let model = self.model(&command, before + self.passed, &real);
         if matches!(command, Command::Beat(_)) {

@@ -3,6 +3,7 @@
 
 mod answers;
 mod letters;
+mod restored;
 mod workers;
 
 use crate::harness::http::Response;

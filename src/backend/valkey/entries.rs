@@ -63,6 +63,7 @@ pub(super) fn looked(answer: Value) -> Result<(Looked, Seq), BackendError> {
         ("leased", stale) => Found::Leased { token: head, stale },
         ("busy", stale) => Found::Busy { left, stale },
         ("nothing", stale) => Found::Nothing { stale },
+        ("doubtful", _) => Found::Doubtful,
         _ => return Err(parts.wrong("an unknown status")),
     };
     Ok((Looked::Found(found), seq))

@@ -80,6 +80,8 @@ enum Proven {
     Stale,
     /// There is none, or a hard event or a new history has made it void.
     No,
+    /// A pending write that may be outdated.
+    Doubtful,
 }
 
 impl Reader {
@@ -96,6 +98,7 @@ impl Reader {
             Lookup { entry: entry.clone(), covering: covering(space.name(), key), claim: None, have: None };
         let proven = noted(&mut unknown, "l2", self.backend.lookup(lookup).await).map(|found| match found {
             Found::Fresh(_) | Found::NotModified(_) => Proven::Fresh,
+            Found::Doubtful => Proven::Doubtful,
             Found::Leased { stale, .. } | Found::Busy { stale, .. } | Found::Nothing { stale } => {
                 if stale.is_some() { Proven::Stale } else { Proven::No }
             }

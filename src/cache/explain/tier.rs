@@ -72,6 +72,7 @@ impl Reader {
             (Some(Proven::Fresh), _) | (None, Some(Standing::Valid)) => "valid",
             (Some(Proven::Stale) | None, Some(Standing::Soft)) => "soft",
             (Some(Proven::Stale), _) => "stale",
+            (Some(Proven::Doubtful), _) => "doubtful",
             (Some(Proven::No), _) | (None, Some(Standing::Invalid) | None) => "invalid",
         };
         let names = |mark: &str| {

@@ -106,6 +106,10 @@ impl Facts {
         if self.dirty && self.proven == Some(Proven::Fresh) {
             return say("pending_write", format!("{l1}; L2 holds a write that the origin does not have yet"));
         }
+        if self.proven == Some(Proven::Doubtful) {
+            let why = "L2 came back with less than it held, and a write is pending that may be outdated";
+            return say("unavailable", format!("{l1}; {why}"));
+        }
         if self.proven == Some(Proven::Fresh) {
             return say("l2", format!("{l1}; the entry in L2 is valid and fresh"));
         }

@@ -118,7 +118,7 @@ impl World {
                 let now = self.time.now();
                 return self.goes_to(i, At::Read(self.origin, Some(token), now));
             }
-            Found::Busy { .. } | Found::Nothing { .. } => return self.past_the_copies(i),
+            Found::Busy { .. } | Found::Nothing { .. } | Found::Doubtful => return self.past_the_copies(i),
         };
         self.lands(i, &Landed { copy: found, via: Via::L2, read_began });
     }

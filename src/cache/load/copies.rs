@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tracing::debug;
 
-use super::{Load, Purpose};
+use super::{Load, Purpose, doubtful};
 use crate::backend::wire::{self, Envelope};
 use crate::backend::{BackendError, Claim, Found, LoadId, Lookup, Stored, Token};
-use crate::cache::answer::{Demand, Entry, Via};
+use crate::cache::answer::{Demand, Entry, GetError, Via};
 use crate::cache::copy::Copy;
 use crate::cache::flight::Landed;
 use crate::cache::freshness::{Use, decide};
@@ -68,6 +68,7 @@ impl Load {
         match self.lookup(None, self.have()).await.ok()? {
             Found::Fresh(stored) => Some((self.found(&stored, read_began)?, Standing::Valid)),
             Found::NotModified(token) => Some((self.unchanged(&token, read_began)?, Standing::Valid)),
+            Found::Doubtful => None,
             Found::Leased { stale, .. } | Found::Busy { stale, .. } | Found::Nothing { stale } => {
                 let copy = self.copy(&stale?, read_began)?;
                 Some((Landed { copy, via: Via::Stale, read_began }, Standing::Soft))
@@ -76,11 +77,12 @@ impl Load {
     }
 
     /// A write that the origin does not have yet: there is nothing newer to load.
-    pub(super) async fn pending_write(&self) -> Option<Landed> {
+    pub(super) async fn pending_write(&self) -> Result<Option<Landed>, GetError> {
         let read_began = self.now();
-        match self.lookup(None, None).await.ok()? {
-            Found::Fresh(stored) if stored.dirty.is_some() => self.found(&stored, read_began),
-            _ => None,
+        match self.lookup(None, None).await {
+            Ok(Found::Doubtful) => Err(doubtful()),
+            Ok(Found::Fresh(stored)) if stored.dirty.is_some() => Ok(self.found(&stored, read_began)),
+            Ok(_) | Err(_) => Ok(None),
         }
     }
 

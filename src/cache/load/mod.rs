@@ -136,6 +136,13 @@ impl Load {
                 Found::Leased { token, stale } => return self.under_lease(token, stale, teller).await,
                 Found::Busy { left, stale } => (left, stale),
                 Found::Nothing { .. } => return self.past_the_copies().await,
+                Found::Doubtful => {
+                    if self.purpose == Purpose::Refresh || patience <= self.now().since(began) {
+                        return Err(doubtful());
+                    }
+                    drop(timeout(LOOK_AGAIN / 5, waker.ended()).await);
+                    continue;
+                }
             };
             if let Some((landed, used)) = self.stale(stale.as_ref(), read_began) {
                 if self.purpose == Purpose::Miss && used == Use::Stale {
@@ -205,7 +212,7 @@ impl Load {
     /// One load per instance: the token is the head, asked for before the origin.
     async fn without_lease(&self, teller: &Teller) -> Outcome {
         if self.space.settings.written
-            && let Some(landed) = self.pending_write().await
+            && let Some(landed) = self.pending_write().await?
         {
             return Ok(landed);
         }
@@ -289,6 +296,11 @@ impl Load {
     fn now(&self) -> Boot {
         self.reader.coherence.clock().now()
     }
+}
+
+/// What the origin has may be older than the write, and the write older than one that was lost.
+pub(super) fn doubtful() -> GetError {
+    GetError::Unavailable("Valkey came back with less than it held, and a write is pending that may be outdated".to_owned())
 }
 
 fn via(loaded: &Brought, stored: bool) -> Via {

@@ -34,6 +34,8 @@ const REQUESTS_MAX: usize = 100_000;
 /// How far a lineage starts above what is known where the clock is not above it, as the scripts have it: more events than
 /// others may have heard of.
 pub const LEAP: Seq = 1 << 24;
+/// By then, in milliseconds, those who are there have said what they know of the lineage before.
+const DOUBT_MS: u64 = 2000;
 /// What an entry takes beside its bytes, roughly.
 const ENTRY_OVERHEAD: usize = 512;
 
@@ -64,6 +66,7 @@ pub struct ShardState {
     /// The current lineage, and the last event's nonce. Begun by the first step that needs it.
     lineage: Option<(LineageId, Nonce)>,
     seq: Seq,
+    birth: Birth,
     marks: Watermarks,
     log: VecDeque<Logged>,
     requests: Expiring<String, Token>,
@@ -75,6 +78,39 @@ pub struct ShardState {
     /// As many as instances have joined and not been forgotten.
     members: BTreeMap<String, Member>,
     announcements: Vec<Signal>,
+}
+
+/// How the current lineage began.
+#[derive(Clone, Copy, Debug, Default)]
+struct Birth {
+    /// In milliseconds since 1970.
+    at: u64,
+    /// The last number of the lineage before.
+    prev: Seq,
+    /// Its own first.
+    start: Seq,
+    /// Of pending writes up to here, newer ones may have been lost.
+    lost: Seq,
+}
+
+impl Birth {
+    /// The one after it.
+    fn next(self, at: u64, prev: Seq, start: Seq, known: Seq) -> Self {
+        Self { at, prev, start, lost: if prev < known { start } else { self.lost } }
+    }
+
+    /// Somebody knows `known`.
+    fn heard(&mut self, known: Seq) {
+        if self.prev < known && known < self.start {
+            self.lost = self.start;
+        }
+    }
+
+    /// Whether a pending write may have come back with what an older dump held: a newer one of its key may be among what
+    /// was lost. It is answered again once its worker has brought it to its origin, which knows.
+    fn doubts(&self, now: u64, dirty: Seq) -> bool {
+        dirty <= self.start && (dirty <= self.lost || now.abs_diff(self.at) < DOUBT_MS)
+    }
 }
 
 type Place = (Namespace, u32, Key);
@@ -104,6 +140,7 @@ impl ShardState {
             ids: Ids(seed),
             lineage: None,
             seq: 0,
+            birth: Birth::default(),
             marks: Watermarks::default(),
             log: VecDeque::new(),
             requests: Expiring::new(REQUESTS_MAX),
@@ -133,6 +170,9 @@ impl ShardState {
         let mut stale = None;
         if let Some(item) = self.entries.get(now, &place(&lookup.entry)) {
             let stored = &item.value.stored;
+            if stored.dirty.is_some_and(|dirty| self.birth.doubts(now, dirty)) {
+                return Found::Doubtful;
+            }
             let even_if_fresh = lookup.claim.as_ref().is_some_and(|claim| claim.even_if_fresh);
             match self.standing(now, &head.lineage, &item.value, &lookup.covering) {
                 // There is nothing newer to load than a pending write, and what another has loaded need not be.
@@ -261,11 +301,17 @@ impl ShardState {
 
     /// The lineage, begun above everything known where there is none, or only one of lower numbers.
     fn lineage(&mut self, now: u64, known: Seq) -> &mut (LineageId, Nonce) {
+        let before = if self.lineage.is_some() { self.seq } else { 0 };
         let standing = self.lineage.take().filter(|_| known <= self.seq);
+        if standing.is_some() {
+            self.birth.heard(known);
+        }
         let lineage = standing.unwrap_or_else(|| {
             let (clock, last) = (now.saturating_mul(128), known.max(self.seq));
             // Where the clock went back, nothing else is sure to be above what others have seen.
-            self.begun(if last < clock { clock } else { last.saturating_add(LEAP) })
+            let start = if last < clock { clock } else { last.saturating_add(LEAP) };
+            self.birth = self.birth.next(now, before, start, known);
+            self.begun(start)
         });
         self.lineage.insert(lineage)
     }

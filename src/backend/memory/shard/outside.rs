@@ -1,7 +1,7 @@
 //! What others than the scripts do to a shard: for tests and simulation, and for the check of the scripts against this
 //! model. Nobody is told.
 
-use super::{Limits, ShardState, lease_place, place};
+use super::{Birth, Limits, ShardState, lease_place, place};
 use crate::backend::EntryId;
 use crate::model::{LineageId, Seq};
 
@@ -17,6 +17,7 @@ impl ShardState {
     /// under it is void, and the next step that needs a lineage begins one. Locks are held until their time is over.
     pub fn end_lineage(&mut self) {
         self.lineage = None;
+        self.birth = Birth::default();
     }
 
     /// Goes back to what it was once. Ids are not given out again: on a server they hold its clock and who it is. Nor are
@@ -30,6 +31,12 @@ impl ShardState {
     pub fn begin_lineage(&mut self, start: Seq) -> LineageId {
         let begun = self.begun(start);
         self.lineage.insert(begun).0.clone()
+    }
+
+    /// What a server's control record says of how the lineage began: when, at which number, and up to which one pending
+    /// writes may be outdated.
+    pub fn born(&mut self, at: u64, start: Seq, lost: Seq) {
+        self.birth = Birth { at, start, lost, ..self.birth };
     }
 
     /// Another configuration: it counts from the next event on.

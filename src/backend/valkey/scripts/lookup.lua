@@ -34,6 +34,10 @@ local function answer(status, left, with_copy)
   return reply
 end
 
+if dirty and doubtful(ctl, dirty) then
+  return answer('doubtful', '0')
+end
+
 -- a pending write cannot be loaded over; what another has loaded meanwhile need not be
 if fresh and (ARGV[5] ~= '1' or dirty or ARGV[2] ~= '' and ARGV[2] ~= load) then
   local same = ARGV[2] ~= '' and ARGV[2] == load

@@ -45,7 +45,10 @@ local function server_id()
   return string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
 end
 
-local CTL = {'lin', 'seq', 'nonce', 'rid', 'floor', 'softfloor', 'cur', 'closed', 'logmax', 'wmmax', 'shards', 'members'}
+local CTL = {
+  'lin', 'seq', 'nonce', 'rid', 'floor', 'softfloor', 'cur', 'closed', 'logmax', 'wmmax', 'shards', 'members',
+  'born', 'prev', 'start', 'lost',
+}
 
 -- The shard's control record, or nil where there is none that can be used.
 local function ctl_read(base)
@@ -70,6 +73,7 @@ end
 -- script has written, the server no longer refuses it for want of memory, so this is done whole or not at all.
 local function lineage_begin(base, old, known, rid, settings)
   local us = micros()
+  local prev = old and old.seq or '0'
   local start = math.floor(us / 1000) * 128
   local last = math.max(num(known), old and num(old.seq) or 0)
   if start <= last then
@@ -91,8 +95,13 @@ local function lineage_begin(base, old, known, rid, settings)
     wmmax = settings and settings[2] or old and old.wmmax,
     shards = old and old.shards or settings and settings[3],
     members = '0',
+    born = str(math.floor(us / 1000)),
+    prev = prev,
+    start = str(start),
+    -- whoever knows higher numbers has seen what this server has lost
+    lost = num(prev) < num(known) and str(start) or old and old.lost or '0',
   }
-  local fields = {'born', str(math.floor(us / 1000))}
+  local fields = {}
   for _, field in ipairs(CTL) do
     if ctl[field] then
       fields[#fields + 1] = field
@@ -123,9 +132,27 @@ local function ctl_ensure(base, known, settings)
   local ctl = ctl_read(base)
   local rid = server_id()
   if ctl and ctl.rid == rid and num(known) <= num(ctl.seq) and members_whole(base, ctl) then
+    if num(ctl.prev) < num(known) and num(known) < num(ctl.start) and ctl.lost ~= ctl.start then
+      -- another had begun the lineage, and knew less
+      ctl.lost = ctl.start
+      redis.call('HSET', base .. 'ctl', 'lost', ctl.lost)
+    end
     return ctl
   end
   return lineage_begin(base, ctl, known, rid, settings)
+end
+
+-- In milliseconds: by then those who are there have said what they know of the lineage before.
+local DOUBT = 2000
+
+-- Whether a pending write may have come back with what an older dump held: a newer one of its key may be among what was
+-- lost. It is answered again once its worker has brought it to its origin, which knows.
+local function doubtful(ctl, dirty)
+  local of = num(dirty)
+  if num(ctl.start) < of then
+    return false
+  end
+  return of <= num(ctl.lost) or math.abs(millis() - num(ctl.born)) < DOUBT
 end
 
 -- Keeps what every script needs of the configuration where they find it, the function included. The number of
