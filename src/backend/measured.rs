@@ -9,9 +9,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Arrival, Backend, BackendError, Backlog, Beat, Dead, EntryId, Fence, Fill, Filled, Found, Head, HotKey,
-    InboxEntry, Line, LinkState, LoadId, LockAsk, LockToken, Locked, Logged, Lookup, Member, Partition,
-    Publication, Published, Settled, Settlement, Stored, Subscription, Take, Taken, Token, Waiting,
+    Arrival, Backend, BackendError, Beat, Dead, EntryId, Fence, Fill, Filled, Found, Head, HotKey,
+    InboxEntry, Leave, Line, LinkState, LoadId, LockAsk, LockToken, Locked, Logged, Look, Lookup, Member,
+    Partition, Publication, Published, Settled, Settlement, Stored, Subscription, Survey, Take, Taken, Token,
+    Waiting,
 };
 use crate::model::{Key, Namespace, Seq, Shard, ShardCount, Verdict};
 use crate::telemetry::BackendMetrics;
@@ -183,21 +184,12 @@ impl Backend for Measured {
         self.timed(BackendOp::SettleWrites, self.inner.settle_writes(shard, partition, settled)).await
     }
 
-    async fn leave_writes(
-        &self,
-        shard: Shard,
-        partition: Partition,
-        worker: &str,
-    ) -> Result<(), BackendError> {
-        self.timed(BackendOp::Release, self.inner.leave_writes(shard, partition, worker)).await
+    async fn leave_writes(&self, shard: Shard, leave: Leave) -> Result<(), BackendError> {
+        self.timed(BackendOp::Release, self.inner.leave_writes(shard, leave)).await
     }
 
-    async fn backlog(
-        &self,
-        shard: Shard,
-        beyond: Partition,
-    ) -> Result<(Backlog, Vec<Partition>), BackendError> {
-        self.timed(BackendOp::Backlog, self.inner.backlog(shard, beyond)).await
+    async fn survey(&self, shard: Shard, look: Look) -> Result<Survey, BackendError> {
+        self.timed(BackendOp::Backlog, self.inner.survey(shard, look)).await
     }
 
     async fn waiting_writes(

@@ -29,8 +29,8 @@ pub use entry::{Claim, EntryId, Fill, FillRefusal, Filled, Found, LoadId, Lookup
 pub use hot::{HOT_KEPT, HOT_KEYS_MAX, HOT_MERGED, HotKey};
 pub use lock::{Fence, LockAsk, LockToken, Locked};
 pub use write::{
-    Along, Backlog, Dead, Durability, HOLD_MAX, Line, PARTITIONS_MAX, Partition, Pending, Settled,
-    Settlement, Take, Taken, Waiting,
+    Along, Backlog, Dead, Durability, HOLD_MAX, Leave, Line, Look, PARTITIONS_MAX, Partition, Pending,
+    Settled, Settlement, Survey, Take, Taken, WORKERS_MAX, Waiting,
 };
 
 /// An event on its way into one shard's log.
@@ -337,20 +337,11 @@ pub trait Backend: Send + Sync + 'static {
         settled: Vec<(Line, Settled)>,
     ) -> Result<Vec<Settlement>, BackendError>;
 
-    /// Gives a queue up; [`Signal::Work`] tells those who wait for it.
-    async fn leave_writes(
-        &self,
-        shard: Shard,
-        partition: Partition,
-        worker: &str,
-    ) -> Result<(), BackendError>;
+    /// Gives a queue up, or hands it to another; [`Signal::Work`] tells those who wait for it. One step.
+    async fn leave_writes(&self, shard: Shard, leave: Leave) -> Result<(), BackendError>;
 
-    /// The queues from `beyond` on that hold anything, and how much waits in all. One step.
-    async fn backlog(
-        &self,
-        shard: Shard,
-        beyond: Partition,
-    ) -> Result<(Backlog, Vec<Partition>), BackendError>;
+    /// How much waits, and who is there to bring it to its origin. One step.
+    async fn survey(&self, shard: Shard, look: Look) -> Result<Survey, BackendError>;
 
     /// Pending writes of a queue, oldest first, at most `max`; superseded ones left out.
     async fn waiting_writes(

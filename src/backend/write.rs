@@ -14,6 +14,8 @@ use crate::model::{LineageId, Seq};
 pub type Partition = u16;
 /// Most partitions of a shard.
 pub const PARTITIONS_MAX: Partition = 1024;
+/// Most workers that share queues; further ones are there for when others have gone.
+pub const WORKERS_MAX: usize = 1000;
 /// The longest a quarantine lasts, and the longest pause of a parked write: what seems to last for longer was written
 /// before the server's clock went back.
 pub const HOLD_MAX: Duration = Duration::from_hours(25);
@@ -197,6 +199,40 @@ pub enum Settlement {
     Superseded,
     /// Parked, for there is no room for another dead letter.
     Full,
+}
+
+/// Gives a queue up.
+#[derive(Clone, Debug)]
+pub struct Leave {
+    /// Which.
+    pub partition: Partition,
+    /// Whose it was; of another's queue nothing is given up.
+    pub worker: String,
+    /// Whose it is from now on, and for how long it has to come for it. `None`: whoever comes first, and the worker is no
+    /// longer among those that are there.
+    pub to: Option<(String, Duration)>,
+}
+
+/// A look at all queues, by a worker that says with it that it is there.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// Queues from here on are none of its.
+    pub beyond: Partition,
+    /// Who.
+    pub worker: String,
+    /// A worker that has not looked for so long is not there.
+    pub gone: Duration,
+}
+
+/// What a [`Look`] brought.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// How much waits in all.
+    pub backlog: Backlog,
+    /// Queues beyond those that are known, with something in them.
+    pub beyond: Vec<Partition>,
+    /// Who is there, in order, at most [`WORKERS_MAX`].
+    pub workers: Vec<String>,
 }
 
 /// How much waits.

@@ -1,22 +1,25 @@
 //! The workers of the queues: each takes what is due, brings it to its origin, and says what became of it.
 //!
-//! A queue has one worker at a time, by a lease; what a worker that died had in hand is taken over. Both are for
-//! efficiency alone: that an older write never undoes a newer one is up to the fence at the origin, and that none is lost
+//! A queue has one worker at a time, by a lease; what a worker that died had in hand is taken over. Workers that are there
+//! hand queues to each other until each has its share. All of that is for efficiency alone: that an older write never undoes a newer one is up to the fence at the origin, and that none is lost
 //! to the dirty entry, which only the origin's word makes clean.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::hand::{Ended, Hand};
+use super::heir::{Heir, Heirs, out_of_patience};
+use super::share::Shares;
 use super::{Shared, fence, pause};
 use crate::backend::{
-    BackendError, Backlog, Line, LinkState, Partition, Pending, Settled, Settlement, Take, Taken, wire,
+    BackendError, Leave, Line, LinkState, Partition, Pending, Settled, Settlement, Take, Taken, wire,
 };
 use crate::coherence::Waker;
 use crate::guard::{Urgency, share_of};
@@ -27,8 +30,6 @@ use crate::telemetry::labels::WriteOutcome;
 
 /// Of values that are taken at once.
 const BYTES_MAX: usize = 8 << 20;
-/// Between two looks at how much waits.
-const LOOK: Duration = Duration::from_secs(1);
 /// After the backend failed.
 const AGAIN: Duration = Duration::from_millis(100);
 /// Longest text of an error that is kept with its write.
@@ -51,14 +52,25 @@ impl Worker {
     /// Works until the stop; then what is in hand is finished, or handed back.
     pub(super) async fn run(&self, stop: &CancellationToken) {
         let mut hand = Hand::new(self.shared.settings.batch);
-        let mut next = Instant::now();
-        let mut news = None;
+        let (mut own, mut next, mut news) = (false, Instant::now(), None);
+        let mut shares = self.shared.shares.subscribe();
+        let mut heirs = Heirs::default();
         loop {
-            if next <= Instant::now() && 0 < hand.room() {
+            let heir = heirs.next(self.better(&mut shares), own, self.lease() / 2);
+            if let Some(Heir { to, until }) = &heir
+                && (hand.is_empty() || *until <= Instant::now())
+            {
+                self.leave(Some(to)).await;
+                heirs.handed_to(Arc::clone(to));
+                (own, next) = (false, Instant::now());
+                continue;
+            }
+            let takes = heir.is_none() && 0 < hand.room();
+            if takes && next <= Instant::now() {
                 // Before the look, and kept until the next: no news falls between.
                 news = Some(self.shared.coherence.work(self.shard, self.partition));
-                let pause = self.take(&mut hand).await;
-                next = Instant::now() + pause;
+                let took = self.take(&mut hand).await;
+                (own, next) = (took.own, Instant::now() + took.pause);
             }
             tokio::select! {
                 biased;
@@ -71,19 +83,32 @@ impl Worker {
                     news = None;
                     next = Instant::now();
                 }
-                () = tokio::time::sleep_until(next), if 0 < hand.room() => {}
+                Ok(()) = shares.changed() => {}
+                () = sleep_until(next), if takes && 0 < hand.room() => {}
+                () = out_of_patience(heir.as_ref()) => {}
             }
         }
         self.hand_back(hand).await;
+    }
+
+    /// For how long the queue is the worker's own when it takes.
+    fn lease(&self) -> Duration {
+        self.shared.settings.takeover / 2
+    }
+
+    /// Who shall have the queue, if another.
+    fn better(&self, shares: &mut watch::Receiver<Shares>) -> Option<Arc<str>> {
+        let shares = shares.borrow_and_update();
+        shares.of(self.shard, self.partition).filter(|of| ***of != *self.shared.coherence.member()).cloned()
     }
 
     /// Whatever there is of a queue that is no longer used, until nothing is left.
     pub(super) async fn drain(&self, stop: &CancellationToken) {
         let mut hand = Hand::new(self.shared.settings.batch);
         loop {
-            let pause = self.take(&mut hand).await;
+            let took = self.take(&mut hand).await;
             if hand.is_empty() {
-                if !pause.is_zero() {
+                if !took.pause.is_zero() {
                     break;
                 }
                 continue;
@@ -98,9 +123,8 @@ impl Worker {
     }
 
     /// Takes as many as there is room for; says when to look again, if nothing happens before.
-    async fn take(&self, hand: &mut Hand) -> Duration {
-        let settings = &self.shared.settings;
-        let lease = settings.takeover / 2;
+    async fn take(&self, hand: &mut Hand) -> Took {
+        let lease = self.lease();
         let take = Take {
             partition: self.partition,
             worker: self.shared.coherence.member().to_owned(),
@@ -112,8 +136,10 @@ impl Worker {
         };
         let (writes, superseded, more, due) = match self.shared.backend.take_writes(self.shard, take).await {
             Ok(Taken::Own { writes, superseded, more, due }) => (writes, superseded, more, due),
-            Ok(Taken::Other { left }) => return left.min(lease / 2) + Duration::from_millis(1),
-            Err(error) => return self.away(&error).await,
+            Ok(Taken::Other { left }) => {
+                return Took { own: false, pause: left.min(lease / 2) + Duration::from_millis(1) };
+            }
+            Err(error) => return Took { own: false, pause: self.away(&error).await },
         };
         self.shared.metrics.applied.of(WriteOutcome::Superseded).inc_by(superseded);
         let mut outdated = Vec::new();
@@ -127,11 +153,8 @@ impl Worker {
         }
         // The queue is the worker's own for as long as it comes back in time.
         let renew = lease / 3;
-        if more {
-            Duration::ZERO
-        } else {
-            due.map_or(renew, |due| due.clamp(Duration::from_millis(1), renew))
-        }
+        let due = due.map_or(renew, |due| due.clamp(Duration::from_millis(1), renew));
+        Took { own: true, pause: if more { Duration::ZERO } else { due } }
     }
 
     async fn away(&self, error: &BackendError) -> Duration {
@@ -206,11 +229,28 @@ impl Worker {
         if !rest.is_empty() {
             self.tell(rest).await;
         }
-        let worker = self.shared.coherence.member();
-        if let Err(error) = self.shared.backend.leave_writes(self.shard, self.partition, worker).await {
+        self.leave(None).await;
+    }
+
+    /// Gives the queue up, to whomever comes or to one that has as long as a lease lasts to come for it.
+    async fn leave(&self, to: Option<&str>) {
+        let leave = Leave {
+            partition: self.partition,
+            worker: self.shared.coherence.member().to_owned(),
+            to: to.map(|to| (to.to_owned(), self.lease())),
+        };
+        if let Err(error) = self.shared.backend.leave_writes(self.shard, leave).await {
             debug!(error = %error, "a queue was not given up, its lease runs out");
         }
     }
+}
+
+/// How a look for work went.
+struct Took {
+    /// The queue is the worker's.
+    own: bool,
+    /// Until the next, if nothing happens before.
+    pause: Duration,
 }
 
 /// Brings a write to its origin, and says what is to become of it.
@@ -287,32 +327,5 @@ fn outcome(settled: &Settled) -> WriteOutcome {
         Settled::Outdone => WriteOutcome::Superseded,
         Settled::Parked { .. } => WriteOutcome::Retried,
         Settled::Dead { .. } => WriteOutcome::Dead,
-    }
-}
-
-/// Looks at how much waits, for the metrics, and at queues of a time when there were more of them.
-pub(super) async fn watch(shared: &Arc<Shared>, stop: &CancellationToken) {
-    loop {
-        let mut all = Backlog::default();
-        for shard in shared.backend.shards().all() {
-            match shared.backend.backlog(shard, shared.settings.partitions).await {
-                Ok((backlog, beyond)) => {
-                    all.pending += backlog.pending;
-                    all.dead += backlog.dead;
-                    all.oldest = all.oldest.max(backlog.oldest);
-                    for partition in beyond {
-                        Worker::new(Arc::clone(shared), shard, partition).drain(stop).await;
-                    }
-                }
-                Err(error) => debug!(error = %error, "nobody knows how many writes wait"),
-            }
-        }
-        shared.metrics.pending.set(i64::try_from(all.pending).unwrap_or(i64::MAX));
-        shared.metrics.dead.set(i64::try_from(all.dead).unwrap_or(i64::MAX));
-        shared.metrics.oldest.set(all.oldest.unwrap_or_default().as_secs_f64());
-        *shared.backlog.lock().unwrap_or_else(PoisonError::into_inner) = all;
-        if stop.run_until_cancelled(sleep(LOOK)).await.is_none() {
-            return;
-        }
     }
 }

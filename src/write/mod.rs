@@ -7,18 +7,23 @@
 
 mod behind;
 mod hand;
+mod heir;
 mod letters;
 mod pause;
+mod share;
 mod through;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::sync::watch::Sender;
 
 use self::behind::Worker;
 pub use self::letters::{DeadWrite, LettersError, PendingWrite, Retried};
+use self::share::Shares;
 use crate::backend::{Along, Backend, Partition};
 pub use crate::backend::{BackendError, Backlog, Durability};
 use crate::cache::{Cache, PutError};
@@ -153,6 +158,8 @@ struct Shared {
     /// `instance.id`, which is the same over restarts.
     instance: String,
     backlog: Mutex<Backlog>,
+    /// Who is to have which queue.
+    shares: Sender<Shares>,
 }
 
 struct Slot {
@@ -183,6 +190,7 @@ impl Writes {
             metrics,
             instance: instance.to_owned(),
             backlog: Mutex::default(),
+            shares: Sender::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -209,7 +217,7 @@ impl Writes {
         shared.supervisor.task(Stage::Write, "write.backlog", move |stop| {
             let shared = Arc::clone(&of);
             async move {
-                behind::watch(&shared, &stop).await;
+                watch::watch(&shared, &stop).await;
                 Ok(())
             }
         });

@@ -158,6 +158,7 @@ macro_rules! conformance {
                 a_dead_write_is_dropped_with_an_event_and_kept_with_the_dead
                 what_the_origin_has_a_newer_one_of_is_dropped_with_an_event
                 a_full_queue_takes_no_further_write
+                a_queue_is_handed_to_one_of_those_that_are_there
                 writes_outlive_a_lineage_and_queues_beyond_those_known_are_told_of
                 no_more_is_taken_than_is_asked_for
             ]);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coherd::backend::{
-    Along, Backend, BackendError, Durability, EntryId, FillRefusal, Filled, Found, Line, Pending,
-    Publication, Published, Put, Settled, Settlement, Signal, Take, Taken,
+    Along, Backend, BackendError, Durability, EntryId, FillRefusal, Filled, Found, Leave, Line, Look,
+    Pending, Publication, Published, Put, Settled, Settlement, Signal, Survey, Take, Taken,
 };
 use coherd::model::{Event, Seq, Target};
 
@@ -53,6 +53,15 @@ fn wish(worker: &str) -> Take {
         max: 100,
         bytes_max: 1 << 20,
     }
+}
+
+fn leave(worker: &str, to: Option<&str>) -> Leave {
+    Leave { partition: PARTITION, worker: worker.to_owned(), to: to.map(|to| (to.to_owned(), HOLD)) }
+}
+
+async fn survey(backend: &Arc<dyn Backend>, worker: &str, beyond: u16) -> Survey {
+    let look = Look { beyond, worker: worker.to_owned(), gone: HOLD };
+    backend.survey(SHARD, look).await.unwrap()
 }
 
 async fn take(backend: &Arc<dyn Backend>, take: Take) -> Vec<Pending> {
@@ -163,7 +172,7 @@ pub(crate) async fn a_write_behind_is_answered_by_all_until_the_origin_has_it<F:
     assert_eq!((texts(&writes), writes[0].line.seq, writes[0].attempts), (vec!["new"], seq, 0));
     assert_eq!(settle(&it.a, &writes[0].line, Settled::Flushed { event: false }).await, Settlement::Done);
     assert_eq!(standing(&it.b, &entry("1")).await, Standing::Gone, "the event that waited");
-    assert_eq!(it.a.backlog(SHARD, 0).await.unwrap().0.pending, 0);
+    assert_eq!(survey(&it.a, "a", 0).await.backlog.pending, 0);
 }
 
 pub(crate) async fn what_was_flushed_is_a_copy_like_any_other<F: Fixture>() {
@@ -207,7 +216,7 @@ pub(crate) async fn a_newer_write_supersedes_an_older_one<F: Fixture>() {
         panic!("another's")
     };
     assert_eq!((texts(&writes), superseded, more, due), (vec!["other", "three"], 1, false, None));
-    assert_eq!(it.a.backlog(SHARD, 0).await.unwrap().0.pending, 2);
+    assert_eq!(survey(&it.a, "a", 0).await.backlog.pending, 2);
 }
 
 pub(crate) async fn a_parked_write_waits_and_its_neighbours_do_not<F: Fixture>() {
@@ -227,7 +236,7 @@ pub(crate) async fn a_parked_write_waits_and_its_neighbours_do_not<F: Fixture>()
     // A newer write of the key waits with it, and is tried in its place.
     put(&it.b, "1", "newer").await;
     assert_eq!(texts(&take(&it.a, wish("a")).await), [""; 0]);
-    assert_eq!(it.a.backlog(SHARD, 0).await.unwrap().0.pending, 2);
+    assert_eq!(survey(&it.a, "a", 0).await.backlog.pending, 2);
     let waiting = it.b.waiting_writes(SHARD, PARTITION, 10).await.unwrap();
     let one = waiting.iter().find(|it| it.line.entry == entry("1")).unwrap();
     assert!(one.due.is_some_and(|due| Duration::ZERO < due) && one.attempts == 0, "{one:?}");
@@ -283,12 +292,29 @@ pub(crate) async fn a_queue_has_one_owner_until_it_is_given_up<F: Fixture>() {
         panic!("two owners")
     };
     assert!(left <= HOLD && HOLD < left + Duration::from_secs(10));
-    it.b.leave_writes(SHARD, PARTITION, "b").await.unwrap();
+    it.b.leave_writes(SHARD, leave("b", None)).await.unwrap();
     assert!(matches!(it.b.take_writes(SHARD, wish("b")).await.unwrap(), Taken::Other { .. }));
     let mut signals = it.b.subscribe().await.unwrap();
-    it.a.leave_writes(SHARD, PARTITION, "a").await.unwrap();
+    it.a.leave_writes(SHARD, leave("a", None)).await.unwrap();
     assert_eq!(signals.next().await, Some(Signal::Work(SHARD, PARTITION)), "those who wait are told");
     take(&it.b, wish("b")).await;
+}
+
+pub(crate) async fn a_queue_is_handed_to_one_of_those_that_are_there<F: Fixture>() {
+    let it = two::<F>().await;
+    take(&it.a, wish("a")).await;
+    assert_eq!(survey(&it.b, "b", 0).await.workers, ["b"]);
+    assert_eq!(survey(&it.a, "a", 0).await.workers, ["a", "b"]);
+    let mut signals = it.b.subscribe().await.unwrap();
+    it.a.leave_writes(SHARD, leave("a", Some("b"))).await.unwrap();
+    assert_eq!(signals.next().await, Some(Signal::Work(SHARD, PARTITION)), "it is told");
+    assert!(matches!(it.a.take_writes(SHARD, wish("a")).await.unwrap(), Taken::Other { .. }));
+    take(&it.b, wish("b")).await;
+    it.b.leave_writes(SHARD, leave("b", None)).await.unwrap();
+    assert_eq!(survey(&it.a, "a", 0).await.workers, ["a"], "whoever stops is not there");
+    let hasty = Look { beyond: 0, worker: "c".to_owned(), gone: Duration::ZERO };
+    assert_eq!(it.a.survey(SHARD, hasty).await.unwrap().workers, [""; 0], "nor who has not looked for long");
+    take(&it.a, wish("a")).await;
 }
 
 pub(crate) async fn a_worker_that_found_nothing_hears_of_the_next_write<F: Fixture>() {
@@ -331,7 +357,7 @@ pub(crate) async fn a_dead_write_is_dropped_with_an_event_and_kept_with_the_dead
     assert_eq!(letter.pending.line.entry, entry("1"));
     assert_eq!(letter.pending.lineage, it.a.head(SHARD).await.unwrap().lineage);
     assert!(it.b.dead_writes(SHARD, &letter.id, 10).await.unwrap().is_empty());
-    let (backlog, _) = it.b.backlog(SHARD, 0).await.unwrap();
+    let Survey { backlog, .. } = survey(&it.b, "b", 0).await;
     assert_eq!((backlog.pending, backlog.dead), (1, 1));
     assert_eq!(it.b.drop_dead(SHARD, std::slice::from_ref(&letter.id)).await.unwrap(), 1);
     assert_eq!(it.b.drop_dead(SHARD, std::slice::from_ref(&letter.id)).await.unwrap(), 0);
@@ -371,10 +397,10 @@ pub(crate) async fn writes_outlive_a_lineage_and_queues_beyond_those_known_are_t
     assert_eq!(standing(&it.b, &entry("1")).await, Standing::Doubtful, "a newer one may have been lost");
     put(&it.a, "2", "two").await;
     assert_eq!(standing(&it.b, &entry("2")).await, Standing::Fresh);
-    let (backlog, beyond) = it.b.backlog(SHARD, PARTITION).await.unwrap();
+    let Survey { backlog, beyond, .. } = survey(&it.b, "b", PARTITION).await;
     assert_eq!((backlog.pending, beyond), (2, vec![PARTITION]));
     assert!(backlog.oldest.is_some());
-    assert_eq!(it.b.backlog(SHARD, PARTITION + 1).await.unwrap().1, [0; 0]);
+    assert_eq!(survey(&it.b, "b", PARTITION + 1).await.beyond, [0; 0]);
     let writes = take(&it.b, wish("b")).await;
     assert_eq!(texts(&writes), ["one", "two"]);
     for write in &writes {

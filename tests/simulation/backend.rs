@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use coherd::backend::{
-    Arrival, Backend, BackendError, Backlog, Beat, Dead, EntryId, Fence, Fill, Filled, Found, Head, HotKey,
-    InboxEntry, Line, LinkState, LoadId, LockAsk, LockToken, Locked, Logged, Lookup, Member, Partition,
-    Publication, Published, Settled, Settlement, Stored, Subscription, Take, Taken, Token, Waiting,
+    Arrival, Backend, BackendError, Beat, Dead, EntryId, Fence, Fill, Filled, Found, Head, HotKey,
+    InboxEntry, Leave, Line, LinkState, LoadId, LockAsk, LockToken, Locked, Logged, Look, Lookup, Member,
+    Partition, Publication, Published, Settled, Settlement, Stored, Subscription, Survey, Take, Taken, Token,
+    Waiting,
 };
 use coherd::model::{Key, Namespace, Seq, Shard, ShardCount, Verdict};
 use tokio::sync::watch;
@@ -200,21 +201,12 @@ impl Backend for Remote {
         self.0.memory.settle_writes(shard, partition, settled).await
     }
 
-    async fn leave_writes(
-        &self,
-        shard: Shard,
-        partition: Partition,
-        worker: &str,
-    ) -> Result<(), BackendError> {
-        self.0.memory.leave_writes(shard, partition, worker).await
+    async fn leave_writes(&self, shard: Shard, leave: Leave) -> Result<(), BackendError> {
+        self.0.memory.leave_writes(shard, leave).await
     }
 
-    async fn backlog(
-        &self,
-        shard: Shard,
-        beyond: Partition,
-    ) -> Result<(Backlog, Vec<Partition>), BackendError> {
-        self.0.memory.backlog(shard, beyond).await
+    async fn survey(&self, shard: Shard, look: Look) -> Result<Survey, BackendError> {
+        self.0.memory.survey(shard, look).await
     }
 
     async fn waiting_writes(

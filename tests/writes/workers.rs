@@ -3,6 +3,7 @@
 use super::{arrived, drained, effects, put, read, setup};
 use crate::harness::instance::Cluster;
 use crate::harness::origin::Effect;
+use crate::harness::resp::Reply;
 use crate::harness::wait::{SOON, eventually};
 
 /// What is in hand of a worker, told by what the origin holds.
@@ -122,4 +123,45 @@ async fn no_consumers_pile_up() {
     }
     let groups = cluster.server.command(&["XINFO", "CONSUMERS", "coherd:{main}:w:0", "coherd"]).await;
     assert_eq!(groups.items().len(), 1, "{groups:?}");
+}
+
+/// How many queues each instance has.
+async fn shares(cluster: &Cluster) -> Vec<usize> {
+    let mut shares = vec![0; cluster.nodes.len()];
+    for partition in 0..8 {
+        let owner = cluster.server.command(&["GET", &format!("coherd:{{main}}:w:{partition}:owner")]).await;
+        if let Reply::Text(owner) = owner {
+            let owner = String::from_utf8_lossy(&owner[1..]).into_owned();
+            let of = cluster.nodes.iter().position(|node| owner.starts_with(node.instance.id()));
+            shares[of.unwrap_or_else(|| panic!("{owner} is no instance"))] += 1;
+        }
+    }
+    shares
+}
+
+#[tokio::test]
+async fn the_queues_are_shared_by_those_that_are_there() {
+    let mut cluster = Cluster::with(setup(3, "behind")).await;
+    let wanted = |mut of: Vec<usize>, wanted: [usize; 3]| {
+        of.sort_unstable();
+        of == wanted
+    };
+    eventually("each has its share", SOON, async || wanted(shares(&cluster).await, [2, 3, 3])).await;
+    for n in 0..40 {
+        put(cluster.instance(n % 3), &n.to_string(), "v").await;
+    }
+    for n in 0..40 {
+        arrived(&cluster, &n.to_string(), Some("v")).await;
+    }
+    cluster.nodes[2].instance.kill().await;
+    eventually("the others share what it had", SOON, async || wanted(shares(&cluster).await, [0, 4, 4]))
+        .await;
+    cluster.nodes[2].instance.restart().await;
+    eventually("it has its share again", SOON, async || wanted(shares(&cluster).await, [2, 3, 3])).await;
+    cluster.nodes[1].instance.terminate();
+    assert!(cluster.nodes[1].instance.exit(SOON).await.success());
+    eventually("the others share what it gave up", SOON, async || wanted(shares(&cluster).await, [0, 4, 4]))
+        .await;
+    put(cluster.instance(0), "last", "v").await;
+    arrived(&cluster, "last", Some("v")).await;
 }

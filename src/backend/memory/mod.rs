@@ -31,10 +31,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::connection::Connection;
 use super::{
-    Along, Arrival, Backend, BackendError, Backlog, Beat, Dead, EntryId, Fence, Fill, Filled, Found, Head,
-    HotKey, InboxEntry, Line, LinkState, LoadId, LockAsk, LockToken, Locked, Logged, Lookup, Member,
-    Partition, Publication, Published, Settled, Settlement, Signal, Stored, Subscription, Take, Taken, Token,
-    Waiting,
+    Along, Arrival, Backend, BackendError, Beat, Dead, EntryId, Fence, Fill, Filled, Found, Head, HotKey,
+    InboxEntry, Leave, Line, LinkState, LoadId, LockAsk, LockToken, Locked, Logged, Look, Lookup, Member,
+    Partition, Publication, Published, Settled, Settlement, Signal, Stored, Subscription, Survey, Take,
+    Taken, Token, Waiting,
 };
 use crate::model::{Key, Namespace, Seq, Shard, ShardCount, Verdict};
 
@@ -250,21 +250,12 @@ impl Backend for Memory {
         self.step(shard, |state, now| state.settle_writes(now, partition, settled))
     }
 
-    async fn leave_writes(
-        &self,
-        shard: Shard,
-        partition: Partition,
-        worker: &str,
-    ) -> Result<(), BackendError> {
-        self.step(shard, |state, _| state.leave_writes(partition, worker))
+    async fn leave_writes(&self, shard: Shard, leave: Leave) -> Result<(), BackendError> {
+        self.step(shard, |state, now| state.leave_writes(now, &leave))
     }
 
-    async fn backlog(
-        &self,
-        shard: Shard,
-        beyond: Partition,
-    ) -> Result<(Backlog, Vec<Partition>), BackendError> {
-        self.step(shard, |state, now| state.backlog(now, beyond))
+    async fn survey(&self, shard: Shard, look: Look) -> Result<Survey, BackendError> {
+        self.step(shard, |state, now| state.survey(now, look))
     }
 
     async fn waiting_writes(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::backend::{Dead, EntryId, Partition, Token};
+use crate::backend::{Dead, EntryId, Leave, Partition, Token, WORKERS_MAX};
 
 /// The id of a line: the millisecond in which it came, and which of those.
 pub(super) type LineId = (u64, u64);
@@ -35,6 +35,8 @@ pub(super) struct Queues {
     filed: BTreeMap<Partition, Queue>,
     dead: BTreeMap<LineId, Dead>,
     last: LineId,
+    /// When each of those that bring writes to their origins looked last.
+    workers: BTreeMap<String, u64>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -196,13 +198,32 @@ impl Queues {
     }
 
     /// Whether it was the worker's.
-    pub(super) fn leave(&mut self, partition: Partition, worker: &str) -> bool {
-        let queue = self.of(partition);
-        let own = queue.owner.as_ref().is_some_and(|owner| owner.worker == worker);
+    pub(super) fn leave(&mut self, now: u64, Leave { partition, worker, to }: &Leave) -> bool {
+        if to.is_none() {
+            self.workers.remove(worker);
+        }
+        let queue = self.of(*partition);
+        let own = queue.owner.as_ref().is_some_and(|owner| owner.worker == *worker);
         if own {
-            queue.owner = None;
+            queue.owner = to.as_ref().map(|(to, lease)| {
+                let until = super::shard::after(now, *lease);
+                Owner { worker: to.clone(), until, waits: false }
+            });
         }
         own
+    }
+
+    /// Those that are there, with this one, in order.
+    pub(super) fn muster(&mut self, now: u64, worker: String, gone: Duration) -> Vec<String> {
+        let gone = u64::try_from(gone.as_millis()).unwrap_or(u64::MAX);
+        self.workers.insert(worker, now);
+        self.workers.retain(|_, seen| now.abs_diff(*seen) < gone);
+        let mut there: Vec<(u64, &String)> = self.workers.iter().map(|(name, seen)| (*seen, name)).collect();
+        there.sort_unstable();
+        let mut there: Vec<String> =
+            there.into_iter().take(WORKERS_MAX).map(|(_, name)| name.clone()).collect();
+        there.sort_unstable();
+        there
     }
 
     /// Queues with lines: which, how many, and when the oldest came.

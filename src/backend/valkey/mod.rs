@@ -49,9 +49,10 @@ use self::link::{Generation, Link};
 use self::locks::Asked;
 pub use self::settings::Settings;
 use super::{
-    Arrival, Backend, BackendError, Backlog, Beat, Dead, EntryId, Fence, Fill, Filled, Found, Head, HotKey,
-    InboxEntry, Line, LinkState, LoadId, LockAsk, LockToken, Locked, Logged, Lookup, Member, Partition,
-    Publication, Published, Settled, Settlement, Stored, Subscription, Take, Taken, Token, Waiting,
+    Arrival, Backend, BackendError, Beat, Dead, EntryId, Fence, Fill, Filled, Found, Head, HotKey,
+    InboxEntry, Leave, Line, LinkState, LoadId, LockAsk, LockToken, Locked, Logged, Look, Lookup, Member,
+    Partition, Publication, Published, Settled, Settlement, Stored, Subscription, Survey, Take, Taken, Token,
+    Waiting,
 };
 use crate::model::{Key, Namespace, Seq, Shard, ShardCount, Verdict};
 
@@ -365,24 +366,14 @@ impl Backend for Valkey {
         self.run(&generation, settling).await
     }
 
-    async fn leave_writes(
-        &self,
-        shard: Shard,
-        partition: Partition,
-        worker: &str,
-    ) -> Result<(), BackendError> {
+    async fn leave_writes(&self, shard: Shard, leave: Leave) -> Result<(), BackendError> {
         let generation = self.primary.connected()?;
-        let leaving = writes::leave(&self.context, generation.data(), shard, partition, worker);
-        self.run(&generation, leaving).await
+        self.run(&generation, writes::leave(&self.context, generation.data(), shard, &leave)).await
     }
 
-    async fn backlog(
-        &self,
-        shard: Shard,
-        beyond: Partition,
-    ) -> Result<(Backlog, Vec<Partition>), BackendError> {
+    async fn survey(&self, shard: Shard, look: Look) -> Result<Survey, BackendError> {
         let generation = self.primary.connected()?;
-        self.run(&generation, writes::backlog(&self.context, generation.data(), shard, beyond)).await
+        self.run(&generation, writes::survey(&self.context, generation.data(), shard, &look)).await
     }
 
     async fn waiting_writes(

@@ -49,7 +49,7 @@ scripts! {
     TAKE = CONSUMERS, WORK, include_str!("scripts/take.lua");
     SETTLE = CONSUMERS, WORK, include_str!("scripts/settle.lua");
     LEAVE = include_str!("scripts/leave.lua");
-    BACKLOG = include_str!("scripts/backlog.lua");
+    SURVEY = include_str!("scripts/survey.lua");
     WAITING = CONSUMERS, WORK, include_str!("scripts/waiting.lua");
 }
 

@@ -10,8 +10,8 @@ use super::log::stream_entry;
 use super::reply::Parts;
 use super::{Context, script};
 use crate::backend::{
-    BackendError, Backlog, Dead, EntryId, HOLD_MAX, Line, PARTITIONS_MAX, Partition, Pending, Settled,
-    Settlement, Take, Taken, Waiting,
+    BackendError, Backlog, Dead, EntryId, HOLD_MAX, Leave, Line, Look, PARTITIONS_MAX, Partition, Pending,
+    Settled, Settlement, Survey, Take, Taken, WORKERS_MAX, Waiting,
 };
 use crate::model::{Key, LineageId, Namespace, Shard};
 
@@ -144,38 +144,50 @@ pub(super) async fn leave(
     context: &Context,
     connection: &Connection,
     shard: Shard,
-    partition: Partition,
-    worker: &str,
+    Leave { partition, worker, to }: &Leave,
 ) -> Result<(), BackendError> {
     let keys = context.keys.shard(shard);
-    let args = vec![Arg::from(worker), Arg::from(u64::from(partition))];
-    let answer = script::LEAVE.run(connection, keys, vec![keys.queue(partition)], args).await;
+    let (to, lease) = to.as_ref().map_or(("", Duration::ZERO), |(to, lease)| (to.as_str(), *lease));
+    let args =
+        vec![Arg::from(worker.as_str()), Arg::from(u64::from(*partition)), Arg::from(to), Arg::from(lease)];
+    let answer = script::LEAVE.run(connection, keys, vec![keys.queue(*partition)], args).await;
     answer.map(drop).map_err(|error| explain(&error))
 }
 
-/// See [`crate::backend::Backend::backlog`].
-pub(super) async fn backlog(
+/// See [`crate::backend::Backend::survey`].
+pub(super) async fn survey(
     context: &Context,
     connection: &Connection,
     shard: Shard,
-    beyond: Partition,
-) -> Result<(Backlog, Vec<Partition>), BackendError> {
+    Look { beyond, worker, gone }: &Look,
+) -> Result<Survey, BackendError> {
     let keys = context.keys.shard(shard);
-    let args = vec![Arg::from(u64::from(beyond)), Arg::from(u64::from(PARTITIONS_MAX))];
-    let answer = script::BACKLOG.run(connection, keys, vec![keys.dead()], args).await;
-    let mut parts = Parts::of("backlog", answer.map_err(|error| explain(&error))?)?;
-    let _backlog = parts.text()?;
+    let args = vec![
+        Arg::from(u64::from(*beyond)),
+        Arg::from(u64::from(PARTITIONS_MAX)),
+        Arg::from(worker.as_str()),
+        Arg::from(*gone),
+        Arg::from(WORKERS_MAX as u64),
+    ];
+    let answer = script::SURVEY.run(connection, keys, vec![keys.dead()], args).await;
+    let mut parts = Parts::of("survey", answer.map_err(|error| explain(&error))?)?;
+    let _survey = parts.text()?;
     let backlog = Backlog {
         pending: parts.number()?,
         oldest: parts.text()?.parse().ok().map(Duration::from_millis),
         dead: parts.number()?,
     };
-    let mut others = Parts::of("backlog", parts.value()?)?;
-    let mut partitions = Vec::new();
+    let mut others = Parts::of("survey", parts.value()?)?;
+    let mut beyond = Vec::new();
     while !others.is_empty() {
-        partitions.push(Partition::try_from(others.number()?).unwrap_or(PARTITIONS_MAX));
+        beyond.push(Partition::try_from(others.number()?).unwrap_or(PARTITIONS_MAX));
     }
-    Ok((backlog, partitions))
+    let mut there = Parts::of("survey", parts.value()?)?;
+    let mut workers = Vec::new();
+    while !there.is_empty() {
+        workers.push(there.text()?);
+    }
+    Ok(Survey { backlog, beyond, workers })
 }
 
 /// See [`crate::backend::Backend::waiting_writes`].

@@ -300,7 +300,9 @@ impl Load {
 
 /// What the origin has may be older than the write, and the write older than one that was lost.
 pub(super) fn doubtful() -> GetError {
-    GetError::Unavailable("Valkey came back with less than it held, and a write is pending that may be outdated".to_owned())
+    GetError::Unavailable(
+        "Valkey came back with less than it held, and a write is pending that may be outdated".to_owned(),
+    )
 }
 
 fn via(loaded: &Brought, stored: bool) -> Via {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::super::queues::{LineId, read, spelt};
 use super::{ShardState, after, place};
 use crate::backend::{
-    Backlog, Dead, EntryId, HOLD_MAX, Line, Partition, Pending, Settled, Settlement, Signal, Take, Taken,
-    Waiting,
+    Backlog, Dead, EntryId, HOLD_MAX, Leave, Line, Look, Partition, Pending, Settled, Settlement, Signal,
+    Survey, Take, Taken, Waiting,
 };
 use crate::model::{Event, Provenance, Seq, Target};
 
@@ -220,21 +220,26 @@ impl ShardState {
     }
 
     /// See [`crate::backend::Backend::leave_writes`].
-    pub fn leave_writes(&mut self, partition: Partition, worker: &str) {
-        if self.queues.leave(partition, worker) {
-            self.announcements.push(Signal::Work(self.shard, partition));
+    pub fn leave_writes(&mut self, now: u64, leave: &Leave) {
+        if self.queues.leave(now, leave) {
+            self.announcements.push(Signal::Work(self.shard, leave.partition));
         }
     }
 
-    /// See [`crate::backend::Backend::backlog`].
-    pub fn backlog(&self, now: u64, beyond: Partition) -> (Backlog, Vec<Partition>) {
+    /// See [`crate::backend::Backend::survey`].
+    pub fn survey(&mut self, now: u64, look: Look) -> Survey {
+        let workers = self.queues.muster(now, look.worker, look.gone);
         let filled = self.queues.filled();
         let pending = filled.map(|(_, lines, _)| lines).sum();
         let oldest = self.queues.filled().map(|(_, _, first)| first).min();
         let oldest = oldest.map(|first| Duration::from_millis(now.saturating_sub(first)));
         let others = self.queues.filled().map(|(partition, ..)| partition);
         let dead = self.queues.dead().len() as u64;
-        (Backlog { pending, oldest, dead }, others.filter(|partition| beyond <= *partition).collect())
+        Survey {
+            backlog: Backlog { pending, oldest, dead },
+            beyond: others.filter(|partition| look.beyond <= *partition).collect(),
+            workers,
+        }
     }
 
     /// See [`crate::backend::Backend::waiting_writes`].

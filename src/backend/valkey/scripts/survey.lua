@@ -1,4 +1,4 @@
--- KEYS: ctl, dead; ARGV: partitions that are known, most there may be
+-- KEYS: ctl, dead; ARGV: partitions that are known, most there may be, worker, ms after which others are gone, most workers
 local base = string.sub(KEYS[1], 1, -4)
 local known, most = num(ARGV[1]), num(ARGV[2])
 local pending, oldest, others = 0, nil, {}
@@ -34,7 +34,19 @@ for first = known, most - 1, CHUNK do
   end
 end
 local letters = redis.pcall('XLEN', KEYS[2])
+
+-- those that have not looked for so long, or only after the clock will have been set back
+local workers, now, gone = base .. 'w:workers', millis(), num(ARGV[4])
+if wrong_type(redis.pcall('ZADD', workers, str(now), ARGV[3])) then
+  redis.call('UNLINK', workers)
+  redis.call('ZADD', workers, str(now), ARGV[3])
+end
+redis.call('ZREMRANGEBYSCORE', workers, '-inf', str(now - gone))
+redis.call('ZREMRANGEBYSCORE', workers, str(now + gone), '+inf')
+local there = redis.call('ZRANGE', workers, '0', str(num(ARGV[5]) - 1))
+table.sort(there)
+
 return {
-  'backlog', str(pending), oldest and str(math.max(0, millis() - oldest)) or '',
-  type(letters) == 'number' and str(letters) or '0', others,
+  'survey', str(pending), oldest and str(math.max(0, millis() - oldest)) or '',
+  type(letters) == 'number' and str(letters) or '0', others, there,
 }
