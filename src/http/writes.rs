@@ -171,7 +171,7 @@ fn bad(why: &str) -> Problem {
 fn refused(error: &WriteError) -> Problem {
     let detail = error.to_string();
     let code = match error {
-        WriteError::Off => Code::WriteOff,
+        WriteError::Off | WriteError::NoRemovals => Code::WriteOff,
         WriteError::TooLarge(_) => Code::TooLarge,
         WriteError::Stopping => Code::Unavailable,
         WriteError::Backend(BackendError::Full(_)) => {
@@ -235,6 +235,7 @@ mod tests {
         let failed = |error| WriteError::Origin(OriginWriteError::Failed { error, retry_after: None });
         for (error, code) in [
             (WriteError::Off, Code::WriteOff),
+            (WriteError::NoRemovals, Code::WriteOff),
             (WriteError::TooLarge(9), Code::TooLarge),
             (WriteError::Stopping, Code::Unavailable),
             (WriteError::Backend(BackendError::Full(7)), Code::Overloaded),

@@ -107,6 +107,11 @@ pub trait Origin: Send + Sync + 'static {
         Err(WriteError::Refused("it cannot be written".to_owned()))
     }
 
+    /// Whether a key can be removed where it can be written.
+    fn removes(&self) -> bool {
+        true
+    }
+
     /// Why nobody is let through to it now; `None` where somebody is.
     fn left_alone(&self) -> Option<LeftAlone> {
         None

@@ -117,6 +117,9 @@ pub enum WriteError {
     /// The namespace takes no writes.
     #[error("the namespace takes no writes")]
     Off,
+    /// Its origin has no way to remove a key.
+    #[error("the namespace's origin has no `delete`")]
+    NoRemovals,
     /// Over `max_value`.
     #[error("the value has {0} bytes, more than `max_value`")]
     TooLarge(usize),
@@ -231,6 +234,9 @@ impl Writes {
     /// Changes a key.
     pub async fn write(&self, namespace: &Namespace, key: &Key, ask: Ask) -> Result<Done, WriteError> {
         let slot = self.shared.written.get(&**namespace).ok_or(WriteError::Off)?;
+        if matches!(ask.change, Change::Delete) && !slot.of.origin.removes() {
+            return Err(WriteError::NoRemovals);
+        }
         match ask.mode.unwrap_or(slot.of.mode) {
             Mode::Behind => self.shared.put_behind(namespace, key, ask).await,
             mode => through::write(&self.shared, mode, namespace, key, ask).await,

@@ -184,3 +184,21 @@ async fn cut_off_nobody_knows_what_is_pending() {
     cluster.wire(1).restore().await;
     eventually("it is back", SOON, async || at.get(NAMESPACE, "k").send().await.status == 200).await;
 }
+
+#[tokio::test]
+async fn a_removal_that_the_origin_has_no_way_for_is_refused_at_once() {
+    let origin = toml::toml! {
+        kind = "sql"
+        url = "sqlite:///nowhere/users.db"
+        select = "SELECT name FROM users WHERE id = ?1"
+        upsert = "INSERT INTO users (id, name) VALUES (?1, ?2)"
+    };
+    let cluster = Cluster::with(Setup::new(1).namespace("write", "behind").namespace("origin", origin)).await;
+    let at = cluster.instance(0);
+    for mode in ["", "?mode=through"] {
+        let refused = at.delete(NAMESPACE, &format!("k{mode}")).send().await;
+        assert_eq!((refused.status, &refused.json()["code"]), (403, &json!("write_off")), "{refused:?}");
+    }
+    assert!(at.admin("/v1/writes/pending").await["pending"].as_array().is_some_and(Vec::is_empty));
+    assert_eq!(put(at, "k", "v").await.status, 202, "it can be written, once the database is there");
+}

@@ -42,6 +42,7 @@ pub struct SqlOrigin {
     database: Box<dyn Database>,
     gate: Gate,
     max_value: usize,
+    removes: bool,
 }
 
 impl SqlOrigin {
@@ -60,7 +61,7 @@ impl SqlOrigin {
             let namespace = &settings.namespace;
             warn!(%namespace, error, "the database cannot be asked, its statements go unchecked");
         }
-        Ok(Self { database, gate, max_value: settings.max_value })
+        Ok(Self { database, gate, max_value: settings.max_value, removes: settings.delete.is_some() })
     }
 
     /// The concurrency limit, to be read.
@@ -164,6 +165,10 @@ impl Origin for SqlOrigin {
         urgency: Urgency,
     ) -> Result<Applied, WriteError> {
         self.gate.pass(urgency, async |_leave| self.change(key, change, fence.seq).await).await
+    }
+
+    fn removes(&self) -> bool {
+        self.removes
     }
 
     fn left_alone(&self) -> Option<LeftAlone> {
