@@ -28,6 +28,7 @@ mod simulation;
 mod starts;
 mod storm;
 mod strategies;
+mod telemetry;
 mod tidy;
 mod warm;
 mod ways_in;

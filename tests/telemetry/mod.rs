@@ -1,0 +1,5 @@
+//! What an operator sees of instances from outside.
+
+mod calls;
+mod families;
+mod lag;
