@@ -96,8 +96,11 @@ pub struct Head {
     pub token: Token,
     /// The last event's nonce.
     pub nonce: Nonce,
-    /// The server's clock, in milliseconds since 1970.
-    pub time_ms: u64,
+    /// The server's clock, in microseconds since 1970.
+    pub time_us: u64,
+    /// Calls of the function `coherd_invalidate` that logged an event, and that no member was told of before: each is
+    /// told once.
+    pub called: u64,
 }
 
 /// An event as the log holds it.
@@ -113,8 +116,8 @@ pub struct Logged {
     pub event: Event,
     /// Members are asked to confirm it at once.
     pub confirm: bool,
-    /// When it was logged, by the server's clock, in milliseconds since 1970.
-    pub at_ms: u64,
+    /// When it was logged, by the server's clock, in microseconds since 1970.
+    pub at_us: u64,
 }
 
 /// A request that counts against a limit of the whole cluster.

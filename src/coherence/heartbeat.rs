@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::{debug, info};
 
+use super::meter::Meter;
+use super::server_clock::Sampled;
 use super::shared::Shared;
 use super::tail::Answered;
 use crate::backend::{BackendError, Beat, Member};
@@ -63,7 +65,10 @@ impl Heartbeat {
         let sent = self.shared.clock.now();
         match self.shared.backend.beat(self.shard, Beat { member, known: state.known() }).await {
             Ok(head) => {
-                self.shared.set_server_time(sent, self.shared.clock.now(), &head);
+                if state.server_clock.sample(sent, self.shared.clock.now(), head.time_us) == Sampled::Set {
+                    info!(shard = self.shard.0, "the server's clock was set");
+                }
+                self.shared.metrics.count_called(head.called);
                 // A follower that has ended is being restarted; the next heartbeat reaches it.
                 let sent = if mutants::LEASE_FROM_REPLY { self.shared.clock.now() } else { sent };
                 drop(self.heads.send(Answered { shard: self.shard, sent, head }).await);

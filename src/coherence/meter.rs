@@ -29,6 +29,8 @@ pub(super) fn reason(error: &FormError) -> RejectReason {
 pub(super) trait Meter {
     /// An event was logged here.
     fn count_published(&self, door: Door);
+    /// So many calls of the function logged an event: this instance was told, and no other is.
+    fn count_called(&self, calls: u64);
     /// An event was applied here.
     fn count_applied(&self, event: &Event, path: Path);
     /// Events were or may have been missed.
@@ -46,12 +48,15 @@ impl Meter for CoherenceMetrics {
         let source = match door {
             Door::Http => EventSource::Http,
             Door::Purge => EventSource::Purge,
-            Door::Fcall => EventSource::Fcall,
             Door::Inbox => EventSource::Inbox,
             Door::Pubsub => EventSource::Pubsub,
             Door::Write => EventSource::Write,
         };
         self.published.of(source).inc();
+    }
+
+    fn count_called(&self, calls: u64) {
+        self.published.of(EventSource::Fcall).inc_by(calls);
     }
 
     fn count_applied(&self, event: &Event, path: Path) {

@@ -32,6 +32,7 @@ mod meter;
 mod naming;
 pub(crate) mod publish;
 mod recent;
+mod server_clock;
 mod shared;
 mod tail;
 mod wakes;
@@ -56,8 +57,6 @@ pub enum Door {
     Http,
     /// `PURGE`.
     Purge,
-    /// The function `coherd_invalidate`.
-    Fcall,
     /// The inbox stream.
     Inbox,
     /// The inbox channel.

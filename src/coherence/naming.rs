@@ -54,10 +54,13 @@ impl Coherence {
             let page = self.backend().read_log(shard, after, PAGE).await?;
             let first = page.first().map_or(to, |logged| logged.seq);
             if let Some(logged) = page.into_iter().rfind(|logged| logged.seq <= to && named(logged)) {
-                let Logged { seq, event, at_ms, .. } = logged;
+                let Logged { seq, event, at_us, .. } = logged;
                 let by = event.targets.iter().filter(|target| concerns(target, names)).cloned().collect();
                 let came = state.came.of(seq);
-                return Ok(Search { named: Some(Named { seq, event, at_ms, by, came }), since: seq });
+                return Ok(Search {
+                    named: Some(Named { seq, event, at_ms: at_us / 1000, by, came }),
+                    since: seq,
+                });
             }
             if first != after + 1 {
                 // What lies before was trimmed.

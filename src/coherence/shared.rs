@@ -1,8 +1,8 @@
 //! What the room's tasks and its face share. Each field has one writer; the rest read.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,9 +11,10 @@ use tokio::sync::{Notify, broadcast, watch};
 use super::came::Came;
 use super::core::View;
 use super::recent::Recent;
+use super::server_clock::ServerClock;
 use super::wakes::{Ended, Wakes};
 use super::{MemberStatus, Notice};
-use crate::backend::{Backend, Head, Member, Partition, Token};
+use crate::backend::{Backend, Logged, Member, Partition, Token};
 use crate::clock::{Boot, Clock};
 use crate::model::{Key, LineageId, Namespace, Seq, Shard, ShardCount};
 use crate::telemetry::CoherenceMetrics;
@@ -38,6 +39,8 @@ pub(super) struct ShardState {
     /// The highest number ever seen, in any lineage.
     known: AtomicU64,
     followed: Mutex<Option<Followed>>,
+    /// Its server's.
+    pub(super) server_clock: ServerClock,
 }
 
 /// The lineage that is followed.
@@ -64,8 +67,6 @@ pub(super) struct Shared {
     pub(super) unlocks: Wakes<Key, ()>,
     pub(super) work: Wakes<(Shard, Partition), ()>,
     pub(super) notices: broadcast::Sender<Notice>,
-    /// The server's clock less this machine's boot clock, in microseconds.
-    offset_us: AtomicI64,
     /// How long the last applied event took to get here, in microseconds.
     lag_us: AtomicU64,
     confirmed: Mutex<HashMap<(Shard, String), Seq>>,
@@ -96,6 +97,7 @@ impl Shared {
             to_confirm: watch::Sender::new(0),
             known: AtomicU64::new(0),
             followed: Mutex::new(None),
+            server_clock: ServerClock::default(),
         };
         Self {
             shards: count.all().map(shard).collect(),
@@ -109,7 +111,6 @@ impl Shared {
             unlocks: Wakes::default(),
             work: Wakes::default(),
             notices: broadcast::Sender::new(NOTICES_MAX),
-            offset_us: AtomicI64::new(0),
             lag_us: AtomicU64::new(0),
             confirmed: Mutex::default(),
             confirmations: Notify::new(),
@@ -126,22 +127,16 @@ impl Shared {
         &self.shards[usize::from(shard.0)]
     }
 
-    /// Takes the server's clock from a heartbeat's answer: it was read about half way.
-    pub(super) fn set_server_time(&self, sent: Boot, answered: Boot, head: &Head) {
-        let middle_us = (sent.as_nanos() / 2 + answered.as_nanos() / 2) / 1000;
-        let server_us = head.time_ms.saturating_mul(1000);
-        self.offset_us.store(signed(server_us).saturating_sub(signed(middle_us)), Release);
-    }
-
-    /// The server's clock at `now`, in milliseconds since 1970, as far as this machine knows.
+    /// The server's clock at `now`, in milliseconds since 1970, as far as this machine knows: the first shard's, so that
+    /// all instances mean the same one.
     pub(super) fn server_ms(&self, now: Boot) -> u64 {
-        let now_us = signed(now.as_nanos() / 1000);
-        u64::try_from(now_us.saturating_add(self.offset_us.load(Acquire)) / 1000).unwrap_or(0)
+        self.shards[0].server_clock.micros(now) / 1000
     }
 
-    /// Records and says how long an event logged at `at_ms` took to get here.
-    pub(super) fn observe_lag(&self, at_ms: u64) -> Duration {
-        let lag = Duration::from_millis(self.server_ms(self.clock.now()).saturating_sub(at_ms));
+    /// Records and says how long an event took to get here, by the clock of the server that logged it.
+    pub(super) fn observe_lag(&self, shard: Shard, logged: &Logged) -> Duration {
+        let here = self.shard(shard).server_clock.micros(self.clock.now());
+        let lag = Duration::from_micros(here.saturating_sub(logged.at_us));
         self.lag_us.store(u64::try_from(lag.as_micros()).unwrap_or(u64::MAX), Relaxed);
         self.metrics.lag.observe(lag.as_secs_f64());
         lag
@@ -218,10 +213,6 @@ impl ShardState {
     pub(super) fn follow(&self, head: &Token, since: Boot) {
         *lock(&self.followed) = Some(Followed { lineage: head.lineage.clone(), since, head: head.seq });
     }
-}
-
-fn signed(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 /// A poisoned lock's data is whole: nothing here panics between two changes that belong together.

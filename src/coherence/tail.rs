@@ -291,11 +291,12 @@ impl Tailed {
             state.to_confirm.send_replace(logged.seq);
             shared.confirmations.notify_waiters();
         }
-        state.came.note(logged.seq, path, shared.observe_lag(logged.at_ms));
+        state.came.note(logged.seq, path, shared.observe_lag(self.shard, logged));
         shared.metrics.count_applied(&logged.event, path);
         if shared.notices.receiver_count() != 0 {
             let id = LogId::new(vec![(self.shard, logged.seq)]);
-            let notice = Notice::Applied { id, event: logged.event.clone(), at_ms: logged.at_ms, path };
+            let notice =
+                Notice::Applied { id, event: logged.event.clone(), at_ms: logged.at_us / 1000, path };
             // Without receivers a notice is dropped, as it should be.
             drop(shared.notices.send(notice));
         }

@@ -52,8 +52,8 @@ pub(crate) async fn an_event_is_read_as_it_was_published<F: Fixture>() {
     let read: Vec<(&Event, bool)> = log.iter().map(|logged| (&logged.event, logged.confirm)).collect();
     assert_eq!(read, [(&full, true), (&many, false)]);
     for logged in &log {
-        let late = logged.at_ms - before.time_ms;
-        assert!(late < 60_000, "logged {late} ms after the beat");
+        let late = logged.at_us - before.time_us;
+        assert!(late < 60_000_000, "logged {late} µs after the beat");
     }
 }
 

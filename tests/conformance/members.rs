@@ -42,7 +42,7 @@ pub(crate) async fn a_beat_says_where_the_log_stands<F: Fixture>() {
     let last = it.b.read_log(SHARD, published.token.seq - 1, 1).await.unwrap().remove(0);
     let head = it.a.beat(SHARD, Beat { member: member("a", 2), known: 0 }).await.unwrap();
     assert_eq!((head.token, head.nonce), (published.token, last.nonce));
-    assert!(last.at_ms <= head.time_ms && head.time_ms < last.at_ms + 60_000);
+    assert!(last.at_us <= head.time_us && head.time_us < last.at_us + 60_000_000);
 }
 
 pub(crate) async fn a_lineage_begun_by_a_beat_starts_above_what_is_known<F: Fixture>() {

@@ -39,7 +39,8 @@ impl Pairs {
             (Answer::Head(head), Answer::Head(real)) => Answer::Head(Head {
                 token: self.token(&head.token),
                 nonce: self.nonce(head.nonce, &real.nonce),
-                time_ms: real.time_ms,
+                time_us: real.time_us,
+                called: real.called,
             }),
             (Answer::Log(log), Answer::Log(real)) => {
                 let mut real = real.iter();
@@ -59,7 +60,7 @@ impl Pairs {
             Signal::Event { shard, lineage, logged } => {
                 let real = real.next();
                 if let Some(real) = real {
-                    self.times.insert(real.nonce.as_str().to_owned(), real.at_ms);
+                    self.times.insert(real.nonce.as_str().to_owned(), real.at_us);
                 }
                 Signal::Event { shard, lineage: self.lineage(&lineage), logged: self.logged(logged, real) }
             }
@@ -109,7 +110,7 @@ impl Pairs {
         let Some(real) = real else { return model };
         let previous = self.nonce(model.previous, &real.previous);
         let nonce = self.nonce(model.nonce, &real.nonce);
-        let at_ms = self.times.get(nonce.as_str()).copied().unwrap_or(model.at_ms);
-        Logged { previous, nonce, at_ms, ..model }
+        let at_us = self.times.get(nonce.as_str()).copied().unwrap_or(model.at_us);
+        Logged { previous, nonce, at_us, ..model }
     }
 }

@@ -257,7 +257,7 @@ impl<'a> World<'a> {
         let real = self.real.signals().await;
         for signal in &real {
             if let Signal::Event { logged, .. } = signal {
-                same(told, "the time", &(before..=after).contains(&logged.at_ms), &true)?;
+                same(told, "the time", &(before..=after).contains(&(logged.at_us / 1000)), &true)?;
             }
         }
         let model = self.model.announcements();

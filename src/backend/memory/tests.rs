@@ -57,7 +57,7 @@ async fn time_is_the_clocks_from_the_epoch_given() {
     tokio::time::advance(Duration::from_millis(1)).await;
     assert!(memory.peek(&[entry("1")]).await.unwrap()[0].is_none());
     memory.publish(Shard(0), key_event(&entry("1"))).await.unwrap();
-    assert_eq!(memory.read_log(Shard(0), 0, 1).await.unwrap()[0].at_ms, EPOCH_MS + 3_600_000);
+    assert_eq!(memory.read_log(Shard(0), 0, 1).await.unwrap()[0].at_us, (EPOCH_MS + 3_600_000) * 1000);
 }
 
 #[tokio::test]

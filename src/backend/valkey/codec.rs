@@ -82,7 +82,7 @@ pub(super) fn entry_seq(id: &[u8]) -> Option<Seq> {
 /// A log entry; `None` if it is not one that our scripts made.
 pub(super) fn logged<T: AsRef<[u8]>>(id: &[u8], fields: &[T]) -> Option<(LineageId, Logged)> {
     let seq = entry_seq(id)?;
-    let (mut lineage, mut previous, mut nonce, mut at_ms) = (None, None, None, None);
+    let (mut lineage, mut previous, mut nonce, mut at_ms, mut us) = (None, None, None, None, 0);
     let (mut confirm, mut namespace) = (false, None);
     let mut event = Event::hard(Vec::new());
     let (pairs, rest) = fields.as_chunks::<2>();
@@ -96,7 +96,8 @@ pub(super) fn logged<T: AsRef<[u8]>>(id: &[u8], fields: &[T]) -> Option<(Lineage
             b"lin" => lineage = Some(LineageId::new(&text)),
             b"p" => previous = Some(Nonce::new(&text)),
             b"n" => nonce = Some(Nonce::new(&text)),
-            b"at" => at_ms = text.parse().ok(),
+            b"at" => at_ms = text.parse::<u64>().ok(),
+            b"us" => us = text.parse::<u64>().map_or(0, |us| us.min(999)),
             b"soft" => event.hardness = Hardness::Soft,
             b"c" => confirm = true,
             b"src" => event.provenance.source = text.into_owned(),
@@ -115,8 +116,8 @@ pub(super) fn logged<T: AsRef<[u8]>>(id: &[u8], fields: &[T]) -> Option<(Lineage
             _ => {}
         }
     }
-    let (previous, nonce, at_ms) = (previous?, nonce?, at_ms?);
-    (!event.targets.is_empty()).then_some((lineage?, Logged { seq, previous, nonce, event, confirm, at_ms }))
+    let (previous, nonce, at_us) = (previous?, nonce?, at_ms?.saturating_mul(1000).saturating_add(us));
+    (!event.targets.is_empty()).then_some((lineage?, Logged { seq, previous, nonce, event, confirm, at_us }))
 }
 
 /// Who says so, within the limits that every reader of the log may rely on.
@@ -148,7 +149,7 @@ mod tests {
             ["ns", "a", "key", "1", "tag", "t", "ns", "b", "prefix", "x/", "all", "1", "ns", "", "all", "1"];
         let (lineage, logged) = entry("9-0", &fields).unwrap();
         let (a, b) = (Namespace::new("a").unwrap(), Namespace::new("b").unwrap());
-        assert_eq!((lineage.as_str(), logged.seq, logged.at_ms), ("a1", 9, 7));
+        assert_eq!((lineage.as_str(), logged.seq, logged.at_us), ("a1", 9, 7_000));
         assert_eq!(
             logged.event.targets,
             [

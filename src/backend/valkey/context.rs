@@ -92,8 +92,8 @@ impl Context {
     }
 
     /// A server's clock, as it was after `sent`.
-    pub(super) fn clock_seen(&self, sent: u64, server_ms: u64) {
-        let server = server_ms.saturating_mul(1000).min(Self::KNOWN_MAX);
+    pub(super) fn clock_seen(&self, sent: u64, server_us: u64) {
+        let server = server_us.min(Self::KNOWN_MAX);
         self.ahead.fetch_max(server.saturating_sub(sent), Ordering::Relaxed);
     }
 

@@ -32,7 +32,7 @@ pub(super) async fn beat(
     let answer = script::BEAT.run(connection, context.keys.shard(shard), Vec::new(), args).await;
     let head = beaten(answer.map_err(|error| explain(&error))?)?;
     context.seen(shard, head.token.seq);
-    context.clock_seen(sent, head.time_ms);
+    context.clock_seen(sent, head.time_us);
     Ok(head)
 }
 
@@ -41,7 +41,7 @@ pub(super) fn beaten(answer: Value) -> Result<Head, BackendError> {
     let mut parts = Parts::of("beat", answer)?;
     let _head = parts.text()?;
     let token = parts.token()?;
-    Ok(Head { token, nonce: Nonce::new(&parts.text()?), time_ms: parts.number()? })
+    Ok(Head { token, nonce: Nonce::new(&parts.text()?), time_us: parts.number()?, called: parts.number()? })
 }
 
 /// See [`crate::backend::Backend::confirm`].

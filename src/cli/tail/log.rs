@@ -159,7 +159,7 @@ impl Places {
                     ));
                 }
                 let id = LogId::new(vec![(shard, logged.seq)]);
-                for json in form::render(&id, logged.at_ms, Path::Stream, &logged.event) {
+                for json in form::render(&id, logged.at_us / 1000, Path::Stream, &logged.event) {
                     form.show(&json, print).map_err(Ended::Output)?;
                 }
                 *place = logged.seq;

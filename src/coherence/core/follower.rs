@@ -168,7 +168,7 @@ mod tests {
     }
 
     fn head(seq: Seq) -> Head {
-        Head { token: Token { lineage: lineage(), seq }, nonce: nonce(seq), time_ms: 0 }
+        Head { token: Token { lineage: lineage(), seq }, nonce: nonce(seq), time_us: 0, called: 0 }
     }
 
     fn nonce(seq: Seq) -> Nonce {
@@ -177,7 +177,7 @@ mod tests {
 
     fn event(seq: Seq) -> Logged {
         let event = Event::hard(vec![]);
-        Logged { seq, previous: nonce(seq - 1), nonce: nonce(seq), event, confirm: false, at_ms: 0 }
+        Logged { seq, previous: nonce(seq - 1), nonce: nonce(seq), event, confirm: false, at_us: 0 }
     }
 
     fn following(from: Seq) -> Follower {

@@ -52,14 +52,14 @@ impl CoherenceMetrics {
         Ok(Self {
             published: to.counters(
                 "coherd_invalidations_published_total",
-                "Events this instance logged, by the door they came through.",
+                "Events logged by this instance, by the door they came through. Those of source=\"fcall\" the server logs by itself: a heartbeat is told how many there were since the last, so that each is counted by one instance of the cluster.",
             )?,
             applied: By::new(|kind: TargetKind| {
                 By::new(|path: EventPath| applied.with_label_values(&[kind.as_str(), path.as_str()]))
             }),
             lag: to.histogram(
                 "coherd_invalidation_lag_seconds",
-                "Time from an event being logged to its being applied here.",
+                "Time from an event being logged to its being applied here, both by the server's clock: heartbeats ask for TIME, and of the last samples the one with the shortest round trip says how far it is from this machine's boot clock. Off by half of that round trip at the most.",
             )?,
             log_lag_events: to
                 .int_gauge("coherd_log_lag_events", "Events known to be logged and not applied here yet.")?,

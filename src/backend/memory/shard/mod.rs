@@ -237,7 +237,7 @@ impl ShardState {
             member.cursor = member.cursor.max(before.cursor);
         }
         self.members.insert(member.instance.clone(), member);
-        Head { token: Token { lineage, seq: self.seq }, nonce, time_ms: now }
+        Head { token: Token { lineage, seq: self.seq }, nonce, time_us: now.saturating_mul(1000), called: 0 }
     }
 
     /// See [`crate::backend::Backend::confirm`]. A member that is not known stays unknown.

@@ -179,7 +179,8 @@ impl ShardState {
         let (lineage, last) = self.lineage(now, 0);
         let lineage = lineage.clone();
         let previous = std::mem::replace(last, nonce.clone());
-        let logged = Logged { seq: self.seq, previous, nonce, event, confirm, at_ms: now };
+        let logged =
+            Logged { seq: self.seq, previous, nonce, event, confirm, at_us: now.saturating_mul(1000) };
         self.log.push_back(logged.clone());
         while self.limits.log_max_events < self.log.len() {
             self.log.pop_front();

@@ -14,4 +14,8 @@ if wrong_type(before) then
 end
 redis.call('HSET', base .. 'mem', ARGV[5], text)
 members_count(base, ctl)
-return {'head', ctl.lin, ctl.seq, ctl.nonce, str(millis())}
+-- calls of the function, each told to one member: whoever asks first counts them
+if ctl.called then
+  redis.call('HDEL', base .. 'ctl', 'called')
+end
+return {'head', ctl.lin, ctl.seq, ctl.nonce, str(micros()), str(num(ctl.called))}

@@ -149,6 +149,8 @@ local function coherd_invalidate(keys, args)
   if err then
     return err
   end
+  -- the next heartbeat takes note of it
+  redis.pcall('HINCRBY', base .. 'ctl', 'called', '1')
   tell(base, 'events', message)
   return logged.seq .. '-0'
 end

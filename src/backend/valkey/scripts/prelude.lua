@@ -47,7 +47,7 @@ end
 
 local CTL = {
   'lin', 'seq', 'nonce', 'rid', 'floor', 'softfloor', 'cur', 'closed', 'logmax', 'wmmax', 'shards', 'members',
-  'born', 'prev', 'start', 'lost',
+  'born', 'prev', 'start', 'lost', 'called',
 }
 
 -- The shard's control record, or nil where there is none that can be used.
@@ -100,6 +100,7 @@ local function lineage_begin(base, old, known, rid, settings)
     start = str(start),
     -- whoever knows higher numbers has seen what this server has lost
     lost = num(prev) < num(known) and str(start) or old and old.lost or '0',
+    called = old and old.called,
   }
   local fields = {}
   for _, field in ipairs(CTL) do
@@ -373,7 +374,7 @@ local function publish(base, ctl, event, entries, known, settings)
   local function append()
     local seq = str(num(ctl.seq) + 1)
     local nonce = digest(ctl.nonce, seq, str(us), ctl.rid, unpack(fields))
-    local args = {'lin', ctl.lin, 'p', ctl.nonce, 'n', nonce, 'at', str(math.floor(us / 1000))}
+    local args = {'lin', ctl.lin, 'p', ctl.nonce, 'n', nonce, 'at', str(math.floor(us / 1000)), 'us', str(us % 1000)}
     local function more(name, value)
       if value ~= '' then
         args[#args + 1] = name

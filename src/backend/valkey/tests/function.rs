@@ -62,6 +62,24 @@ async fn a_call_is_an_event_like_any_other() {
 }
 
 #[tokio::test]
+async fn each_call_that_is_logged_is_told_to_one_member() {
+    let it = Fixture::start().await;
+    assert_eq!(it.beat("a", 0, 1).await.called, 0);
+    for args in [&["tag", "t"][..], &["tag", "t", "request_id", "r"], &["tag", "t", "request_id", "r"]] {
+        fcall(&it, args).await.unwrap();
+    }
+    fcall(&it, &["tag", "no,tag"]).await.unwrap_err();
+    it.publish(vec![tag("t")]).await;
+    assert_eq!(it.beat("b", 0, 1).await.called, 2, "a repeat and a refusal log nothing");
+    assert_eq!(it.beat("a", 0, 2).await.called, 0);
+    fcall(&it, &["all", "1"]).await.unwrap();
+    assert_eq!(it.beat("a", 0, 3).await.called, 1);
+    it.admin("HSET", &["coherd:{main}:ctl", "called", "nonsense"]).await;
+    fcall(&it, &["tag", "t"]).await.unwrap();
+    assert_eq!(it.beat("a", 0, 4).await.called, 0, "what somebody else wrote there stops nothing");
+}
+
+#[tokio::test]
 async fn everything_and_softly() {
     let it = Fixture::start().await;
     let start = it.backend.head(S0).await.unwrap();

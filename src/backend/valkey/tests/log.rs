@@ -35,7 +35,7 @@ async fn an_event_is_read_as_it_was_published() {
     let [logged] = log(&it, start.token.seq).await.try_into().expect("one event");
     assert_eq!((logged.seq, &logged.event, logged.confirm), (published.token.seq, &event, true));
     assert_eq!(logged.previous, start.nonce);
-    assert!(start.time_ms <= logged.at_ms);
+    assert!(start.time_us <= logged.at_us);
 }
 
 #[tokio::test]
