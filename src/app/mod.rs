@@ -99,6 +99,7 @@ impl Instance {
             readiness: readiness.clone(),
             coherence: Arc::clone(&coherence),
             backend: Arc::clone(&backend),
+            warnings: metrics.backend.warnings.clone(),
             breakers: Arc::clone(&breakers),
             supervisor: supervisor.clone(),
             warming,

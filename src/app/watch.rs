@@ -12,7 +12,7 @@ use super::warming::Warming;
 use crate::backend::{Backend, LinkState};
 use crate::coherence::Coherence;
 use crate::supervisor::{Stage, Supervisor};
-use crate::telemetry::{Degradation, Readiness, Reason};
+use crate::telemetry::{Degradation, IntGauge, Readiness, Reason};
 
 /// Between two looks; an instance is ready this much after it attached, at the most.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -23,6 +23,8 @@ pub(super) struct Watch {
     pub(super) readiness: Readiness,
     pub(super) coherence: Arc<Coherence>,
     pub(super) backend: Arc<dyn Backend>,
+    /// How many things about the server `/readyz` names.
+    pub(super) warnings: IntGauge,
     pub(super) breakers: Arc<Breakers>,
     pub(super) supervisor: Supervisor,
     pub(super) warming: Warming,
@@ -35,12 +37,12 @@ impl Watch {
     pub(super) fn start(self) {
         let supervisor = self.supervisor.clone();
         supervisor.task(Stage::Coherence, "app.watch", move |stop| {
-            let Self { readiness, coherence, backend, breakers, supervisor, warming, deadline } =
+            let Self { readiness, coherence, backend, warnings, breakers, supervisor, warming, deadline } =
                 self.clone();
             async move {
                 tokio::select! {
                     () = attachment(&readiness, &coherence, &warming, deadline, &stop) => {}
-                    () = link(&readiness, &backend, &stop) => {}
+                    () = link(&readiness, &backend, &warnings, &stop) => {}
                     () = tasks(&readiness, &supervisor) => {}
                     () = show(&readiness, &breakers) => {}
                 }
@@ -87,7 +89,7 @@ async fn attachment(
 }
 
 /// Warnings about the server, and why it may not be used.
-async fn link(readiness: &Readiness, backend: &Arc<dyn Backend>, stop: &CancellationToken) {
+async fn link(readiness: &Readiness, backend: &Arc<dyn Backend>, gauge: &IntGauge, stop: &CancellationToken) {
     let mut link = backend.link();
     let mut found = false;
     loop {
@@ -99,10 +101,12 @@ async fn link(readiness: &Readiness, backend: &Arc<dyn Backend>, stop: &Cancella
                     warn!("{warning}");
                 }
                 readiness.backend_warnings(warnings);
+                gauge.set(i64::try_from(warnings.len()).unwrap_or(i64::MAX));
             }
             LinkState::Refused(why) => {
                 error!("the backend must not be used: {why}");
                 readiness.backend_warnings(std::slice::from_ref(why));
+                gauge.set(1);
             }
             // Not connected yet is how every start begins.
             LinkState::Down(_) if !found => {}

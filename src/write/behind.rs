@@ -1,8 +1,9 @@
 //! The workers of the queues: each takes what is due, brings it to its origin, and says what became of it.
 //!
 //! A queue has one worker at a time, by a lease; what a worker that died had in hand is taken over. Workers that are there
-//! hand queues to each other until each has its share. All of that is for efficiency alone: that an older write never undoes a newer one is up to the fence at the origin, and that none is lost
-//! to the dirty entry, which only the origin's word makes clean.
+//! hand queues to each other until each has its share. All of that is for efficiency alone: that an older write never
+//! undoes a newer one is up to the fence at the origin, and that none is lost to the dirty entry, which only the origin's
+//! word makes clean.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -204,6 +204,7 @@ impl Writes {
         if shared.written.is_empty() {
             return;
         }
+        shared.metrics.pending_max.set(i64::try_from(shared.settings.backlog_max).unwrap_or(i64::MAX));
         for shard in shared.backend.shards().all() {
             for partition in 0..shared.settings.partitions {
                 let shared = Arc::clone(shared);

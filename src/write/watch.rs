@@ -1,7 +1,7 @@
 //! The look at all queues: how much waits, for the metrics; who is there to share them; and what is left in queues of a
 //! time when there were more of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -24,60 +24,65 @@ const GONE: Duration = Duration::from_secs(3);
 
 type Queue = (Shard, Partition);
 
-/// Queues that nobody but this task brings to their end.
+/// What was seen so far.
 #[derive(Default)]
-struct Drains<'a> {
-    of: BTreeSet<Queue>,
-    under_way: FuturesUnordered<BoxFuture<'a, Queue>>,
+struct Seen<'a> {
+    /// Of a shard that cannot be asked, what it said last: nothing is done because nobody can look.
+    backlogs: BTreeMap<Shard, Backlog>,
+    /// Queues that nobody but this task brings to their end.
+    old: BTreeSet<Queue>,
+    drains: FuturesUnordered<BoxFuture<'a, Queue>>,
 }
 
 /// Looks until the stop.
 pub(super) async fn watch(shared: &Arc<Shared>, stop: &CancellationToken) {
-    let mut drains = Drains::default();
+    let mut seen = Seen::default();
     while !stop.is_cancelled() {
-        look(shared, stop, &mut drains).await;
+        look(shared, stop, &mut seen).await;
         let mut pause = std::pin::pin!(sleep(PAUSE));
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                Some(done) = drains.under_way.next() => {
-                    drains.of.remove(&done);
+                Some(done) = seen.drains.next() => {
+                    seen.old.remove(&done);
                 }
                 () = &mut pause => break,
             }
         }
     }
     // Each hands back what it has.
-    while drains.under_way.next().await.is_some() {}
+    while seen.drains.next().await.is_some() {}
 }
 
-async fn look<'a>(shared: &Arc<Shared>, stop: &'a CancellationToken, drains: &mut Drains<'a>) {
+async fn look<'a>(shared: &Arc<Shared>, stop: &'a CancellationToken, seen: &mut Seen<'a>) {
     let partitions = shared.settings.partitions;
-    let mut all = Backlog::default();
     for shard in shared.backend.shards().all() {
         let worker = shared.coherence.member().to_owned();
         let look = Look { beyond: partitions, worker, gone: GONE };
         match shared.backend.survey(shard, look).await {
             Ok(Survey { backlog, beyond, workers }) => {
                 shared.shares.send_if_modified(|shares| shares.set(shard, workers, partitions));
-                all.pending += backlog.pending;
-                all.dead += backlog.dead;
-                all.oldest = all.oldest.max(backlog.oldest);
+                seen.backlogs.insert(shard, backlog);
                 for partition in beyond {
-                    if drains.of.insert((shard, partition)) {
+                    if seen.old.insert((shard, partition)) {
                         let worker = Worker::new(Arc::clone(shared), shard, partition);
                         let drain = async move {
                             worker.drain(stop).await;
                             (shard, partition)
                         };
-                        drains.under_way.push(drain.boxed());
+                        seen.drains.push(drain.boxed());
                     }
                 }
             }
             Err(error) => debug!(error = %error, "nobody knows how many writes wait"),
         }
     }
+    let all = seen.backlogs.values().fold(Backlog::default(), |all, of| Backlog {
+        pending: all.pending + of.pending,
+        oldest: all.oldest.max(of.oldest),
+        dead: all.dead + of.dead,
+    });
     shared.metrics.pending.set(i64::try_from(all.pending).unwrap_or(i64::MAX));
     shared.metrics.dead.set(i64::try_from(all.dead).unwrap_or(i64::MAX));
     shared.metrics.oldest.set(all.oldest.unwrap_or_default().as_secs_f64());

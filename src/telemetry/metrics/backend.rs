@@ -1,6 +1,6 @@
 //! What is counted of the shared backend.
 
-use prometheus::{Histogram, IntCounter, Result};
+use prometheus::{Histogram, IntCounter, IntGauge, Result};
 
 use super::family::{By, Families};
 use crate::telemetry::labels::BackendOp;
@@ -12,6 +12,8 @@ pub struct BackendMetrics {
     pub duration: By<BackendOp, Histogram>,
     /// `coherd_backend_errors_total{op}`.
     pub errors: By<BackendOp, IntCounter>,
+    /// `coherd_backend_warnings`: what `/readyz` says of the server.
+    pub warnings: IntGauge,
 }
 
 impl BackendMetrics {
@@ -24,6 +26,10 @@ impl BackendMetrics {
             errors: to.counters(
                 "coherd_backend_errors_total",
                 "Operations of the shared backend that had no answer or were refused.",
+            )?,
+            warnings: to.int_gauge(
+                "coherd_backend_warnings",
+                "Things about the server that an operator should mend, as /readyz names them.",
             )?,
         })
     }

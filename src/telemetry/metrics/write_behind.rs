@@ -10,6 +10,8 @@ use crate::telemetry::labels::WriteOutcome;
 pub struct WriteBehindMetrics {
     /// `coherd_write_behind_pending`.
     pub pending: IntGauge,
+    /// `coherd_write_behind_pending_max`: `write_behind.backlog_max`, zero where nothing is written behind.
+    pub pending_max: IntGauge,
     /// `coherd_write_behind_oldest_seconds`: zero when nothing is pending.
     pub oldest: Gauge,
     /// `coherd_write_behind_applied_total{outcome}`.
@@ -23,6 +25,10 @@ impl WriteBehindMetrics {
         Ok(Self {
             pending: to
                 .int_gauge("coherd_write_behind_pending", "Writes acknowledged and not at the origin yet.")?,
+            pending_max: to.int_gauge(
+                "coherd_write_behind_pending_max",
+                "Pending writes of the whole cluster beyond which further ones are refused.",
+            )?,
             oldest: to.gauge("coherd_write_behind_oldest_seconds", "Age of the oldest pending write.")?,
             applied: to.counters(
                 "coherd_write_behind_applied_total",
