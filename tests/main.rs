@@ -31,6 +31,7 @@ mod strategies;
 mod telemetry;
 mod tidy;
 mod warm;
+mod watch;
 mod ways_in;
 mod write_races;
 mod writes;
