@@ -58,7 +58,7 @@ fn queries(name: &str, chosen: &Chosen) -> Vec<Query> {
         }
     }
     for variable in &dashboard["templating"]["list"].as_array().expect("variables")[1..] {
-        let definition = chosen.fill(text(variable, "definition"));
+        let definition = chosen.fill(text(&variable["query"], "query"));
         let (of, label) = definition
             .strip_prefix("label_values(")
             .and_then(|rest| rest.strip_suffix(')')?.rsplit_once(", "))

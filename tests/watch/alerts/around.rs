@@ -73,7 +73,7 @@ async fn writes_that_do_not_drain(world: &World) {
 async fn a_slow_wire(world: &World) {
     let wire = world.cluster.wire(1);
     wire.delay(Direction::Down, SLOW);
-    let late = ["CoherdInvalidationsLate", "CoherdBackendSlow", "CoherdStalenessNearBound"];
+    let late = ["CoherdBackendSlow", "CoherdStalenessNearBound"];
     world
         .fire_while(&late, async || {
             world.publish().await;
@@ -103,6 +103,7 @@ async fn publishers_and_tasks(world: &World) {
     for name in ["CoherdTaskRestarts", "CoherdTaskDown"] {
         world.fires(name).await;
     }
+    world.prometheus.scrape(&world.targets);
 }
 
 async fn an_origin_that_fails(world: &World) {
