@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::aside::Aside;
 use super::books::Books;
@@ -16,10 +16,10 @@ use super::drain::drain;
 use super::faults::{Kind, Need, Planned, Schedule, recovered, strike};
 use super::ledger::Ledger;
 use super::readers::Reader;
-use super::spaces::{ASIDE, ORIGIN_LAG, Target};
+use super::spaces::{ASIDE, ORIGIN_LAG, Object, Target};
 use super::ways::Publisher;
 use super::workload::Workload;
-use super::world::{MAX_STALENESS, Setup, World};
+use super::world::{Endpoint, MAX_STALENESS, Setup, World};
 use super::written;
 use crate::harness::clock::Clocks;
 use crate::harness::server::Options;
@@ -30,6 +30,8 @@ use crate::history::{Acknowledged, Floor, Happened, Outcome, Record, Verdict, ch
 const PEACE: Duration = Duration::from_secs(30);
 /// From the start of the workload to the first fault: something must be there to be broken.
 const WARM: Duration = Duration::from_secs(1);
+/// Between two reads of what was not answered.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// A run to be made.
 #[derive(Clone, Debug)]
@@ -167,13 +169,27 @@ async fn settle(world: &Arc<World>, books: &Arc<Books>, ledger: &Ledger) -> bool
                     continue;
                 }
             }
-            reader.read(endpoint, &object, Floor::None).await;
+            in_the_end(&reader, endpoint, &object).await;
         }
     }
     for object in ledger.objects() {
         for endpoint in &world.endpoints {
-            reader.read(endpoint, &object, Floor::None).await;
+            in_the_end(&reader, endpoint, &object).await;
         }
     }
     drained
+}
+
+/// Reads until there is an answer, as long as a machine that is busy with others may need to give one. That there is
+/// none at all is the history's to tell.
+async fn in_the_end(reader: &Reader, endpoint: &Endpoint, object: &Object) {
+    let answered = async {
+        while matches!(
+            reader.read(endpoint, object, Floor::None).await,
+            Outcome::Refused { .. } | Outcome::Failed { .. }
+        ) {
+            sleep(AGAIN).await;
+        }
+    };
+    drop(timeout(PEACE, answered).await);
 }

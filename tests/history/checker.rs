@@ -4,7 +4,7 @@
 //! and for strict reads, D later for all others; where the origin lags, each by D and the lag later. A read must not be below the floors of the moment at which it started.
 //! Whatever was acknowledged before a read started has ended before that read did, so its record comes first.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use super::floors::Floors;
@@ -85,6 +85,8 @@ struct Checker<'a> {
     objects: HashMap<&'a str, Object>,
     events: HashMap<u64, Event<'a>>,
     settled: Option<u64>,
+    /// Who has not answered for what since then, and the first record of that.
+    silent: BTreeMap<(&'a str, &'a str), usize>,
     /// Of objects that are written through instances.
     writes: writes::Checker<'a>,
     verdict: Verdict,
@@ -116,7 +118,7 @@ impl<'a> Checker<'a> {
         }
         let (writes, violations) = writes::Checker::new(max_staleness, records);
         let verdict = Verdict { violations, ..Verdict::default() };
-        Self { max_staleness, objects, events, settled: None, writes, verdict }
+        Self { max_staleness, objects, events, settled: None, silent: BTreeMap::new(), writes, verdict }
     }
 
     fn figures(&mut self) -> &mut Figures {
@@ -144,8 +146,9 @@ impl<'a> Checker<'a> {
                 self.acknowledged(*event, record, acknowledged);
             }
             Happened::Logged { event } => self.logged(*event, record.ended),
-            Happened::Read { object, floor, outcome, .. } => {
+            Happened::Read { instance, object, floor, outcome } => {
                 self.count(outcome);
+                self.answers(place, record, (instance, object), outcome);
                 if self.writes.knows(object) {
                     self.read_written(place, record, object, floor, outcome);
                 } else {
@@ -238,9 +241,7 @@ impl<'a> Checker<'a> {
             // The client is told to load it: nothing was said about the object.
             Outcome::Absent { leased: true } => return,
             Outcome::Absent { leased: false } => (0, false, false),
-            Outcome::Refused { .. } | Outcome::Failed { .. } => {
-                return self.unanswered(place, record, object);
-            }
+            Outcome::Refused { .. } | Outcome::Failed { .. } => return,
         };
         let asked = self.asked(record.started, object, floor, Marks { stale, available });
         let known = self.objects.entry(object).or_default();
@@ -308,14 +309,21 @@ impl<'a> Checker<'a> {
         self.verdict.violations.push(Violation { promise, record: place, object, text });
     }
 
-    /// Once everything is quiet, everybody answers.
-    fn unanswered(&mut self, place: usize, record: &Record, object: &str) {
-        if self.settled.is_some_and(|since| since <= record.started) {
-            self.violated(Promise::Convergence, place, object, "no answer".to_owned());
+    /// Once everything is quiet, everybody answers in the end.
+    fn answers(&mut self, place: usize, record: &Record, at: (&'a str, &'a str), outcome: &Outcome) {
+        if self.settled.is_none_or(|since| record.started < since) {
+            return;
+        }
+        match outcome {
+            Outcome::Value { .. } | Outcome::Absent { .. } => drop(self.silent.remove(&at)),
+            Outcome::Refused { .. } | Outcome::Failed { .. } => drop(self.silent.entry(at).or_insert(place)),
         }
     }
 
     fn finish(mut self) -> Verdict {
+        for ((instance, object), place) in std::mem::take(&mut self.silent) {
+            self.violated(Promise::Convergence, place, object, format!("{instance} never answers"));
+        }
         let loads = &mut self.verdict.figures.loads;
         for count in self.objects.values().flat_map(|object| object.loads.values()) {
             loads.all += count;

@@ -194,7 +194,15 @@ fn when_all_is_quiet_everybody_answers_with_the_last_version() {
     assert_eq!(quiet().read(600, 1).broken(), [Promise::Convergence]);
     let refused = Outcome::Refused { status: 503, code: "unavailable".to_owned() };
     for silent in [refused, Outcome::Failed { hung: true }] {
-        assert_eq!(quiet().outcome(600, Floor::None, silent.clone()).broken(), [Promise::Convergence]);
+        let unanswered = || quiet().outcome(600, Floor::None, silent.clone());
+        assert_eq!(unanswered().broken(), [Promise::Convergence]);
+        assert_eq!(unanswered().outcome(620, Floor::None, silent.clone()).broken(), [Promise::Convergence]);
+        assert_eq!(unanswered().read(620, 2).broken(), [], "it was slow, and has answered");
+        assert_eq!(unanswered().read(620, 1).broken(), [Promise::Convergence]);
+        assert_eq!(
+            quiet().read(590, 2).outcome(600, Floor::None, silent.clone()).broken(),
+            [Promise::Convergence]
+        );
         assert_eq!(changed(logged()).outcome(600, Floor::None, silent).broken(), []);
     }
 }

@@ -111,12 +111,7 @@ impl Past<'_> {
         let version = match outcome {
             Outcome::Value { version, .. } => Some(*version),
             Outcome::Absent { .. } => None,
-            Outcome::Refused { .. } | Outcome::Failed { .. } => {
-                if settled {
-                    seen.broken.push((Promise::Convergence, "no answer".to_owned()));
-                }
-                return seen;
-            }
+            Outcome::Refused { .. } | Outcome::Failed { .. } => return seen,
         };
         if settled && version != self.last {
             let text = format!("version {version:?}, and the origin has {:?}", self.last);

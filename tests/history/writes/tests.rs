@@ -298,8 +298,9 @@ fn when_all_is_quiet_everybody_answers_as_the_origin_does() {
     };
     assert_eq!(quiet().read(600, 1).broken(), []);
     assert_eq!(quiet().absent(600).broken(), [Promise::Convergence]);
-    let failed = quiet().outcome(600, Floor::None, Outcome::Failed { hung: true });
-    assert_eq!(failed.broken(), [Promise::Convergence]);
+    let failed = || quiet().outcome(600, Floor::None, Outcome::Failed { hung: true });
+    assert_eq!(failed().broken(), [Promise::Convergence]);
+    assert_eq!(failed().read(620, 1).broken(), []);
 }
 
 #[test]
