@@ -19,6 +19,7 @@ use coherd::lock::Locks;
 use coherd::model::{Content, Keep, Key, Lifetime, Loaded, Namespace, ShardCount, Stated, Value, etag_of};
 use coherd::origin::{Fetched, Origin, Validators};
 use coherd::supervisor::{Stage, Supervisor};
+use coherd::telemetry::trace::Tracer;
 use coherd::telemetry::{Metrics, Readiness};
 use coherd::write::{self, Writes};
 use hyper::body::Body as _;
@@ -106,6 +107,7 @@ impl Door {
         let backend = Arc::new(Memory::join(&store));
         let spaces = vec![namespace("users", Some(Arc::new(Counting::default()))), namespace("aside", None)];
         let coherence = Coherence::new(coherence::Settings {
+            tracer: Tracer::default(),
             backend: backend.clone(),
             clock: Clock::Boottime,
             metrics: Arc::clone(&metrics.coherence),
@@ -178,6 +180,7 @@ impl Door {
             coherence,
             readiness,
             tokens,
+            tracer: Tracer::default(),
             settings: Arc::clone(&settings),
             limits,
             locks,

@@ -47,7 +47,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("hyper::server", &["http/", "origin/http/tests", "cli/testing"]),
     ("hyper_util::server", &["http/", "origin/http/tests", "cli/testing"]),
     ("hyper::client", &["origin/http", "cli/", "http/socket_tests"]),
-    ("hyper_util::client", &["origin/http", "cli/", "http/socket_tests"]),
+    ("hyper_util::client", &["origin/http", "cli/", "http/socket_tests", "telemetry/trace/export"]),
     ("sqlx", &["origin/sql", "cli/demo/database"]),
     ("prometheus", &["telemetry"]),
     ("figment", &["config"]),

@@ -3,6 +3,7 @@
 mod breakers;
 mod refusal;
 mod rooms;
+mod tracing;
 mod warming;
 mod watch;
 
@@ -10,10 +11,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::tracing::{info, warn};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
 
 use crate::backend::guarded::Guarded;
 use crate::backend::measured::Measured;
@@ -74,7 +75,9 @@ impl Instance {
             Arc::new(Guarded::new(backend, breaker, 0 < config.coherence.min_replicas_ack));
         let backend: Arc<dyn Backend> = Arc::new(Measured::new(backend, Arc::clone(&metrics.backend)));
 
-        let coherence = Coherence::new(rooms::coherence(config, &backend, Clock::Boottime, &metrics)?);
+        let tracer = tracing::start(config, &supervisor, &metrics)?;
+        let coherence =
+            Coherence::new(rooms::coherence(config, &backend, Clock::Boottime, &metrics, &tracer)?);
         let queues = rooms::queues(config, &Clock::Boottime, &metrics);
         let namespaces = rooms::namespaces(config, &queues, &mut breakers).await?;
         let written = rooms::written(config, &namespaces);
@@ -120,6 +123,7 @@ impl Instance {
             limits,
             readiness: readiness.clone(),
             tokens: Arc::clone(&tokens),
+            tracer,
             settings: Arc::clone(&settings),
         };
         listen(&supervisor, "data", data, desk, &settings, supervisor.stopping(Stage::Door));

@@ -7,6 +7,7 @@ use crate::backend::BackendError;
 use crate::config::KeysFileError;
 use crate::origin::http::HttpSettingsError;
 use crate::origin::sql::SqlSettingsError;
+use crate::telemetry::trace::ExportError;
 
 /// Why an instance did not start.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +46,9 @@ pub enum StartError {
         /// Why.
         source: KeysFileError,
     },
+    /// Spans cannot be exported.
+    #[error("`tracing` is refused")]
+    Tracing(#[from] ExportError),
     /// The backend's settings are refused.
     #[error("`backend` is refused")]
     Backend(#[source] BackendError),

@@ -29,6 +29,7 @@ use crate::origin::sql::{SqlOrigin as SqlClient, SqlSettings};
 use crate::refresh::Queue;
 use crate::supervisor::{Stage, Supervisor};
 use crate::telemetry::Metrics;
+use crate::telemetry::trace::Tracer;
 use crate::write::{self, Writes, Written};
 
 /// What `coherd_build_info` says of the source; set by the build.
@@ -168,6 +169,7 @@ pub(super) fn coherence(
     backend: &Arc<dyn Backend>,
     clock: Clock,
     metrics: &Metrics,
+    tracer: &Tracer,
 ) -> Result<coherence::Settings, StartError> {
     let namespaces: HashMap<_, _> = config
         .namespaces
@@ -181,6 +183,7 @@ pub(super) fn coherence(
         backend: Arc::clone(backend),
         clock,
         metrics: Arc::clone(&metrics.coherence),
+        tracer: tracer.clone(),
         instance: config.instance.id.clone(),
         process: rand::random(),
         slots: coherence::SLOTS,

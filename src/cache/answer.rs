@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::{BackendError, LoadId};
-use crate::model::{Content, Lifetime, LogId};
+use crate::model::{Content, Lifetime, LogId, TraceId};
 use crate::origin::OriginError;
 
 /// What a read asks beyond the key.
@@ -22,6 +22,8 @@ pub struct Demand {
     pub max_age: Option<Duration>,
     /// A copy that only time made stale will do, up to so long after (`max-stale`; without a value: any).
     pub max_stale: Option<Duration>,
+    /// The trace that the reader is part of, for metrics.
+    pub trace: Option<TraceId>,
 }
 
 /// What both tiers keep of a key, ready to be answered.

@@ -27,7 +27,7 @@ use crate::model::{Key, LineageId, Seq, Shard};
 use crate::mutants;
 use crate::supervisor::Supervisor;
 use crate::telemetry::labels::LeaseWait;
-use crate::telemetry::{By, Counter};
+use crate::telemetry::{By, Counter, trace};
 
 /// How often a request joins another's load before it makes one of its own outside of all sharing.
 const JOINS_MAX: usize = 3;
@@ -103,7 +103,7 @@ impl Reader {
     ) -> Result<Answer, GetError> {
         let read = self.read(space, key, demand);
         let answer = self.answer(&read).await;
-        space.metrics.answered(request_result(&answer), self.now().since(read.arrived));
+        space.metrics.answered(request_result(&answer), self.now().since(read.arrived), demand.trace);
         answer
     }
 
@@ -285,7 +285,16 @@ impl Reader {
         held: Option<Arc<Copy>>,
     ) -> Load {
         let (reader, space, key) = (Arc::clone(self), Arc::clone(space), key.clone());
-        Load { reader, space, key, purpose, held, ahead: None, id: self.load_id() }
+        Load {
+            reader,
+            space,
+            key,
+            purpose,
+            held,
+            ahead: None,
+            id: self.load_id(),
+            on_behalf: trace::current(),
+        }
     }
 
     pub(super) fn load_id(&self) -> LoadId {
@@ -331,7 +340,7 @@ impl Reader {
         let answers = answers.into_iter().map(|it| it.unwrap_or(Err(GetError::NotCached)));
         let answers: Vec<_> = answers.collect();
         for (read, answer) in reads.iter().zip(&answers) {
-            space.metrics.answered(request_result(answer), self.now().since(read.arrived));
+            space.metrics.answered(request_result(answer), self.now().since(read.arrived), demand.trace);
         }
         answers
     }

@@ -25,6 +25,7 @@ use crate::model::{Event, Key, LogId, Namespace, Seq, Shard};
 use crate::supervisor::{Stage, Supervisor};
 use crate::telemetry::CoherenceMetrics;
 use crate::telemetry::labels::RejectReason;
+use crate::telemetry::trace::Tracer;
 
 /// Heartbeats' answers that wait for the follower.
 const HEADS_MAX: usize = 64;
@@ -45,6 +46,8 @@ pub struct Settings {
     pub clock: Clock,
     /// The room's metrics.
     pub metrics: Arc<CoherenceMetrics>,
+    /// Begins the spans of events that are traced.
+    pub tracer: Tracer,
     /// `instance.id`.
     pub instance: String,
     /// Tells this process from another of the same `instance.id`: random, but for simulations.
@@ -78,6 +81,7 @@ impl Coherence {
             backend,
             clock,
             metrics,
+            tracer,
             instance,
             process,
             slots,
@@ -92,8 +96,15 @@ impl Coherence {
         let versions = namespaces.into_iter().map(|(name, (version, _))| (name, version)).collect();
         let known = publish::Known { versions, depended_on };
         let member = members::unique(&instance, process);
-        let shared =
-            Arc::new(Shared::new(backend, clock, metrics, member, (shortest, longest), slots, recent));
+        let shared = Arc::new(Shared::new(
+            backend,
+            clock,
+            (metrics, tracer),
+            member,
+            (shortest, longest),
+            slots,
+            recent,
+        ));
         let (barriers, waiting) = shared
             .count()
             .all()

@@ -6,7 +6,7 @@ use super::{Door, Path, WaitMode};
 use crate::model::{Event, Target};
 use crate::telemetry::CoherenceMetrics;
 use crate::telemetry::labels::{
-    EventPath, EventSource, GapCause, RejectReason, ResyncCause, TargetKind, WaitEnd,
+    EventPath, EventSource, GapCause, Label as _, RejectReason, ResyncCause, TargetKind, WaitEnd,
 };
 
 /// What an event from outside is counted under when it is refused.
@@ -22,6 +22,23 @@ pub(super) fn reason(error: &FormError) -> RejectReason {
         FormError::BadPrefix(_) => RejectReason::BadPrefix,
         FormError::BadTag(_) => RejectReason::BadTag,
         FormError::BadRequestId => RejectReason::BadRequestId,
+    }
+}
+
+impl Door {
+    fn source(self) -> EventSource {
+        match self {
+            Self::Http => EventSource::Http,
+            Self::Purge => EventSource::Purge,
+            Self::Inbox => EventSource::Inbox,
+            Self::Pubsub => EventSource::Pubsub,
+            Self::Write => EventSource::Write,
+        }
+    }
+
+    /// Its name in metrics and traces.
+    pub(super) fn label(self) -> &'static str {
+        self.source().as_str()
     }
 }
 
@@ -45,14 +62,7 @@ pub(super) trait Meter {
 
 impl Meter for CoherenceMetrics {
     fn count_published(&self, door: Door) {
-        let source = match door {
-            Door::Http => EventSource::Http,
-            Door::Purge => EventSource::Purge,
-            Door::Inbox => EventSource::Inbox,
-            Door::Pubsub => EventSource::Pubsub,
-            Door::Write => EventSource::Write,
-        };
-        self.published.of(source).inc();
+        self.published.of(door.source()).inc();
     }
 
     fn count_called(&self, calls: u64) {

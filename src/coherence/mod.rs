@@ -35,6 +35,7 @@ mod recent;
 mod server_clock;
 mod shared;
 mod tail;
+mod traced;
 mod wakes;
 
 use std::collections::BTreeMap;

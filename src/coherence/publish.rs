@@ -7,6 +7,7 @@ use futures_util::future::try_join_all;
 use super::core::{Part, Wait};
 use super::meter::Meter;
 use super::shared::Shared;
+use super::traced;
 use super::{Door, PublishError, Receipt};
 use crate::backend::{Along, EntryId, Publication, Published};
 use crate::model::{Event, LogId, Namespace, Prefix, Seq, Shard, ShardCount, Target, widen};
@@ -46,7 +47,8 @@ pub(super) async fn publish(
     along: Option<Along>,
     terms: &Terms,
 ) -> Result<Receipt, PublishError> {
-    let (event, widened) = widened(event, terms.exact)?;
+    let (mut event, widened) = widened(event, terms.exact)?;
+    let span = traced::publishing(shared, &mut event);
     let parts = split(&event, shared.count(), &known.depended_on);
     let published = parts.into_iter().map(|(shard, event)| {
         let publication = Publication {
@@ -64,6 +66,7 @@ pub(super) async fn publish(
     });
     let published = try_join_all(published).await?;
     let answered = shared.clock.now();
+    traced::published(span, terms.door, &published);
     if published.iter().any(|(_, it)| !it.repeated) {
         shared.metrics.count_published(terms.door);
     }

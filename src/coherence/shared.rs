@@ -18,6 +18,7 @@ use crate::backend::{Backend, Logged, Member, Partition, Token};
 use crate::clock::{Boot, Clock};
 use crate::model::{Key, LineageId, Namespace, Seq, Shard, ShardCount};
 use crate::telemetry::CoherenceMetrics;
+use crate::telemetry::trace::Tracer;
 
 /// Notices a slow follower of `/events` may be behind before it loses some.
 const NOTICES_MAX: usize = 4096;
@@ -56,6 +57,7 @@ pub(super) struct Shared {
     pub(super) backend: Arc<dyn Backend>,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<CoherenceMetrics>,
+    pub(super) tracer: Tracer,
     /// This process's name among the members: unique even if two processes share an `instance.id`.
     pub(super) member: String,
     /// The shortest `max_staleness` of any namespace: how often there must be proof.
@@ -81,7 +83,7 @@ impl Shared {
     pub(super) fn new(
         backend: Arc<dyn Backend>,
         clock: Clock,
-        metrics: Arc<CoherenceMetrics>,
+        (metrics, tracer): (Arc<CoherenceMetrics>, Tracer),
         member: String,
         staleness: (Duration, Duration),
         slots: usize,
@@ -104,6 +106,7 @@ impl Shared {
             backend,
             clock,
             metrics,
+            tracer,
             member,
             shortest: staleness.0,
             longest: staleness.1,
@@ -138,7 +141,7 @@ impl Shared {
         let here = self.shard(shard).server_clock.micros(self.clock.now());
         let lag = Duration::from_micros(here.saturating_sub(logged.at_us));
         self.lag_us.store(u64::try_from(lag.as_micros()).unwrap_or(u64::MAX), Relaxed);
-        self.metrics.lag.observe(lag.as_secs_f64());
+        self.metrics.lag.observe(lag.as_secs_f64(), logged.event.provenance.trace.map(|it| it.trace));
         lag
     }
 

@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use super::core::{Answer, Following, Gap, Heard, Leap};
 use super::meter::Meter;
 use super::shared::Shared;
+use super::traced;
 use super::wakes::Ended;
 use super::{Notice, Path};
 use crate::backend::{BackendError, Head, LinkState, Logged, Signal, Subscription};
@@ -291,7 +292,9 @@ impl Tailed {
             state.to_confirm.send_replace(logged.seq);
             shared.confirmations.notify_waiters();
         }
-        state.came.note(logged.seq, path, shared.observe_lag(self.shard, logged));
+        let lag = shared.observe_lag(self.shard, logged);
+        state.came.note(logged.seq, path, lag);
+        traced::applied(shared, self.shard, logged, path, lag);
         shared.metrics.count_applied(&logged.event, path);
         if shared.notices.receiver_count() != 0 {
             let id = LogId::new(vec![(self.shard, logged.seq)]);

@@ -25,6 +25,7 @@ mod server;
 mod show;
 #[cfg(test)]
 mod tests;
+mod tracing;
 mod unsupported;
 mod url;
 mod warm;
@@ -44,6 +45,7 @@ pub use origin::{CacheControl, HttpOrigin, Limits, Origin, SqlOrigin};
 pub use secret::{Secret, SecretUrl};
 pub use server::{Server, Tls};
 pub use show::Provenance;
+pub use tracing::Tracing;
 pub use url::{BackendUrl, Host, Topology};
 pub use warm::{KeysFileError, Warm};
 pub use write_behind::{Retry, WriteBehind};
@@ -67,6 +69,7 @@ pub struct Config {
     pub namespaces: BTreeMap<String, Namespace>,
     pub write_behind: WriteBehind,
     pub monitor: Monitor,
+    pub tracing: Tracing,
 }
 
 /// A configuration, and where it came from.
@@ -120,6 +123,7 @@ impl Config {
             ),
             write_behind: section.field("write_behind").table(WriteBehind::read),
             monitor: section.field("monitor").table(Monitor::read),
+            tracing: section.field("tracing").table(Tracing::read),
         }
     }
 }

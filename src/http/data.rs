@@ -22,6 +22,7 @@ use crate::limit::RateLimits;
 use crate::lock::Locks;
 use crate::model::{Event, Hardness, Key, Namespace, Target};
 use crate::telemetry::Readiness;
+use crate::telemetry::trace::Tracer;
 use crate::write::Writes;
 
 /// What answers on the data listener.
@@ -40,6 +41,8 @@ pub struct DataDesk {
     pub readiness: Readiness,
     /// Who may do what.
     pub tokens: Arc<Tokens>,
+    /// Begins the spans of requests.
+    pub tracer: Tracer,
     /// Limits and times.
     pub settings: Arc<Settings>,
 }
@@ -49,6 +52,14 @@ impl Desk for DataDesk {
 
     fn route(&self, method: &Method, uri: &Uri) -> Result<DataRoute, Problem> {
         routes::data(method, uri)
+    }
+
+    fn template(&self, route: &DataRoute) -> &'static str {
+        route.template()
+    }
+
+    fn tracer(&self) -> Option<&Tracer> {
+        Some(&self.tracer)
     }
 
     async fn admit(&self, route: &DataRoute, sender: Sender<'_>) -> Result<Allowance, Problem> {
@@ -96,14 +107,12 @@ impl Desk for DataDesk {
     async fn answer(&self, route: DataRoute, call: Call) -> Result<Response<Body>, Problem> {
         match route {
             DataRoute::Read(namespace, key) => {
-                let asked = demand::of(&call.headers);
+                let asked = demand::of(&call.headers, call.trace);
                 let asked = asked.inspect_err(|_| self.cache.count_rejected(&namespace))?;
                 reply::read(self.cache.get(&namespace, &key, &asked).await, &call.headers)
             }
-            DataRoute::Bulk(namespace, keys) => self.bulk(&namespace, keys, &call.headers).await,
-            DataRoute::BulkPost(namespace) => {
-                self.bulk(&namespace, bulk::keys(&call.body)?, &call.headers).await
-            }
+            DataRoute::Bulk(namespace, keys) => self.bulk(&namespace, keys, &call).await,
+            DataRoute::BulkPost(namespace) => self.bulk(&namespace, bulk::keys(&call.body)?, &call).await,
             DataRoute::Warm(namespace) => self.warm(&namespace, bulk::keys(&call.body)?).await,
             DataRoute::Put(namespace, key, options) => self.put(&namespace, &key, options, call).await,
             DataRoute::Delete(namespace, key, options) => {
@@ -185,9 +194,9 @@ impl DataDesk {
         &self,
         namespace: &Namespace,
         keys: Vec<Key>,
-        headers: &HeaderMap,
+        call: &Call,
     ) -> Result<Response<Body>, Problem> {
-        let asked = demand::of(headers)?;
+        let asked = demand::of(&call.headers, call.trace)?;
         let keys = bulk::distinct(keys);
         let answers = self.cache.get_many(namespace, &keys, &asked).await;
         Ok(bulk::reply(&keys, answers))
@@ -221,7 +230,7 @@ mod tests {
         for (name, value) in lines {
             headers.append(*name, value.parse().unwrap());
         }
-        Call { headers, body: Bytes::from_static(b"v") }
+        Call { headers, body: Bytes::from_static(b"v"), trace: None }
     }
 
     #[test]

@@ -4,10 +4,10 @@ use hyper::header::{CACHE_CONTROL, HeaderMap, HeaderValue};
 
 use super::problem::{Code, Problem};
 use crate::cache::Demand;
-use crate::model::{CacheControl, LogId};
+use crate::model::{CacheControl, LogId, TraceId};
 
 /// What a read asks beyond the key.
-pub(super) fn of(headers: &HeaderMap) -> Result<Demand, Problem> {
+pub(super) fn of(headers: &HeaderMap, trace: Option<TraceId>) -> Result<Demand, Problem> {
     let asked = cache_control(headers);
     Ok(Demand {
         min: min_log_id(headers)?,
@@ -16,6 +16,7 @@ pub(super) fn of(headers: &HeaderMap) -> Result<Demand, Problem> {
         only_if_cached: asked.only_if_cached,
         max_age: asked.max_age,
         max_stale: asked.max_stale,
+        trace,
     })
 }
 
@@ -67,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_read_says_what_it_demands() {
-        let asked = |lines: &[(&'static str, &'static str)]| of(&headers(lines)).unwrap();
+        let asked = |lines: &[(&'static str, &'static str)]| of(&headers(lines), None).unwrap();
         let secs = Duration::from_secs;
         let plain = Demand::default();
         assert_eq!(asked(&[]), plain);
@@ -88,10 +89,10 @@ mod tests {
     fn what_cannot_be_read_is_refused() {
         for line in [("coherd-min-log-id", "seven"), ("coherd-min-log-id", ""), ("coherd-consistency", "lax")]
         {
-            assert_eq!(of(&headers(&[line])).expect_err(line.1).code(), Code::BadRequest, "{line:?}");
+            assert_eq!(of(&headers(&[line]), None).expect_err(line.1).code(), Code::BadRequest, "{line:?}");
         }
         let mut odd = HeaderMap::new();
         odd.insert("coherd-min-log-id", HeaderValue::from_bytes(b"\xFF").unwrap());
-        assert_eq!(of(&odd).unwrap_err().code(), Code::BadRequest);
+        assert_eq!(of(&odd, None).unwrap_err().code(), Code::BadRequest);
     }
 }

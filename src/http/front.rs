@@ -11,12 +11,15 @@ use futures_util::FutureExt as _;
 use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use tokio::time::timeout;
-use tracing::{Instrument as _, debug_span, error};
+use tracing::{Instrument as _, debug, debug_span, error, field};
 
 use super::body::{self, Body};
 use super::problem::{Code, Problem};
 use super::reply::CACHE_STATUS;
+use super::traced::Traced;
 use super::{Settings, cache_status};
+use crate::model::TraceId;
+use crate::telemetry::trace::Tracer;
 
 const INSTANCE: HeaderName = HeaderName::from_static("coherd-instance");
 
@@ -27,6 +30,16 @@ pub trait Desk: Send + Sync + 'static {
 
     /// What is asked.
     fn route(&self, method: &Method, uri: &Uri) -> Result<Self::Route, Problem>;
+
+    /// The route as telemetry names it: without what its places are filled with.
+    fn template(&self, _route: &Self::Route) -> &'static str {
+        ""
+    }
+
+    /// What begins the spans of its requests; `None`: they have none.
+    fn tracer(&self) -> Option<&Tracer> {
+        None
+    }
 
     /// Whether the sender may ask it, before any of the body is read; and what it may take.
     fn admit(
@@ -72,6 +85,8 @@ pub struct Call {
     pub headers: HeaderMap,
     /// Its body, if the route has one.
     pub body: Bytes,
+    /// The trace it is part of.
+    pub trace: Option<TraceId>,
 }
 
 /// Answers a request. Never fails: what goes wrong, a panic too, is an answer.
@@ -86,10 +101,17 @@ where
     B: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
 {
     let head = request.method() == Method::HEAD;
-    let span = debug_span!("request", http.method = %request.method());
+    let span = debug_span!("request", http.method = %request.method(), trace_id = field::Empty);
+    let traced = desk.tracer().and_then(|tracer| Traced::begin(tracer, desk, &request));
     // What a handler leaves behind half done is its own: nothing of it is looked at after a panic.
-    let answered =
-        AssertUnwindSafe(serve(desk, settings, peer, request)).catch_unwind().instrument(span).await;
+    let work = AssertUnwindSafe(serve(desk, settings, peer, request, traced.as_ref().map(Traced::id)));
+    let answered = match &traced {
+        None => work.catch_unwind().instrument(span.clone()).await,
+        Some(traced) => {
+            span.record("trace_id", field::display(traced.id()));
+            Box::pin(traced.around(work.catch_unwind())).instrument(span.clone()).await
+        }
+    };
     let mut response = match answered {
         Ok(Ok(response)) => response,
         Ok(Err(problem)) => problem.into_response(),
@@ -99,6 +121,10 @@ where
         }
     };
     finish(&mut response, settings, head);
+    if let Some(traced) = traced {
+        span.in_scope(|| debug!(http.status = response.status().as_u16(), "answered"));
+        traced.end(&response);
+    }
     response
 }
 
@@ -107,6 +133,7 @@ async fn serve<D, B>(
     settings: &Settings,
     peer: IpAddr,
     request: Request<B>,
+    trace: Option<TraceId>,
 ) -> Result<Response<Body>, Problem>
 where
     D: Desk,
@@ -124,7 +151,7 @@ where
                 read.inspect_err(|problem| desk.unread(&route, problem))?
             }
         };
-        let answer = desk.answer(route, Call { headers: parts.headers, body });
+        let answer = desk.answer(route, Call { headers: parts.headers, body, trace });
         match time {
             None => answer.await,
             Some(time) => timeout(time, answer).await.unwrap_or_else(|_| Err(too_slow(time))),

@@ -70,7 +70,7 @@ pub(crate) fn bulk_body(bytes: &[u8]) {
 
 /// The headers of a request.
 pub(crate) fn headers(headers: &HeaderMap) {
-    if let Err(problem) = demand::of(headers) {
+    if let Err(problem) = demand::of(headers, None) {
         refused(problem);
     }
     match tags::of_value(headers) {
@@ -80,7 +80,7 @@ pub(crate) fn headers(headers: &HeaderMap) {
     for etag in ["\"a\"", "W/\"a,b\""] {
         conditional::none_match_holds(headers, etag);
     }
-    let call = Call { headers: headers.clone(), body: Bytes::from_static(b"value") };
+    let call = Call { headers: headers.clone(), body: Bytes::from_static(b"value"), trace: None };
     if let Err(problem) = writes::write(call) {
         refused(problem);
     }
@@ -96,7 +96,7 @@ pub(crate) fn headers(headers: &HeaderMap) {
 
 /// `POST /v1/invalidate`.
 pub(crate) fn event(headers: HeaderMap, body: &[u8]) {
-    let call = Call { headers, body: Bytes::copy_from_slice(body) };
+    let call = Call { headers, body: Bytes::copy_from_slice(body), trace: None };
     for soft in [false, true] {
         match invalidate::event(&call, soft) {
             Ok(event) => assert!((1..=Event::TARGETS_MAX).contains(&event.targets.len())),
@@ -191,7 +191,7 @@ impl Desk for Echo {
     async fn answer(&self, route: DataRoute, call: Call) -> Result<Response<Body>, Problem> {
         let part = match route {
             DataRoute::Read(_, key) => {
-                demand::of(&call.headers)?;
+                demand::of(&call.headers, call.trace)?;
                 if conditional::none_match_holds(&call.headers, "\"a\"") {
                     let mut response = Response::new(Body::empty());
                     *response.status_mut() = StatusCode::NOT_MODIFIED;

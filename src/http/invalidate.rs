@@ -111,7 +111,7 @@ mod tests {
         for (name, value) in lines {
             headers.append(*name, value.parse().unwrap());
         }
-        Call { headers, body: Bytes::copy_from_slice(body) }
+        Call { headers, body: Bytes::copy_from_slice(body), trace: None }
     }
 
     const JSON: &[u8] = br#"{"tags":["a"]}"#;

@@ -28,6 +28,7 @@ mod stall;
 mod stats;
 mod tags;
 mod toll;
+mod traced;
 mod writes;
 
 use std::sync::Arc;

@@ -49,6 +49,23 @@ pub enum DataRoute {
     Readyz,
 }
 
+impl DataRoute {
+    /// Its path, without what its places are filled with.
+    pub(super) fn template(&self) -> &'static str {
+        match self {
+            Self::Read(..) | Self::Put(..) | Self::Delete(..) | Self::Purge { .. } => {
+                "/v1/cache/{namespace}/{key}"
+            }
+            Self::Bulk(..) | Self::BulkPost(_) => "/v1/cache/{namespace}",
+            Self::Warm(_) => "/v1/warm/{namespace}",
+            Self::Invalidate(_) => "/v1/invalidate",
+            Self::TakeLock(..) | Self::ExtendLock(..) | Self::GiveUpLock(_) => "/v1/locks/{name}",
+            Self::Healthz => "/healthz",
+            Self::Readyz => "/readyz",
+        }
+    }
+}
+
 /// A request on the admin listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdminRoute {

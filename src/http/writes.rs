@@ -201,7 +201,7 @@ mod tests {
         for (name, value) in lines {
             headers.append(*name, value.parse().unwrap());
         }
-        Call { headers, body: Bytes::from_static(b"v") }
+        Call { headers, body: Bytes::from_static(b"v"), trace: None }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! An invalidation: what is no longer true. It carries no value; who hears it reads afresh.
 
 use super::text::{Key, Namespace, Prefix, Tag};
+use super::trace::TraceParent;
 
 /// What an event names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -33,6 +34,8 @@ pub struct Provenance {
     pub source: String,
     /// Why.
     pub reason: String,
+    /// The work that it was published by, as the publisher traces it.
+    pub trace: Option<TraceParent>,
 }
 
 /// An invalidation, checked: at least one target, at most [`Event::TARGETS_MAX`].

@@ -8,6 +8,7 @@ mod name;
 mod quota;
 pub mod tags;
 mod text;
+mod trace;
 
 pub use cache_control::{CacheControl, delta_seconds};
 pub use entry::{Content, Keep, Lifetime, Loaded, Stated, Value, etag_of};
@@ -16,3 +17,4 @@ pub use id::{LineageId, LogId, LogIdError, Nonce, Seq, Shard, ShardCount};
 pub use name::{Name, boundaries, covering, widen};
 pub use quota::{CallerId, Quota, Verdict};
 pub use text::{Invalid, Key, Namespace, PREFIX_BYTES_MAX, Prefix, TAGS_MAX, Tag};
+pub use trace::{SpanId, TraceId, TraceParent};

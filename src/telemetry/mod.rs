@@ -6,11 +6,12 @@ mod metrics;
 mod openmetrics;
 mod readiness;
 mod throttle;
+pub mod trace;
 
 pub use metrics::{
     BackendMetrics, BreakerGauge, BreakerMetrics, By, CoherenceMetrics, Counter, Gauge, Histogram, IntGauge,
     L1Metrics, Metrics, MetricsError, NamespaceMetrics, OPENMETRICS_TYPE, OriginMetrics, TEXT_TYPE,
-    TaskCounters, TaskMetrics, WriteBehindMetrics,
+    TaskCounters, TaskMetrics, Timed, TraceMetrics, WriteBehindMetrics,
 };
 pub use readiness::{Degradation, Readiness, Reason, Snapshot};
 pub use throttle::Throttle;

@@ -1,22 +1,27 @@
-//! The OpenMetrics 1.0 text of gathered families. Without exemplars, units and timestamps, which it leaves optional.
+//! The OpenMetrics 1.0 text of gathered families. Without units and timestamps, which it leaves optional.
 
 use std::fmt::{self, Write};
 
 use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 
+use super::metrics::Exemplar;
+
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// The exemplar of a family's child, by its labels, in a bucket by its place; the last bucket has no bound.
+pub(super) type ExemplarOf<'a> = dyn Fn(&str, &[LabelPair], usize) -> Option<Exemplar> + 'a;
+
 /// Families of other types than counter, gauge and histogram are left out.
-pub(super) fn encode(families: &[MetricFamily]) -> String {
+pub(super) fn encode(families: &[MetricFamily], exemplars: &ExemplarOf<'_>) -> String {
     let mut text = String::with_capacity(16 * 1024);
     for family in families {
-        write_family(&mut text, family).expect("a String takes all that is written");
+        write_family(&mut text, family, exemplars).expect("a String takes all that is written");
     }
     text.push_str("# EOF\n");
     text
 }
 
-fn write_family(to: &mut String, family: &MetricFamily) -> fmt::Result {
+fn write_family(to: &mut String, family: &MetricFamily, exemplars: &ExemplarOf<'_>) -> fmt::Result {
     let kind = match family.get_field_type() {
         MetricType::COUNTER => "counter",
         MetricType::GAUGE => "gauge",
@@ -34,26 +39,29 @@ fn write_family(to: &mut String, family: &MetricFamily) -> fmt::Result {
         let labels = metric.get_label();
         match family.get_field_type() {
             MetricType::COUNTER => {
-                sample(to, name, "_total", labels, None, metric.get_counter().get_value())?;
+                sample(to, name, "_total", labels, None, metric.get_counter().get_value(), None)?;
             }
-            MetricType::GAUGE => sample(to, name, "", labels, None, metric.get_gauge().get_value())?,
-            _ => write_histogram(to, name, metric)?,
+            MetricType::GAUGE => sample(to, name, "", labels, None, metric.get_gauge().get_value(), None)?,
+            _ => write_histogram(to, name, metric, exemplars)?,
         }
     }
     Ok(())
 }
 
-fn write_histogram(to: &mut String, name: &str, metric: &Metric) -> fmt::Result {
+fn write_histogram(to: &mut String, name: &str, metric: &Metric, exemplars: &ExemplarOf<'_>) -> fmt::Result {
     let histogram = metric.get_histogram();
     let labels = metric.get_label();
+    let mut buckets = 0;
     for bucket in histogram.get_bucket().iter().filter(|it| it.upper_bound().is_finite()) {
-        let bound = Number(bucket.upper_bound());
-        sample(to, name, "_bucket", labels, Some(bound), count(bucket.cumulative_count()))?;
+        let (bound, exemplar) = (Number(bucket.upper_bound()), exemplars(name, labels, buckets));
+        sample(to, name, "_bucket", labels, Some(bound), count(bucket.cumulative_count()), exemplar)?;
+        buckets += 1;
     }
     let all = count(histogram.get_sample_count());
-    sample(to, name, "_bucket", labels, Some(Number(f64::INFINITY)), all)?;
-    sample(to, name, "_count", labels, None, all)?;
-    sample(to, name, "_sum", labels, None, histogram.get_sample_sum())
+    let exemplar = exemplars(name, labels, buckets);
+    sample(to, name, "_bucket", labels, Some(Number(f64::INFINITY)), all, exemplar)?;
+    sample(to, name, "_count", labels, None, all, None)?;
+    sample(to, name, "_sum", labels, None, histogram.get_sample_sum(), None)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53, and a scraper reads a float anyway")]
@@ -68,6 +76,7 @@ fn sample(
     labels: &[LabelPair],
     bound: Option<Number>,
     value: f64,
+    exemplar: Option<Exemplar>,
 ) -> fmt::Result {
     write!(to, "{name}{suffix}")?;
     let mut separator = '{';
@@ -82,7 +91,11 @@ fn sample(
     if separator == ',' {
         to.push('}');
     }
-    writeln!(to, " {}", Number(value))
+    write!(to, " {}", Number(value))?;
+    if let Some(Exemplar { trace, value }) = exemplar {
+        write!(to, " # {{trace_id=\"{trace}\"}} {}", Number(value))?;
+    }
+    writeln!(to)
 }
 
 /// A float in its canonical form: `1.0`, `+Inf`.
@@ -117,7 +130,8 @@ impl fmt::Display for Escaped<'_> {
 mod tests {
     use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 
-    use super::encode;
+    use super::{Exemplar, encode};
+    use crate::model::TraceId;
 
     #[test]
     fn the_text_is_what_the_standard_asks_for() {
@@ -139,12 +153,17 @@ mod tests {
             "# HELP took_seconds Time.",
             r#"took_seconds_bucket{op="x",le="5e-5"} 0.0"#,
             r#"took_seconds_bucket{op="x",le="1.0"} 1.0"#,
-            r#"took_seconds_bucket{op="x",le="+Inf"} 2.0"#,
+            r##"took_seconds_bucket{op="x",le="+Inf"} 2.0 # {trace_id="000000000000000000000000000000ab"} 2.0"##,
             r#"took_seconds_count{op="x"} 2.0"#,
             r#"took_seconds_sum{op="x"} 2.5"#,
             "# EOF",
             "",
         ];
-        assert_eq!(encode(&registry.gather()), expected.join("\n"));
+        let exemplar = Exemplar { trace: TraceId(0xAB), value: 2.0 };
+        let text = encode(&registry.gather(), &|name, labels, bucket| {
+            let of = (name, labels[0].value(), bucket);
+            (of == ("took_seconds", "x", 2)).then_some(exemplar)
+        });
+        assert_eq!(text, expected.join("\n"));
     }
 }

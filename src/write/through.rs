@@ -16,6 +16,7 @@ use crate::guard::Urgency;
 use crate::model::{Key, Namespace};
 use crate::origin::{self, Applied, Fence, OriginError};
 use crate::supervisor::Stage;
+use crate::telemetry::trace;
 
 /// Between two attempts to announce what is at the origin.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -39,7 +40,8 @@ pub(super) async fn write(
         draft,
         ask,
     };
-    let work = shared.supervisor.spawn(Stage::Write, "write.through", through.run());
+    let through = trace::within(trace::current(), through.run());
+    let work = shared.supervisor.spawn(Stage::Write, "write.through", through);
     work.await.unwrap_or(Err(WriteError::Stopping))
 }
 

@@ -1,7 +1,7 @@
 //! The log: what followers read.
 
 use coherd::backend::{Beat, Logged, Publication};
-use coherd::model::{Event, Hardness, Provenance, Seq, Target};
+use coherd::model::{Event, Hardness, Provenance, Seq, Target, TraceParent};
 
 use super::fixture::{Fixture, Settings};
 use super::kit::{SHARD, hard, head, key, member, prefix, publication, publish, tag, two, two_with, users};
@@ -42,6 +42,7 @@ pub(crate) async fn an_event_is_read_as_it_was_published<F: Fixture>() {
         provenance: Provenance {
             source: "tests of ours".to_owned(),
             reason: "because: ünïcode\n".to_owned(),
+            trace: TraceParent::parse(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
         },
         request_id: Some("r 1".to_owned()),
     };

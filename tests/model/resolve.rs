@@ -173,7 +173,7 @@ fn event_of(event: &EventAs) -> Event {
     Event {
         targets: event.targets.iter().map(|target| all[target % all.len()].clone()).collect(),
         hardness: if event.soft { Hardness::Soft } else { Hardness::Hard },
-        provenance: Provenance { source: "ä source".to_owned(), reason: String::new() },
+        provenance: Provenance { source: "ä source".to_owned(), ..Provenance::default() },
         request_id: event.request.map(|who| format!("r{who}")),
     }
 }

@@ -10,6 +10,7 @@ use coherd::coherence::{self, Coherence};
 use coherd::refresh::{self, Queue};
 use coherd::supervisor::{Stage, Supervisor};
 use coherd::telemetry::Metrics;
+use coherd::telemetry::trace::Tracer;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -64,6 +65,7 @@ impl Node {
         let supervisor = Supervisor::new(METRICS.tasks.clone());
         let spaces = [USERS, CARTS].map(|name| (namespace(name), (1, plan.max_staleness)));
         let coherence = Coherence::new(coherence::Settings {
+            tracer: Tracer::default(),
             backend: Arc::clone(&backend),
             clock: clock.clone(),
             metrics: Arc::clone(&METRICS.coherence),

@@ -68,7 +68,7 @@ impl Change {
         covers.retain(|name, _| sim.objects.iter().any(|it| it.name == *name && covered(&targets, it)));
         sim.sea.expect(number, sim.shards_of(&targets));
         let hardness = if soft { Hardness::Soft } else { Hardness::Hard };
-        let provenance = Provenance { source: format!("e{number}"), reason: String::new() };
+        let provenance = Provenance { source: format!("e{number}"), ..Provenance::default() };
         let event = Event { targets, hardness, provenance, request_id: None };
         Self { number, event, covers, started: sim.history.now() }
     }

@@ -3,3 +3,5 @@
 mod calls;
 mod families;
 mod lag;
+mod recorder;
+mod traces;

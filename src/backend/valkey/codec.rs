@@ -8,6 +8,7 @@ use super::connection::Arg;
 use crate::backend::{Logged, Partition};
 use crate::model::{
     Event, Hardness, Key, LineageId, Name, Namespace, Nonce, Prefix, Provenance, Seq, Tag, Target,
+    TraceParent,
 };
 
 /// What is announced on a shard's events channel: the log's entry, as it is.
@@ -102,6 +103,7 @@ pub(super) fn logged<T: AsRef<[u8]>>(id: &[u8], fields: &[T]) -> Option<(Lineage
             b"c" => confirm = true,
             b"src" => event.provenance.source = text.into_owned(),
             b"why" => event.provenance.reason = text.into_owned(),
+            b"tp" => event.provenance.trace = TraceParent::parse(value),
             b"rq" => event.request_id = Some(text.into_owned()),
             // an empty one takes back the one before
             b"ns" => namespace = (!value.is_empty()).then(|| Namespace::new(&text)).transpose().ok()?,

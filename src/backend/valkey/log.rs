@@ -49,6 +49,7 @@ pub(super) async fn publish(
     args.extend(provenance_args(&event.provenance));
     args.extend([Arg::from(request_id), Arg::from(*repeat_after)]);
     args.extend(along_args(along.as_ref()));
+    args.push(event.provenance.trace.map_or_else(|| Arg::from(""), |trace| Arg::from(trace.to_string())));
     args.extend(target_args(&event.targets));
 
     let answer = script::PUBLISH.run(connection, keys, own, args).await.map_err(|error| explain(&error))?;

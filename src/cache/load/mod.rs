@@ -30,6 +30,7 @@ use crate::model::{Keep, Key, Shard};
 use crate::mutants;
 use crate::origin::OriginError;
 use crate::telemetry::labels::LeaseWait;
+use crate::telemetry::trace;
 
 /// The longest wait for news of another load before looking again.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -58,6 +59,8 @@ pub(in crate::cache) struct Load {
     /// A refresh before the time: the load behind the copy that it is to replace, and no other.
     pub(in crate::cache) ahead: Option<LoadId>,
     pub(in crate::cache) id: LoadId,
+    /// The span of the request that it is made for.
+    pub(in crate::cache) on_behalf: Option<trace::Context>,
 }
 
 impl Load {

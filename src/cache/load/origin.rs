@@ -8,6 +8,7 @@ use crate::guard::Urgency;
 use crate::model::{Content, Keep, Name, Stated};
 use crate::origin::{Fetched, OriginError, Validators};
 use crate::telemetry::labels::OriginOutcome;
+use crate::telemetry::trace;
 
 /// What the origin brought, with the names that cover it beside the key's own.
 pub(super) struct Brought {
@@ -30,7 +31,8 @@ impl Load {
         let validators = held.and_then(Validators::of);
         let urgency = Urgency::of(self.space.heat.of(&self.key), self.purpose != Purpose::Refresh);
         let began = self.now();
-        let fetched = origin.load(&self.key, validators.as_ref(), urgency).await;
+        let loading = origin.load(&self.key, validators.as_ref(), urgency);
+        let fetched = trace::within(self.on_behalf.clone(), loading).await;
         let metrics = &self.space.metrics.origin;
         metrics.duration.observe(self.now().since(began).as_secs_f64());
         metrics.requests.of(origin_outcome(&fetched)).inc();

@@ -27,6 +27,7 @@ use crate::model::{
 use crate::origin::{Fetched, Origin, OriginError, Validators};
 use crate::supervisor::{Stage, Supervisor};
 use crate::telemetry::Metrics;
+use crate::telemetry::trace::Tracer;
 
 pub(super) const D: Duration = Duration::from_secs(2);
 const SOON: Duration = Duration::from_secs(60);
@@ -233,6 +234,7 @@ impl Node {
         let metrics = Metrics::new(&[settings.name.to_string()], "0", "0").unwrap();
         let supervisor = Supervisor::new(metrics.tasks.clone());
         let coherence = Coherence::new(coherence::Settings {
+            tracer: Tracer::default(),
             backend: Arc::clone(&backend),
             clock,
             metrics: Arc::clone(&metrics.coherence),

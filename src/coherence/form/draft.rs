@@ -6,7 +6,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Vi
 
 use super::fault::FormError;
 use super::text::{Text, Texts};
-use crate::model::{Event, Hardness, Invalid, Key, Namespace, Prefix, Provenance, Tag, Target};
+use crate::model::{Event, Hardness, Invalid, Key, Namespace, Prefix, Provenance, Tag, Target, TraceParent};
 
 /// What was written.
 #[derive(Debug, Default)]
@@ -20,6 +20,7 @@ pub(super) struct Draft {
     pub(super) source: Option<Text>,
     pub(super) reason: Option<Text>,
     pub(super) request_id: Option<Text>,
+    pub(super) traceparent: Option<Text>,
     /// The first name that is no field's.
     pub(super) unknown: Option<Vec<u8>>,
 }
@@ -58,7 +59,12 @@ impl Draft {
         Ok(Event {
             targets,
             hardness: if self.soft { Hardness::Soft } else { Hardness::Hard },
-            provenance: Provenance { source: remark(self.source), reason: remark(self.reason) },
+            provenance: Provenance {
+                source: remark(self.source),
+                reason: remark(self.reason),
+                // What is malformed counts as not sent: it is no reason to lose an invalidation.
+                trace: self.traceparent.and_then(|text| TraceParent::parse(&text.0)),
+            },
             request_id: self.request_id.map(request_id).transpose()?,
         })
     }
@@ -100,13 +106,13 @@ impl<'de> Visitor<'de> for DraftVisitor {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "an event: a map of namespace, keys, prefixes, all, tags, soft, source, reason, request_id",
+            "an event: a map of namespace, keys, prefixes, all, tags, soft, source, reason, request_id, traceparent",
         )
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Draft, A::Error> {
         let mut draft = Draft::default();
-        let mut seen = [false; 9];
+        let mut seen = [false; 10];
         let mut first = |at: usize, name: &'static str| {
             if std::mem::replace(&mut seen[at], true) { Err(A::Error::duplicate_field(name)) } else { Ok(()) }
         };
@@ -147,6 +153,10 @@ impl<'de> Visitor<'de> for DraftVisitor {
                 b"request_id" => {
                     first(8, "request_id")?;
                     draft.request_id = map.next_value()?;
+                }
+                b"traceparent" => {
+                    first(9, "traceparent")?;
+                    draft.traceparent = map.next_value()?;
                 }
                 _ => {
                     map.next_value::<IgnoredAny>()?;

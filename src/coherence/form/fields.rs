@@ -7,7 +7,7 @@ use super::{from_json, within_size};
 use crate::model::Event;
 
 /// Reads a list of fields: `ns`, `key`, `prefix`, `tag` (these three any number of times), `all 1`, `soft 1`,
-/// `request_id`, `src`, `why`; or the one field `event` with the JSON form.
+/// `request_id`, `src`, `why`, `traceparent`; or the one field `event` with the JSON form.
 pub fn from_fields<'a, I>(fields: I) -> Result<Event, FormError>
 where
     I: IntoIterator<Item = (&'a [u8], &'a [u8])>,
@@ -26,6 +26,7 @@ where
             b"request_id" => once(&mut draft.request_id, "request_id", text())?,
             b"src" => once(&mut draft.source, "src", text())?,
             b"why" => once(&mut draft.reason, "why", text())?,
+            b"traceparent" => once(&mut draft.traceparent, "traceparent", text())?,
             b"all" => draft.all = flag("all", value)?,
             b"soft" => draft.soft = flag("soft", value)?,
             b"event" if fields.clone().count() == 1 => return from_json(value),

@@ -57,6 +57,8 @@ pub(super) struct Form<'a> {
     reason: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
 }
 
 /// The form holds one namespace, an event may name several. What is cluster-wide goes into the first, but for
@@ -68,6 +70,7 @@ pub(super) fn forms(event: &Event) -> Vec<Form<'_>> {
         source: &event.provenance.source,
         reason: &event.provenance.reason,
         request_id: event.request_id.as_deref(),
+        traceparent: event.provenance.trace.map(|trace| trace.to_string()),
         ..Form::default()
     };
     let mut forms: Vec<Form<'_>> = Vec::new();

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::render::forms;
 use super::*;
 use crate::coherence::Path;
-use crate::model::{Hardness, Key, LogId, Namespace, Prefix, Provenance, Tag, Target};
+use crate::model::{Hardness, Key, LogId, Namespace, Prefix, Provenance, Tag, Target, TraceParent};
 
 fn ns(text: &str) -> Namespace {
     Namespace::new(text).unwrap()
@@ -20,13 +20,20 @@ fn example() -> Event {
             Target::Tag(Tag::new("team:7").unwrap()),
         ],
         hardness: Hardness::Soft,
-        provenance: Provenance { source: "billing".into(), reason: "plan changed".into() },
+        provenance: Provenance {
+            source: "billing".into(),
+            reason: "plan changed".into(),
+            trace: TraceParent::parse(TRACE.as_bytes()),
+        },
         request_id: Some("r1".into()),
     }
 }
 
 const EXAMPLE: &str = r#"{"namespace":"users","keys":["1","2"],"prefixes":["eu/"],"all":false,"tags":["team:7"],
-    "soft":true,"source":"billing","reason":"plan changed","request_id":"r1"}"#;
+    "soft":true,"source":"billing","reason":"plan changed","request_id":"r1",
+    "traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}"#;
+
+const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 fn msgpack(json: &str) -> Vec<u8> {
     rmp_serde::to_vec(&serde_json::from_str::<serde_json::Value>(json).unwrap()).unwrap()
@@ -43,10 +50,13 @@ fn the_three_forms_say_the_same() {
     assert_eq!(from_msgpack(&msgpack(EXAMPLE)), Ok(example()));
     assert_eq!(from_message(EXAMPLE.as_bytes()), Ok(example()));
     assert_eq!(from_message(&msgpack(EXAMPLE)), Ok(example()));
-    let line = "ns users key 1 key 2 prefix eu/ tag team:7 soft 1 src billing why plan_changed request_id r1";
+    let line = "ns users key 1 key 2 prefix eu/ tag team:7 soft 1 src billing why plan_changed request_id r1 traceparent";
+    let line = format!("{line} {TRACE}");
     let mut expected = example();
     expected.provenance.reason = "plan_changed".into();
-    assert_eq!(fields(line), Ok(expected));
+    assert_eq!(fields(&line), Ok(expected));
+    let odd = fields("tag t traceparent 00-x").unwrap();
+    assert_eq!(odd.provenance.trace, None, "what is malformed is no reason to lose an event");
     assert_eq!(from_fields([(b"event".as_slice(), EXAMPLE.as_bytes())]), Ok(example()));
 }
 
@@ -180,7 +190,8 @@ fn an_applied_event_is_printed_with_id_time_and_path() {
     let expected = concat!(
         r#"{"id":"7-0","at":"2023-11-14T22:13:20.123Z","path":"pubsub","namespace":"users","keys":["1","2"],"#,
         r#""prefixes":["eu/"],"all":false,"tags":["team:7"],"soft":true,"source":"billing","#,
-        r#""reason":"plan changed","request_id":"r1"}"#
+        r#""reason":"plan changed","request_id":"r1","#,
+        r#""traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}"#
     );
     assert_eq!(lines, [expected]);
     assert_eq!(rfc3339(u64::MAX), "9999-12-31T23:59:59.999Z");
@@ -217,7 +228,7 @@ fn any_event() -> impl Strategy<Value = Event> {
                 targets.extend(tags.iter().map(|text| Target::Tag(Tag::new(text).unwrap())));
                 targets.extend(all.then_some(whole));
                 let hardness = if soft { Hardness::Soft } else { Hardness::Hard };
-                let provenance = Provenance { source, reason };
+                let provenance = Provenance { source, reason, trace: None };
                 (!targets.is_empty()).then_some(Event { targets, hardness, provenance, request_id: id })
             },
         )

@@ -57,6 +57,25 @@ pub(in crate::config) fn sql_url() -> Kind<SecretUrl> {
     })
 }
 
+/// The base of a collector's URLs, or the empty text for none.
+pub(in crate::config) fn collector_url() -> Kind<Option<String>> {
+    kind("\"http://HOST:PORT\" or https://, or \"\"", |text| {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+        let rest = rest.ok_or("its scheme is neither http nor https")?;
+        if rest.split('/').next().is_none_or(str::is_empty) {
+            return Err("it has no host".to_owned());
+        }
+        // Credentials belong into `headers`, which are never shown.
+        if text.contains(|c: char| "@?#".contains(c) || c.is_whitespace() || c.is_control()) {
+            return Err("it has a blank, a `?`, a `#` or a `@`".to_owned());
+        }
+        Ok(Some(text.to_owned()))
+    })
+}
+
 fn kind<T: 'static>(accepted: &str, parse: impl Fn(&str) -> Result<T, String> + 'static) -> Kind<T> {
     Kind::new(accepted, Spelling::Quotable, move |value| match value {
         Value::String(_, text) => parse(text),

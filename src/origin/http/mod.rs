@@ -7,6 +7,7 @@ mod settings;
 mod target;
 #[cfg(test)]
 mod tests;
+mod traced;
 mod write;
 
 use std::sync::Arc;
@@ -123,7 +124,7 @@ impl HttpOrigin {
 
     async fn attempt(&self, uri: &Uri, held: Option<&Validators>) -> Result<Fetched, Failure> {
         let (request, conditional) = self.request(uri, held);
-        let answer = self.client.request(request).await.map_err(|error| self.broken(&error))?;
+        let answer = self.ask(request).await.map_err(|error| self.broken(&error))?;
         match answer::meaning(answer.status(), conditional) {
             Meaning::Value => self.value(answer).await,
             Meaning::Empty => Ok(Fetched::Loaded(self.loaded(answer.headers(), Bytes::new()))),

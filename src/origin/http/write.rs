@@ -41,8 +41,7 @@ impl HttpOrigin {
         deadline: Instant,
     ) -> Result<Applied, WriteError> {
         let request = self.changing(uri, change, fence);
-        let (head, body) =
-            self.client.request(request).await.map_err(|error| self.broken(&error).error)?.into_parts();
+        let (head, body) = self.ask(request).await.map_err(|error| self.broken(&error).error)?.into_parts();
         // What the answer said holds, whatever becomes of its body.
         let _drained = timeout_at(deadline, drain(body)).await.is_ok();
         match meaning(head.status, change) {

@@ -3,6 +3,7 @@
 use prometheus::{Gauge, Histogram, IntCounter, IntGauge, Result};
 
 use super::family::{By, Families};
+use super::timed::Timed;
 use crate::telemetry::labels::{
     CheckResult, EventPath, EventSource, GapCause, Label, RejectReason, ResyncCause, TargetKind, WaitEnd,
 };
@@ -15,7 +16,7 @@ pub struct CoherenceMetrics {
     /// `coherd_invalidations_applied_total{kind,path}`: one per target of an event.
     pub applied: By<TargetKind, By<EventPath, IntCounter>>,
     /// `coherd_invalidation_lag_seconds`.
-    pub lag: Histogram,
+    pub lag: Timed,
     /// `coherd_log_lag_events`.
     pub log_lag_events: IntGauge,
     /// `coherd_attached`: 1 or 0.
@@ -57,7 +58,7 @@ impl CoherenceMetrics {
             applied: By::new(|kind: TargetKind| {
                 By::new(|path: EventPath| applied.with_label_values(&[kind.as_str(), path.as_str()]))
             }),
-            lag: to.histogram(
+            lag: to.timed(
                 "coherd_invalidation_lag_seconds",
                 "Time from an event being logged to its being applied here, both by the server's clock: heartbeats ask for TIME, and of the last samples the one with the shortest round trip says how far it is from this machine's boot clock. Off by half of that round trip at the most.",
             )?,

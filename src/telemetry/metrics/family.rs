@@ -8,6 +8,7 @@ use prometheus::{
     Registry, Result,
 };
 
+use super::timed::Timed;
 use crate::telemetry::labels::Label;
 
 /// Upper bounds in seconds, 50 µs to 10 s: one scale for everything, so that panels can be laid side by side.
@@ -81,6 +82,15 @@ impl Families<'_> {
 
     pub(super) fn histogram_vec(&self, name: &str, help: &str, labels: &[&str]) -> Result<HistogramVec> {
         self.add(HistogramVec::new(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()), labels)?)
+    }
+
+    pub(super) fn timed(&self, name: &str, help: &str) -> Result<Timed> {
+        Ok(Timed::new(self.histogram(name, help)?))
+    }
+
+    pub(super) fn timed_by<L: Label>(&self, name: &str, help: &str) -> Result<By<L, Timed>> {
+        let family = self.histogram_vec(name, help, &[L::NAME])?;
+        Ok(By::new(|label: L| Timed::new(family.with_label_values(&[label.as_str()]))))
     }
 
     pub(super) fn histograms<L: Label>(&self, name: &str, help: &str) -> Result<By<L, Histogram>> {

@@ -6,12 +6,15 @@ mod family;
 mod guard;
 mod namespace;
 mod tasks;
+mod timed;
+mod trace;
 mod write_behind;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::process_collector::ProcessCollector;
+use prometheus::proto::LabelPair;
 use prometheus::{Registry, TextEncoder};
 
 pub use backend::BackendMetrics;
@@ -21,9 +24,13 @@ pub use guard::{BreakerGauge, BreakerMetrics};
 pub use namespace::{L1Metrics, NamespaceMetrics, OriginMetrics};
 pub use prometheus::{Error as MetricsError, Gauge, Histogram, IntCounter as Counter, IntGauge};
 pub use tasks::{TaskCounters, TaskMetrics};
+pub(super) use timed::Exemplar;
+use timed::Exemplars;
+pub use timed::Timed;
+pub use trace::TraceMetrics;
 pub use write_behind::WriteBehindMetrics;
 
-use super::labels::LeaseWait;
+use super::labels::{Label as _, LeaseWait, RequestResult};
 use super::openmetrics;
 use family::Families;
 use namespace::NamespaceFamilies;
@@ -50,6 +57,8 @@ pub struct Metrics {
     pub breakers: BreakerMetrics,
     /// Supervised tasks.
     pub tasks: TaskMetrics,
+    /// Spans on their way to a collector.
+    pub trace: TraceMetrics,
 }
 
 impl Metrics {
@@ -80,6 +89,7 @@ impl Metrics {
             write_behind: Arc::new(WriteBehindMetrics::register(&families)?),
             breakers: BreakerMetrics::register(&families)?,
             tasks: TaskMetrics::register(&families)?,
+            trace: TraceMetrics::register(&families)?,
             registry,
         };
         for namespace in namespaces {
@@ -102,9 +112,24 @@ impl Metrics {
             .expect("gathered families have names and samples, and a String takes all that is written")
     }
 
+    /// The exemplars of a histogram that has any.
+    fn exemplars(&self, family: &str, labels: &[LabelPair]) -> Option<&Exemplars> {
+        match family {
+            "coherd_invalidation_lag_seconds" => Some(self.coherence.lag.exemplars()),
+            "coherd_request_duration_seconds" => {
+                let value = labels.first()?.value();
+                let result = RequestResult::ALL.iter().find(|result| result.as_str() == value)?;
+                Some(self.families.request_duration.of(*result).exemplars())
+            }
+            _ => None,
+        }
+    }
+
     /// The state of every family as OpenMetrics 1.0.
     pub fn openmetrics(&self) -> String {
-        openmetrics::encode(&self.registry.gather())
+        openmetrics::encode(&self.registry.gather(), &|family, labels, bucket| {
+            self.exemplars(family, labels)?.of(bucket)
+        })
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Result};
 
 use super::family::{By, Families};
+use super::timed::Timed;
+use crate::model::TraceId;
 use crate::telemetry::labels::{
     EvictionCause, FillCause, Label, OriginOutcome, RefreshOutcome, RequestResult,
 };
@@ -16,7 +18,7 @@ pub struct NamespaceMetrics {
     /// `coherd_requests_total{namespace,result}`.
     pub requests: By<RequestResult, IntCounter>,
     /// `coherd_request_duration_seconds{result}`: one for all namespaces.
-    pub request_duration: Arc<By<RequestResult, Histogram>>,
+    pub request_duration: Arc<By<RequestResult, Timed>>,
     /// The in-process tier.
     pub l1: L1Metrics,
     /// The system of record.
@@ -34,10 +36,10 @@ pub struct NamespaceMetrics {
 }
 
 impl NamespaceMetrics {
-    /// Counts an answered request and how long it took.
-    pub fn answered(&self, result: RequestResult, took: Duration) {
+    /// Counts an answered request, how long it took, and the trace it is part of.
+    pub fn answered(&self, result: RequestResult, took: Duration, trace: Option<TraceId>) {
         self.requests.of(result).inc();
-        self.request_duration.of(result).observe(took.as_secs_f64());
+        self.request_duration.of(result).observe(took.as_secs_f64(), trace);
     }
 }
 
@@ -64,7 +66,7 @@ pub struct OriginMetrics {
 /// The families that namespaces have children in.
 pub(super) struct NamespaceFamilies {
     requests: IntCounterVec,
-    request_duration: Arc<By<RequestResult, Histogram>>,
+    pub(super) request_duration: Arc<By<RequestResult, Timed>>,
     l1_entries: IntGaugeVec,
     l1_bytes: IntGaugeVec,
     l1_evictions: IntCounterVec,
@@ -86,7 +88,7 @@ impl NamespaceFamilies {
                 "Requests by the way they were answered.",
                 &[NS, RequestResult::NAME],
             )?,
-            request_duration: Arc::new(to.histograms(
+            request_duration: Arc::new(to.timed_by(
                 "coherd_request_duration_seconds",
                 "Time to answer a request, by the way it was answered.",
             )?),

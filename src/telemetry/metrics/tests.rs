@@ -47,6 +47,8 @@ const FAMILIES: &[(&str, &str)] = &[
     ("coherd_task_panics_total", "task"),
     ("coherd_task_overruns_total", "task"),
     ("coherd_coherence_checks_total", "result"),
+    ("coherd_trace_spans_exported_total", ""),
+    ("coherd_trace_spans_dropped_total", ""),
     ("coherd_members", ""),
     ("coherd_build_info", "revision,version"),
 ];
@@ -83,7 +85,7 @@ fn every_family_is_there_at_zero_from_the_first_scrape() {
 fn a_count_shows_under_its_labels() {
     let metrics = metrics();
     let users = metrics.namespace("users");
-    users.answered(RequestResult::Collapsed, std::time::Duration::from_millis(3));
+    users.answered(RequestResult::Collapsed, std::time::Duration::from_millis(3), None);
     metrics.coherence.applied.of(TargetKind::Tag).of(EventPath::Stream).inc();
     assert_eq!(metrics.namespace("users").requests.total(), 1, "the same children each time");
 

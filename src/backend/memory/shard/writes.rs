@@ -209,7 +209,7 @@ impl ShardState {
     /// An event about a key whose entry changes without one of its own.
     fn announce(&mut self, now: u64, entry: &EntryId) -> crate::backend::Token {
         let mut event = Event::hard(vec![Target::Key(entry.namespace.clone(), entry.key.clone())]);
-        event.provenance = Provenance { source: "write".to_owned(), reason: String::new() };
+        event.provenance = Provenance { source: "write".to_owned(), ..Provenance::default() };
         let mut token = self.token(now, 0);
         self.seq = self.seq.saturating_add(1);
         token.seq = self.seq;

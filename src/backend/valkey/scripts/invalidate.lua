@@ -102,6 +102,13 @@ local function event_parse(args)
     request_id = free('request_id', 'request_id'),
     src = free('src', 'src'),
     why = free('why', 'why'),
+    -- what is malformed counts as not sent
+    traceparent = function(value)
+      local trace, span, flags = string.match(value, '^00%-([0-9a-f]+)%-([0-9a-f]+)%-([0-9a-f]+)$')
+      if trace and #trace == 32 and #span == 16 and #flags == 2 then
+        event.traceparent = value
+      end
+    end,
   }
 
   if #args % 2 == 1 then
@@ -111,7 +118,7 @@ local function event_parse(args)
     local reader = readers[args[i]]
     if not reader then
       return nil, 'unknown field `' .. string.sub(args[i], 1, 64)
-        .. '`, expected ns, key, prefix, tag, all, soft, request_id, src or why'
+        .. '`, expected ns, key, prefix, tag, all, soft, request_id, src, why or traceparent'
     end
     local fault = reader(args[i + 1])
     if fault then

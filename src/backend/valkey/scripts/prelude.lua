@@ -386,6 +386,7 @@ local function publish(base, ctl, event, entries, known, settings)
     more('src', event.src)
     more('why', event.why)
     more('rq', event.request_id)
+    more('tp', event.traceparent or '')
     for _, part in ipairs(fields) do
       args[#args + 1] = part
     end

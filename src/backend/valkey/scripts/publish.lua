@@ -2,7 +2,7 @@
 -- ARGV: known, logmax, wmmax, shards, soft, confirm, src, why, request id,
 --       the request id counts after, what goes along ('', value, hold, end, pending), load, names, envelope, fresh ms,
 --       kept ms, then of what goes along three more: hold: for how many ms; end: the write's number if the origin has it,
---       whether there is a value; pending: partition, most lines, version;
+--       whether there is a value; pending: partition, most lines, version; then a traceparent;
 --       then per target kind, namespace, text; what goes along is about the first
 local base = string.sub(KEYS[1], 1, -4)
 local settings = {ARGV[2], ARGV[3], ARGV[4]}
@@ -19,9 +19,10 @@ local event = {
   src = ARGV[7],
   why = ARGV[8],
   request_id = ARGV[9],
+  traceparent = ARGV[20],
   targets = {},
 }
-for i = 20, #ARGV, 3 do
+for i = 21, #ARGV, 3 do
   event.targets[#event.targets + 1] = {ARGV[i], ARGV[i + 1], ARGV[i + 2]}
 end
 local along, entry, load = ARGV[11], KEYS[2], ARGV[12]
@@ -39,7 +40,7 @@ if along == 'pending' then
 end
 
 -- the event ends whatever lease there is
-local ns, name = ARGV[21], ARGV[22]
+local ns, name = ARGV[22], ARGV[23]
 local lease, key = nil, nil
 if along == 'hold' or along == 'end' then
   key = base .. 'l:' .. ns .. ':' .. name

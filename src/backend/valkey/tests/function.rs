@@ -18,6 +18,8 @@ async fn a_call_is_an_event_like_any_other() {
     it.stored("eu/1", "a").await;
     let token = it.lease("eu/2", "slow").await;
     let args = [
+        "traceparent",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         "src",
         "billing",
         "why",
@@ -45,6 +47,8 @@ async fn a_call_is_an_event_like_any_other() {
     let logged = it.backend.read_log(S0, start.token.seq, 10).await.unwrap().remove(0);
     assert_eq!(logged.previous, start.nonce);
     assert_eq!(logged.event.provenance.source, "billing");
+    let trace = logged.event.provenance.trace.unwrap().to_string();
+    assert_eq!(trace, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
     assert_eq!(logged.event.hardness, Hardness::Hard);
     let accounts = Namespace::new("accounts").unwrap();
     assert_eq!(
@@ -89,6 +93,17 @@ async fn everything_and_softly() {
     assert_eq!((event.targets, event.hardness), (vec![Target::All], Hardness::Soft));
     let found = it.backend.lookup(lookup("1", None)).await.unwrap();
     assert!(matches!(found, Found::Nothing { stale: Some(_) }), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_traceparent_that_is_malformed_is_no_reason_to_lose_an_event() {
+    let it = Fixture::start().await;
+    let start = it.backend.head(S0).await.unwrap();
+    for odd in ["", "00-x", "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01"] {
+        fcall(&it, &["tag", "t", "traceparent", odd]).await.unwrap();
+    }
+    let log = it.backend.read_log(S0, start.seq, 10).await.unwrap();
+    assert!(log.len() == 3 && log.iter().all(|logged| logged.event.provenance.trace.is_none()), "{log:?}");
 }
 
 #[tokio::test]

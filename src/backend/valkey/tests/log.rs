@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::backend::{Along, Logged};
-use crate::model::Provenance;
+use crate::model::{Provenance, TraceParent};
 
 async fn log(it: &Fixture, after: Seq) -> Vec<Logged> {
     it.backend.read_log(S0, after, 1000).await.unwrap()
@@ -23,7 +23,11 @@ async fn an_event_is_read_as_it_was_published() {
             prefix("eu/"),
         ],
         hardness: Hardness::Soft,
-        provenance: Provenance { source: "billing".to_owned(), reason: "plan changed".to_owned() },
+        provenance: Provenance {
+            source: "billing".to_owned(),
+            reason: "plan changed".to_owned(),
+            trace: TraceParent::parse(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+        },
         request_id: Some("r-1".to_owned()),
     };
     let publication = Publication { event: event.clone(), confirm: true, ..publication(Vec::new()) };
