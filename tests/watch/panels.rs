@@ -18,7 +18,7 @@ use crate::harness::wait::SOON;
 /// A namespace that few requests may be made of.
 const LIMITED: &str = "limited";
 /// Keys that the origin has.
-const KEYS: u64 = 20;
+const KEYS: usize = 20;
 /// Between two rounds of requests.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -168,7 +168,7 @@ async fn start() -> Cluster {
 }
 
 /// Reads that hit, miss and find nothing, through every instance; invalidations by every door; writes.
-async fn load(cluster: &Cluster, instances: &[&Instance], round: u64) {
+async fn load(cluster: &Cluster, instances: &[&Instance], round: usize) {
     for instance in instances {
         for number in 0..5 {
             instance.get(NAMESPACE, &format!("k{}", (round + number) % KEYS)).send().await;
@@ -176,7 +176,7 @@ async fn load(cluster: &Cluster, instances: &[&Instance], round: u64) {
         instance.get(NAMESPACE, "none").send().await;
         instance.get(LIMITED, "k1").send().await;
     }
-    let (instance, key) = (instances[round as usize % instances.len()], format!("k{}", round % KEYS));
+    let (instance, key) = (instances[round % instances.len()], format!("k{}", round % KEYS));
     let event = |more: &Value| {
         let mut event = json!({"namespace": NAMESPACE, "source": "test"});
         let fields = event.as_object_mut().expect("an object");

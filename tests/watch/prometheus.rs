@@ -103,7 +103,7 @@ impl Prometheus {
     pub(super) fn scrape(&self, targets: &[Target]) {
         let list = targets.iter().map(|it| json!({ "targets": [it.address], "labels": it.labels }));
         let (next, file) = (self.dir.path().join("next"), self.dir.path().join("targets.json"));
-        fs::write(&next, Value::from_iter(list).to_string()).expect("a file can be written");
+        fs::write(&next, list.collect::<Value>().to_string()).expect("a file can be written");
         fs::rename(next, file).expect("a file can be renamed");
     }
 

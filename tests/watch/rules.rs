@@ -1,5 +1,7 @@
 //! The alert rules as a text: their names, and the same rules for a hurried world.
 
+use std::fmt::Write as _;
+
 use super::read;
 
 /// A minute of the rules is a second of a test.
@@ -42,7 +44,7 @@ pub(super) fn faster(rules: &str) -> String {
             _ => None,
         });
         if let (Ok(number), Some(unit)) = (rest[..digits].parse::<u64>(), unit) {
-            hurried.push_str(&format!("{}ms", number * unit / FASTER));
+            write!(hurried, "{}ms", number * unit / FASTER).expect("a string takes whatever is written");
             rest = &rest[digits + 1..];
         }
     }

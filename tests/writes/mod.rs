@@ -4,6 +4,7 @@
 mod answers;
 mod letters;
 mod restored;
+mod shown;
 mod workers;
 
 use crate::harness::http::Response;
