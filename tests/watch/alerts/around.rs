@@ -73,7 +73,7 @@ async fn writes_that_do_not_drain(world: &World) {
 async fn a_slow_wire(world: &World) {
     let wire = world.cluster.wire(1);
     wire.delay(Direction::Down, SLOW);
-    let late = ["CoherdBackendSlow", "CoherdStalenessNearBound"];
+    let late = ["CoherdInvalidationsLate", "CoherdBackendSlow", "CoherdStalenessNearBound"];
     world
         .fire_while(&late, async || {
             world.publish().await;
