@@ -174,3 +174,16 @@ async fn a_check_prints_what_is_in_effect_and_where_it_came_from_and_no_secret()
     says(&in_url, &["url", "***", "127.0.0.1:6379"]);
     says(&apart, &["password", "***", "COHERD_BACKEND__PASSWORD"]);
 }
+
+#[tokio::test]
+async fn what_is_asked_before_the_first_connection_is_no_failure_of_the_server() {
+    // One that keeps what waits for the origin, so that nothing is degraded.
+    let (server, origin) = (Server::with(Options::default().appendonly()).await, Origin::start().await);
+    // Workers of a queue ask as soon as they run.
+    let config = Config::new("early", &server.url_at(server.addr()))
+        .namespace(NAMESPACE, &origin.url())
+        .set(&format!("namespaces.{NAMESPACE}.write"), "behind");
+    let instance = Instance::start(config).await;
+    eventually("it is sound", SOON, async || instance.is_sound().await).await;
+    assert!(!instance.output().contains("breaker `backend` is open"), "{}", instance.output());
+}

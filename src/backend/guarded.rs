@@ -1,7 +1,7 @@
 //! A backend behind a breaker: one that does not answer is not asked again and again, each time at the cost of a time-out.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -28,12 +28,21 @@ pub struct Guarded {
     link: watch::Receiver<LinkState>,
     /// The newest generation of connections that is known to have failed, or that has closed the breaker.
     spent: AtomicU64,
+    /// Whether there has been a connection.
+    connected: AtomicBool,
 }
 
 impl Guarded {
     /// `inner`, behind `breaker`; `replicated`: its publishes wait for replicas.
     pub fn new(inner: Arc<dyn Backend>, breaker: Arc<Breaker>, replicated: bool) -> Self {
-        Self { link: inner.link(), inner, breaker, replicated, spent: AtomicU64::new(0) }
+        Self {
+            link: inner.link(),
+            inner,
+            breaker,
+            replicated,
+            spent: AtomicU64::new(0),
+            connected: AtomicBool::new(false),
+        }
     }
 
     async fn call<T>(&self, work: impl Future<Output = Result<T, BackendError>>) -> Result<T, BackendError> {
@@ -50,6 +59,10 @@ impl Guarded {
         let pass = self.breaker.enter()?;
         let result = work.await;
         if waits && matches!(result, Err(BackendError::TimedOut)) {
+            return result;
+        }
+        // Nor does what is asked before the first connection: it costs nothing, and a start is no failure.
+        if !self.connected.load(Ordering::Relaxed) {
             return result;
         }
         // A refusal is an answer.
@@ -76,6 +89,7 @@ impl Guarded {
     /// The generation of connections in use, 0 if there is none. A new one closes the breaker.
     fn look(&self) -> u64 {
         let LinkState::Up { generation, .. } = &*self.link.borrow() else { return 0 };
+        self.connected.store(true, Ordering::Relaxed);
         if self.spent.load(Ordering::Relaxed) < *generation
             && self.breaker.phase() != Phase::Closed
             && self.spent.fetch_max(*generation, Ordering::Relaxed) < *generation
