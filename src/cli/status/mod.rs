@@ -22,6 +22,9 @@ pub struct Args {
     /// The document of the instance's /stats as it is
     #[arg(long)]
     json: bool,
+    /// Only whether requests may be sent there, and 1 if not: for health checks, without a token
+    #[arg(long, conflicts_with = "json")]
+    ready: bool,
     #[command(flatten)]
     admin: Admin,
 }
@@ -29,6 +32,11 @@ pub struct Args {
 /// Runs it.
 pub(super) async fn run(args: Args, print: &mut Print) -> Result<Exit, Fault> {
     let client = Client::new(&args.admin.admin_url, args.admin.token.get())?;
+    if args.ready {
+        let readiness = readiness(&client).await?;
+        print.line(&readiness.line())?;
+        return Ok(if readiness.ready { Exit::Done } else { Exit::Failed });
+    }
     let mut answer = succeeded(client.send(Ask::new(Method::GET, "/stats")).await?).await?;
     let document = answer.whole(DOCUMENT_BYTES_MAX).await?;
     if args.json {
@@ -36,18 +44,19 @@ pub(super) async fn run(args: Args, print: &mut Print) -> Result<Exit, Fault> {
         return Ok(Exit::Done);
     }
     let stats: Stats = answer.read(&document)?;
+    for line in stats.lines(&readiness(&client).await?) {
+        print.line(&line)?;
+    }
+    Ok(Exit::Done)
+}
+
+async fn readiness(client: &Client) -> Result<Readiness, Fault> {
     let mut answer = client.send(Ask::new(Method::GET, "/readyz")).await?;
     if answer.status != StatusCode::SERVICE_UNAVAILABLE {
         answer = succeeded(answer).await?;
     }
-    let readiness: Readiness = {
-        let document = answer.whole(DOCUMENT_BYTES_MAX).await?;
-        answer.read(&document)?
-    };
-    for line in stats.lines(&readiness) {
-        print.line(&line)?;
-    }
-    Ok(Exit::Done)
+    let document = answer.whole(DOCUMENT_BYTES_MAX).await?;
+    answer.read(&document)
 }
 
 #[cfg(test)]
@@ -81,6 +90,21 @@ mod tests {
             assert!(captured.out().contains(said), "{}", captured.out());
             assert!(captured.out().contains("MEMBER"), "{}", captured.out());
         }
+    }
+
+    #[tokio::test]
+    async fn for_a_health_check_the_exit_code_says_whether_it_is_ready_and_nobody_asks_for_a_token() {
+        for (readyz, exit, said) in
+            [(200, Exit::Done, "ready, degraded: detached\n"), (503, Exit::Failed, "NOT READY: draining\n")]
+        {
+            let server = Server::start(instance(readyz)).await;
+            let captured = Captured::default();
+            assert_eq!(run(&["status", "--ready", "--url", server.url()], &captured).await, exit);
+            assert_eq!((captured.out(), captured.err()), (said.to_owned(), String::new()));
+        }
+        let captured = Captured::default();
+        let nobody = ["status", "--ready", "--url", "http://127.0.0.1:9"];
+        assert_eq!(run(&nobody, &captured).await, Exit::Unreachable);
     }
 
     #[tokio::test]

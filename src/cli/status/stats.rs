@@ -12,7 +12,7 @@ use super::table::render;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Readiness {
-    ready: bool,
+    pub(super) ready: bool,
     reasons: Vec<String>,
     degraded: Vec<String>,
 }
@@ -174,7 +174,8 @@ impl Stats {
 }
 
 impl Readiness {
-    fn line(&self) -> String {
+    /// On one line.
+    pub(super) fn line(&self) -> String {
         let mut line = if self.ready { "ready".to_owned() } else { "NOT READY".to_owned() };
         if !self.reasons.is_empty() {
             line.push_str(": ");
