@@ -209,8 +209,8 @@ async fn listen<D: Desk>(supervisor: &Supervisor, settings: &Arc<Settings>, desk
     let address = socket.local_addr().expect("it is bound");
     let of = supervisor.clone();
     let spawn: Spawn = Arc::new(move |name, work| drop(of.spawn(Stage::Door, name, work)));
-    let listener =
-        Listener { name: "test", socket, desk: Arc::new(desk), settings: Arc::clone(settings), spawn };
+    let (desk, settings, lame_duck) = (Arc::new(desk), Arc::clone(settings), Duration::ZERO);
+    let listener = Listener { name: "test", socket, desk, settings, spawn, lame_duck };
     let stop = supervisor.stopping(Stage::Door);
     drop(supervisor.spawn(Stage::Door, "http.listener", async move {
         listener.run(stop).await;

@@ -126,7 +126,8 @@ impl Instance {
             tracer,
             settings: Arc::clone(&settings),
         };
-        listen(&supervisor, "data", data, desk, &settings, supervisor.stopping(Stage::Door));
+        let (stop, lame_duck) = (supervisor.stopping(Stage::Door), config.instance.lame_duck);
+        listen(&supervisor, "data", data, desk, &settings, lame_duck, stop);
         let admin_stop = CancellationToken::new();
         let desk = AdminDesk {
             cache: Arc::clone(&cache),
@@ -144,7 +145,8 @@ impl Instance {
             started,
             stop: admin_stop.clone(),
         };
-        let admin_ended = listen(&supervisor, "admin", admin, desk, &settings, admin_stop.clone());
+        let admin_ended =
+            listen(&supervisor, "admin", admin, desk, &settings, Duration::ZERO, admin_stop.clone());
         info!(data = %addresses.0, admin = %addresses.1, instance = %config.instance.id, "started");
         Ok(Self {
             data: addresses.0,
@@ -185,7 +187,7 @@ impl Instance {
         }
     }
 
-    /// Stops in order: not ready, no new connections, requests under way and the hottest keys left to others, loads,
+    /// Stops in order: not ready, after `lame_duck` no new connections, requests under way and the hottest keys left to others, loads,
     /// writes, log, membership, connections.
     pub async fn stop(self) {
         info!("stopping");
@@ -211,20 +213,22 @@ impl Instance {
     }
 }
 
-/// Accepts on a bound socket until `stop`.
+/// Accepts on a bound socket until `stop`, and for `lame_duck` after it.
 fn listen<D: Desk>(
     supervisor: &Supervisor,
     name: &'static str,
     socket: TcpListener,
     desk: D,
     settings: &Arc<Settings>,
+    lame_duck: Duration,
     stop: CancellationToken,
 ) -> tokio::task::JoinHandle<()> {
     // The admin listener answers to the end: its work belongs to the last stage.
     let stage = if name == "data" { Stage::Door } else { Stage::Backend };
     let spawner = supervisor.clone();
     let spawn: Spawn = Arc::new(move |name, work| drop(spawner.spawn(stage, name, work)));
-    let listener = Listener { name, socket, desk: Arc::new(desk), settings: Arc::clone(settings), spawn };
+    let (desk, settings) = (Arc::new(desk), Arc::clone(settings));
+    let listener = Listener { name, socket, desk, settings, spawn, lame_duck };
     supervisor.spawn(stage, "http.listener", async move {
         let cut_off = listener.run(stop).await;
         if cut_off != 0 {

@@ -12,6 +12,13 @@ pub(super) fn find(config: &Config, reader: &mut Reader) {
     listeners(config, reader);
     tokens(config, reader);
     backend(config, reader);
+    if !config.instance.lame_duck.is_zero() && config.instance.shutdown_grace <= config.instance.lame_duck {
+        reader.clash(
+            &["instance.lame_duck", "instance.shutdown_grace"],
+            "`lame_duck` leaves nothing of `shutdown_grace` for requests under way",
+            "less than `shutdown_grace`, or \"0s\"",
+        );
+    }
     if config.write_behind.retry.max < config.write_behind.retry.initial {
         reader.clash(
             &["write_behind.retry.initial", "write_behind.retry.max"],

@@ -14,6 +14,8 @@ section! { at =>
         cluster: String = at.or("main", name(1..=64, "a-z, A-Z, 0-9, `_` and `-`", |c| matches!(c, '_' | '-')));
         /// Longest time from the signal to the end.
         shutdown_grace: Duration = at.or("10s", duration("0s", "1h"));
+        /// How long of that the data listener goes on answering, unready, so that balancers notice in time.
+        lame_duck: Duration = at.or("0s", duration("0s", "1h"));
     }
 }
 

@@ -4,12 +4,13 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::rt::Executor;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -53,14 +54,32 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Tasks {
     }
 }
 
-/// Serves a connection until it ends; once `stop` is cancelled, requests under way are finished and no more.
+/// The two steps in which a listener stops.
+#[derive(Clone)]
+pub(super) struct Stop {
+    /// Clients are told to go elsewhere with their next request; whatever comes is still answered. What is quiet stays
+    /// open: were it closed, a request could already be on its way there, and it would depend on its method whether the
+    /// client may send it again.
+    pub(super) told: CancellationToken,
+    /// Requests under way are finished, and no more.
+    pub(super) closing: CancellationToken,
+}
+
+impl Stop {
+    /// The first step is taken elsewhere.
+    pub(super) fn new(told: CancellationToken) -> Self {
+        Self { told, closing: CancellationToken::new() }
+    }
+}
+
+/// Serves a connection until it ends.
 pub(super) async fn run<D: Desk>(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     peer: IpAddr,
     desk: Arc<D>,
     settings: Arc<Settings>,
     tasks: Tasks,
-    stop: CancellationToken,
+    stop: Stop,
 ) {
     let builder = builder(&settings, tasks);
     let quiet_max = settings.header_timeout;
@@ -70,10 +89,15 @@ pub(super) async fn run<D: Desk>(
     let io = TokioIo::new(io);
     let service = service_fn(|request: Request<Incoming>| {
         let (desk, settings, busy) = (Arc::clone(&desk), Arc::clone(&settings), Busy::new(&traffic));
-        let unread = unread.clone();
+        let (unread, told) = (unread.clone(), stop.told.clone());
+        let http2 = request.version() == Version::HTTP_2;
+        traffic.http2.store(http2, Ordering::Relaxed);
         async move {
             let with_body = !request.body().is_end_stream();
-            let response = respond(&*desk, &settings, peer, request).await;
+            let mut response = respond(&*desk, &settings, peer, request).await;
+            if !http2 && told.is_cancelled() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             // A refusal comes before the body, or in its middle.
             if with_body && !response.status().is_success() {
                 unread.set();
@@ -82,7 +106,7 @@ pub(super) async fn run<D: Desk>(
         }
     });
     let mut connection = pin!(builder.serve_connection(io, service));
-    let mut closing = false;
+    let (mut told, mut closing) = (false, false);
     let mut seen = 0;
     let mut quiet = pin!(sleep(quiet_max));
     loop {
@@ -94,7 +118,15 @@ pub(super) async fn run<D: Desk>(
                 }
                 return;
             }
-            () = stop.cancelled(), if !closing => {
+            () = stop.told.cancelled(), if !told => {
+                told = true;
+                // HTTP/2 has a frame for it, and says which requests it still takes.
+                if traffic.http2.load(Ordering::Relaxed) {
+                    closing = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+            () = stop.closing.cancelled(), if !closing => {
                 closing = true;
                 connection.as_mut().graceful_shutdown();
             }
@@ -138,6 +170,8 @@ fn builder(settings: &Settings, tasks: Tasks) -> auto::Builder<Tasks> {
 struct Traffic {
     begun: AtomicU64,
     ended: AtomicU64,
+    /// Whether they are those of HTTP/2.
+    http2: AtomicBool,
 }
 
 /// A request under way.

@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use super::auth::Scope;
 use super::body::{Body, Part};
-use super::connection::Tasks;
+use super::connection::{Stop, Tasks};
 use super::front::{Allowance, Call, Sender};
 use super::problem::Problem;
 use super::routes::{BULK_KEYS_MAX, DataRoute, URI_BYTES_MAX};
@@ -116,7 +116,7 @@ pub(crate) fn connection(bytes: &[u8]) {
             tracker: TaskTracker::new(),
             abort: CancellationToken::new(),
         };
-        let stop = CancellationToken::new();
+        let stop = Stop::new(CancellationToken::new());
         let serving = connection::run(far, PEER, Arc::new(Echo), Arc::clone(&SETTINGS), tasks.clone(), stop);
         let (mut read, mut write) = tokio::io::split(near);
         let sending = async {

@@ -1,6 +1,7 @@
 //! Accepting connections, so many and no more, until it is time to stop; then draining them.
 
 use std::io::{self, Read as _, Write as _};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-use super::connection::{self, Tasks};
+use super::connection::{self, Stop, Tasks};
 use super::front::Desk;
 use super::problem::{Code, Problem};
 use super::{Settings, Spawn};
@@ -31,18 +32,30 @@ pub struct Listener<D> {
     pub settings: Arc<Settings>,
     /// Where connections run.
     pub spawn: Spawn,
+    /// How long to go on answering whoever comes once it is time to stop: balancers need it to notice.
+    pub lame_duck: Duration,
 }
 
 impl<D: Desk> Listener<D> {
-    /// Accepts until `stop` is cancelled, then closes the socket, lets requests under way finish for
-    /// `shutdown_grace`, and cuts off the rest. Answers how many connections and streams were cut off.
+    /// Accepts until `stop` has been cancelled for `lame_duck`, then closes the socket, lets requests under way finish for
+    /// what is left of `shutdown_grace`, and cuts off the rest. Answers how many connections and streams were cut off.
     pub async fn run(self, stop: CancellationToken) -> usize {
-        let Self { name, socket, desk, settings, spawn } = self;
+        let Self { name, socket, desk, settings, spawn, lame_duck } = self;
+        let stop = Stop::new(stop);
         let tasks = Tasks { spawn, tracker: TaskTracker::new(), abort: CancellationToken::new() };
         let full = full(&settings);
         let permits = Arc::new(Semaphore::new(settings.connections_max));
         let mut pause = PAUSES.0;
-        while let Some(accepted) = stop.run_until_cancelled(socket.accept()).await {
+        let mut closes = pin!(async {
+            stop.told.cancelled().await;
+            sleep(lame_duck).await;
+        });
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut closes => break,
+                accepted = socket.accept() => accepted,
+            };
             let (stream, peer) = match accepted {
                 Ok((stream, peer)) => (stream, peer.ip()),
                 Err(error) if is_of_one_client(&error) => continue,
@@ -53,7 +66,10 @@ impl<D: Desk> Listener<D> {
                         error = &error as &dyn std::error::Error,
                         "accept failed, trying again"
                     );
-                    stop.run_until_cancelled(sleep(pause)).await;
+                    tokio::select! {
+                        () = &mut closes => break,
+                        () = sleep(pause) => {}
+                    }
                     pause = PAUSES.1.min(pause * 2);
                     continue;
                 }
@@ -82,7 +98,8 @@ impl<D: Desk> Listener<D> {
             });
         }
         drop(socket);
-        drain(name, &tasks, settings.shutdown_grace).await
+        stop.closing.cancel();
+        drain(name, &tasks, settings.shutdown_grace.saturating_sub(lame_duck)).await
     }
 }
 

@@ -60,7 +60,7 @@ pub struct Settings {
     pub body_timeout: Duration,
     /// To have an answer, once the body is there.
     pub request_timeout: Duration,
-    /// To finish requests under way when draining.
+    /// From the stop to the end of requests under way.
     pub shutdown_grace: Duration,
     /// Most bytes of a request's body.
     pub max_body: usize,

@@ -113,8 +113,9 @@ async fn serve(settings: Settings) -> Server {
     let address = socket.local_addr().unwrap();
     let desk = Arc::new(TestDesk::default());
     let spawn: Spawn = Arc::new(|_, work| drop(tokio::spawn(work)));
-    let listener =
-        Listener { name: "test", socket, desk: Arc::clone(&desk), settings: Arc::new(settings), spawn };
+    let (desk_of, settings) = (Arc::clone(&desk), Arc::new(settings));
+    let lame_duck = Duration::ZERO;
+    let listener = Listener { name: "test", socket, desk: desk_of, settings, spawn, lame_duck };
     let stop = CancellationToken::new();
     let run = tokio::spawn(listener.run(stop.clone()));
     Server { address, desk, stop, run }

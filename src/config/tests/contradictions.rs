@@ -29,6 +29,7 @@ fn each_contradiction_is_a_fault_of_a_key_that_was_set() {
             "namespaces.u.origin.soft_timeout",
             "not below",
         ),
+        (Layers::default().set("instance.lame_duck=10s"), "instance.lame_duck", "leaves nothing"),
         (file(SQL).set("defaults.write=through"), "defaults.write", "no `upsert`"),
         (
             file(NONE).set("namespaces.u.refresh_ahead=1").set("namespaces.u.ttl=0s"),

@@ -54,6 +54,7 @@ fn what_a_key_does_not_accept_is_a_fault() {
         "instance.cluster=main.1",
         "instance.cluster=",
         "instance.shutdown_grace=2h",
+        "instance.lame_duck=2h",
         "server.listen=localhost",
         "server.listen=127.0.0.1",
         "server.listen=127.0.0.1:70000",

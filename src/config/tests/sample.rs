@@ -74,6 +74,7 @@ fn defaults_are_those_of_the_contract() {
         "id = \"\"",
         "cluster = \"main\"",
         "shutdown_grace = \"10s\"",
+        "lame_duck = \"0s\"",
         "listen = \"127.0.0.1:8080\"",
         "admin_listen = \"127.0.0.1:9080\"",
         "workers = 0",
