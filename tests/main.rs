@@ -19,6 +19,7 @@ mod kept;
 mod loads;
 mod locks;
 mod model;
+mod page;
 mod promises;
 mod publishers;
 mod rates;

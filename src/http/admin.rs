@@ -1,4 +1,4 @@
-//! The admin listener: health, metrics, statistics, and the log as it is applied here.
+//! The admin listener: health, metrics, statistics, the log as it is applied here, and the status page.
 
 use std::sync::Arc;
 
@@ -9,13 +9,13 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::auth::{Right, Scope, Tokens};
+use super::auth::{Caller, Right, Scope, Tokens};
 use super::body::Body;
 use super::front::{Allowance, Call, Desk, Sender};
 use super::problem::{Code, Problem};
 use super::routes::{self, AdminRoute};
 use super::stats::{Stats, Vitals};
-use super::{Settings, events, letters, reply};
+use super::{Settings, events, invalidate, letters, page, reply, site};
 use crate::cache::Cache;
 use crate::coherence::Coherence;
 use crate::supervisor::Board;
@@ -56,29 +56,45 @@ impl Desk for AdminDesk {
     }
 
     async fn admit(&self, route: &AdminRoute, sender: Sender<'_>) -> Result<Allowance, Problem> {
+        if is_open(route) {
+            return Ok(self.allowance());
+        }
+        if self.tokens.is_empty() {
+            site::refuse_foreign_name(sender)?;
+        }
+        site::refuse_foreign_page(sender)?;
         match route {
-            AdminRoute::Healthz | AdminRoute::Readyz | AdminRoute::Metrics => {}
+            // What the event names is checked when it has been read.
+            AdminRoute::Invalidate(_) => {
+                self.tokens.check(sender.headers, Right::Invalidate, Scope::Nothing)?;
+                let body_max = invalidate::body_max(&self.settings);
+                return Ok(Allowance { body_max, time: None, ..self.allowance() });
+            }
             AdminRoute::PendingWrites(of) | AdminRoute::DeadWrites(of) => {
                 let scope = of.namespace.as_deref().map_or(Scope::Everything, Scope::Namespace);
                 self.tokens.check(sender.headers, Right::Admin, scope)?;
             }
             AdminRoute::RetryWrites | AdminRoute::DropWrites => {
                 self.tokens.check(sender.headers, Right::Admin, Scope::Everything)?;
-                let (body_max, time) = (letters::BODY_MAX, Some(self.settings.request_timeout));
-                return Ok(Allowance { body_max, time, headers: Vec::new() });
-            }
-            AdminRoute::Stats | AdminRoute::ResetStats | AdminRoute::Events => {
-                self.tokens.check(sender.headers, Right::Admin, Scope::Nothing)?;
+                return Ok(Allowance { body_max: letters::BODY_MAX, ..self.allowance() });
             }
             AdminRoute::Explain(namespace, _) => {
                 self.tokens.check(sender.headers, Right::Admin, Scope::Namespace(namespace))?;
             }
+            _ => self.tokens.check(sender.headers, Right::Admin, Scope::Nothing)?,
         }
-        Ok(Allowance { body_max: 0, time: Some(self.settings.request_timeout), headers: Vec::new() })
+        Ok(self.allowance())
+    }
+
+    fn unread(&self, route: &AdminRoute, problem: &Problem) {
+        if matches!(route, AdminRoute::Invalidate(_)) {
+            invalidate::unread(&self.coherence, problem);
+        }
     }
 
     async fn answer(&self, route: AdminRoute, call: Call) -> Result<Response<Body>, Problem> {
         Ok(match route {
+            AdminRoute::Page => page::answer(&call.headers),
             AdminRoute::Healthz => healthz(),
             AdminRoute::Readyz => readyz(&self.readiness.snapshot()),
             AdminRoute::Metrics => {
@@ -102,6 +118,10 @@ impl Desk for AdminDesk {
             AdminRoute::DeadWrites(options) => letters::dead(&self.writes, &options).await?,
             AdminRoute::RetryWrites => letters::retry(&self.writes, &call.body).await?,
             AdminRoute::DropWrites => letters::drop_dead(&self.writes, &call.body).await?,
+            AdminRoute::Rights => rights(self.tokens.caller(&call.headers).ok().as_ref()),
+            AdminRoute::Invalidate(options) => {
+                invalidate::publish(&self.coherence, &self.tokens, &self.settings, options, &call).await?
+            }
             AdminRoute::Events => {
                 let stream = events::stream(self.coherence.follow(), self.tasks.clone(), self.stop.clone());
                 let mut response = Response::new(Body::stream(stream));
@@ -115,6 +135,10 @@ impl Desk for AdminDesk {
 }
 
 impl AdminDesk {
+    fn allowance(&self) -> Allowance {
+        Allowance { body_max: 0, time: Some(self.settings.request_timeout), headers: Vec::new() }
+    }
+
     fn stats(&self) -> Result<Response<Body>, Problem> {
         let names = (self.settings.instance.as_str(), self.settings.cluster.as_str());
         let tasks = self.tasks.borrow().clone();
@@ -123,6 +147,25 @@ impl AdminDesk {
             Stats::new(names, uptime, self.cache.stats(), self.coherence.status(), (self.vitals)(), &tasks);
         document(&stats)
     }
+}
+
+/// What everybody may ask for: a supervisor and a scraper have no token, and a browser has none for a page it opens.
+fn is_open(route: &AdminRoute) -> bool {
+    use AdminRoute::{Healthz, Metrics, Page, Readyz, Rights};
+    matches!(route, Page | Rights | Healthz | Readyz | Metrics)
+}
+
+/// What the sender may do, in the configuration's words; whoever is nobody may do nothing.
+fn rights(caller: Option<&Caller<'_>>) -> Response<Body> {
+    let rights: Vec<_> = caller.map(Caller::rights).unwrap_or_default();
+    let rights: Vec<_> = rights.into_iter().map(Right::as_str).collect();
+    let namespaces: Vec<_> = caller.map(Caller::namespaces).unwrap_or_default();
+    let namespaces: Vec<_> = namespaces.into_iter().map(ToString::to_string).collect();
+    let token = caller.and_then(Caller::name);
+    reply::json(
+        StatusCode::OK,
+        &serde_json::json!({ "token": token, "allow": rights, "namespaces": namespaces }),
+    )
 }
 
 fn document(of: &impl Serialize) -> Result<Response<Body>, Problem> {

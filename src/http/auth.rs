@@ -23,6 +23,9 @@ pub enum Right {
 }
 
 impl Right {
+    /// Every one.
+    pub const ALL: [Self; 4] = [Self::Read, Self::Write, Self::Invalidate, Self::Admin];
+
     /// As the configuration spells it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -75,6 +78,11 @@ impl Tokens {
         });
     }
 
+    /// Whether there are none: everybody may do everything.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Who sent a request with these headers, and that it may do what it asks.
     pub fn check(&self, headers: &HeaderMap, right: Right, scope: Scope<'_>) -> Result<(), Problem> {
         self.caller(headers)?.check(right, scope)
@@ -112,6 +120,16 @@ impl Caller<'_> {
     /// The token's name.
     pub fn name(&self) -> Option<&str> {
         self.0.map(|token| token.name.as_str())
+    }
+
+    /// What it may do.
+    pub fn rights(&self) -> Vec<Right> {
+        self.0.map_or_else(|| Right::ALL.to_vec(), |token| token.rights.iter().copied().collect())
+    }
+
+    /// Where; empty: everywhere.
+    pub fn namespaces(&self) -> Vec<&Namespace> {
+        self.0.map_or_else(Vec::new, |token| token.namespaces.iter().collect())
     }
 
     /// Whether it may do this there.

@@ -9,14 +9,13 @@ use tokio::time::Instant;
 
 use super::auth::{Caller, Right, Scope, Tokens};
 use super::body::Body;
-use super::front::{Allowance, Call, Desk, Sender, too_slow};
+use super::front::{Allowance, Call, Desk, Sender};
 use super::invalidate;
 use super::problem::{Code, Problem};
 use super::reply;
 use super::routes::{self, DataRoute};
-use super::{Settings, admin, bulk, demand, locks, toll};
+use super::{Settings, admin, bulk, demand, locks, site, toll};
 use crate::cache::{Cache, WarmFrom};
-use crate::coherence::form::{EVENT_BYTES_MAX, FormError};
 use crate::coherence::{Coherence, Door, Terms};
 use crate::limit::RateLimits;
 use crate::lock::Locks;
@@ -63,6 +62,10 @@ impl Desk for DataDesk {
     }
 
     async fn admit(&self, route: &DataRoute, sender: Sender<'_>) -> Result<Allowance, Problem> {
+        // A page of another site has no token to send.
+        if self.tokens.is_empty() {
+            site::refuse_foreign_change(sender)?;
+        }
         let (right, namespace) = match route {
             DataRoute::Healthz | DataRoute::Readyz => return Ok(self.allowance(route)),
             DataRoute::Read(namespace, _)
@@ -99,8 +102,8 @@ impl Desk for DataDesk {
     }
 
     fn unread(&self, route: &DataRoute, problem: &Problem) {
-        if let (DataRoute::Invalidate(_), Code::TooLarge) = (route, problem.code()) {
-            self.coherence.count_rejected(&FormError::TooLarge(EVENT_BYTES_MAX + 1));
+        if matches!(route, DataRoute::Invalidate(_)) {
+            invalidate::unread(&self.coherence, problem);
         }
     }
 
@@ -119,30 +122,13 @@ impl Desk for DataDesk {
                 self.delete(&namespace, &key, options, &call.headers).await
             }
             DataRoute::Purge { namespace, key, soft } => {
-                let event = purge(namespace, key, soft || soft_purge(&call.headers));
+                let event = purge(namespace, key, soft || invalidate::soft_purge(&call.headers));
                 let receipt = self.coherence.publish(event, &Terms::of(Door::Purge)).await;
                 let receipt = receipt.map_err(|error| reply::publish_refused(&error))?;
                 Ok(if receipt.deferred { reply::deferred(&receipt.id) } else { reply::logged(&receipt.id) })
             }
             DataRoute::Invalidate(options) => {
-                let event = invalidate::event(&call, options.soft || soft_purge(&call.headers));
-                let event = event.map_err(|error| {
-                    self.coherence.count_rejected(&error);
-                    reply::form_refused(&error)
-                })?;
-                self.tokens.caller(&call.headers)?.check_event(&event)?;
-                let terms =
-                    Terms { exact: options.exact, confirm: options.wait.is_some(), ..Terms::of(Door::Http) };
-                let limit = self.settings.request_timeout;
-                let published = tokio::time::timeout(limit, self.coherence.publish(event, &terms)).await;
-                let receipt = published
-                    .map_err(|_| too_slow(limit))?
-                    .map_err(|error| reply::publish_refused(&error))?;
-                let Some(wait) = options.wait else {
-                    return Ok(invalidate::accepted(&receipt.id, &receipt.widened));
-                };
-                let waited = self.coherence.wait_all(&receipt, wait.limit()).await;
-                invalidate::waited(&receipt.id, &receipt.widened, &waited)
+                invalidate::publish(&self.coherence, &self.tokens, &self.settings, options, &call).await
             }
             DataRoute::TakeLock(name, options) => locks::take(&self.locks, &name, options).await,
             DataRoute::ExtendLock(name, options) => {
@@ -178,7 +164,7 @@ impl DataDesk {
         let max = self.settings.max_body;
         let body_max = match route {
             DataRoute::Put(..) | DataRoute::BulkPost(_) | DataRoute::Warm(_) => max,
-            DataRoute::Invalidate(_) => max.min(EVENT_BYTES_MAX),
+            DataRoute::Invalidate(_) => invalidate::body_max(&self.settings),
             _ => 0,
         };
         // Whoever waits says for how long; whoever warms is told how far it came.
@@ -215,29 +201,12 @@ fn purge(namespace: Namespace, key: Key, soft: bool) -> Event {
     Event { hardness, ..Event::hard(vec![Target::Key(namespace, key)]) }
 }
 
-/// `Fastly-Soft-Purge: 1`.
-fn soft_purge(headers: &HeaderMap) -> bool {
-    headers.get("fastly-soft-purge").is_some_and(|value| value.as_bytes().trim_ascii() == b"1")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
-
-    fn call(lines: &[(&'static str, &'static str)]) -> Call {
-        let mut headers = HeaderMap::new();
-        for (name, value) in lines {
-            headers.append(*name, value.parse().unwrap());
-        }
-        Call { headers, body: Bytes::from_static(b"v"), trace: None }
-    }
 
     #[test]
-    fn a_purge_is_soft_where_fastly_says_so() {
-        assert!(soft_purge(&call(&[("fastly-soft-purge", "1")]).headers));
-        assert!(!soft_purge(&call(&[("fastly-soft-purge", "0")]).headers));
-        assert!(!soft_purge(&call(&[]).headers));
+    fn a_purge_is_an_event_about_one_key() {
         let event = purge(Namespace::new("u").unwrap(), Key::new("1").unwrap(), true);
         assert_eq!((event.hardness, event.targets.len()), (Hardness::Soft, 1));
     }

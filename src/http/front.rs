@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue};
+use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use tokio::time::timeout;
 use tracing::{Instrument as _, debug, debug_span, error, field};
@@ -62,6 +63,10 @@ pub trait Desk: Send + Sync + 'static {
 /// Who sends a request, as far as its head tells.
 #[derive(Clone, Copy, Debug)]
 pub struct Sender<'a> {
+    /// The request's method.
+    pub method: &'a Method,
+    /// The host and port that the request was sent to, by its own word.
+    pub host: Option<&'a str>,
     /// The request's headers.
     pub headers: &'a HeaderMap,
     /// The other end of the connection.
@@ -141,7 +146,9 @@ where
 {
     let (parts, body) = request.into_parts();
     let route = desk.route(&parts.method, &parts.uri)?;
-    let sender = Sender { headers: &parts.headers, peer };
+    let host = parts.uri.authority().map(Authority::as_str);
+    let host = host.or_else(|| parts.headers.get(HOST).map(|value| value.to_str().unwrap_or("")));
+    let sender = Sender { method: &parts.method, host, headers: &parts.headers, peer };
     let Allowance { body_max, time, headers } = desk.admit(&route, sender).await?;
     let answer = async {
         let body = match body_max {

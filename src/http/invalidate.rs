@@ -5,16 +5,60 @@ use std::collections::BTreeMap;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
+use super::auth::Tokens;
 use super::body::Body;
-use super::front::Call;
+use super::front::{Call, too_slow};
 use super::problem::{Code, Problem};
-use super::query::Wait;
+use super::query::{InvalidateOptions, Wait};
 use super::reply::{self, LOG_ID, text_value};
-use super::tags;
-use crate::coherence::form::{self, FormError};
-use crate::coherence::{WaitMode, Waited};
+use super::{Settings, tags};
+use crate::coherence::form::{self, EVENT_BYTES_MAX, FormError};
+use crate::coherence::{Coherence, Door, Terms, WaitMode, Waited};
 use crate::model::{Event, Hardness, LogId, Target};
+
+/// Publishes the event of a request, on whichever listener, and waits as long as it asks. The request's right in the
+/// namespaces and tags that the event names is checked here: before the body is read nobody knows them.
+pub(super) async fn publish(
+    coherence: &Coherence,
+    tokens: &Tokens,
+    settings: &Settings,
+    options: InvalidateOptions,
+    call: &Call,
+) -> Result<Response<Body>, Problem> {
+    let event = event(call, options.soft || soft_purge(&call.headers)).map_err(|error| {
+        coherence.count_rejected(&error);
+        reply::form_refused(&error)
+    })?;
+    tokens.caller(&call.headers)?.check_event(&event)?;
+    let terms = Terms { exact: options.exact, confirm: options.wait.is_some(), ..Terms::of(Door::Http) };
+    let limit = settings.request_timeout;
+    let published = timeout(limit, coherence.publish(event, &terms)).await;
+    let receipt = published.map_err(|_| too_slow(limit))?.map_err(|error| reply::publish_refused(&error))?;
+    let Some(wait) = options.wait else {
+        return Ok(accepted(&receipt.id, &receipt.widened));
+    };
+    let end = coherence.wait_all(&receipt, wait.limit()).await;
+    waited(&receipt.id, &receipt.widened, &end)
+}
+
+/// Most bytes of an event's body.
+pub(super) fn body_max(settings: &Settings) -> usize {
+    settings.max_body.min(EVENT_BYTES_MAX)
+}
+
+/// The body could not be read; if that was its size, an event was refused.
+pub(super) fn unread(coherence: &Coherence, problem: &Problem) {
+    if problem.code() == Code::TooLarge {
+        coherence.count_rejected(&FormError::TooLarge(EVENT_BYTES_MAX + 1));
+    }
+}
+
+/// `Fastly-Soft-Purge: 1`.
+pub(super) fn soft_purge(headers: &HeaderMap) -> bool {
+    headers.get("fastly-soft-purge").is_some_and(|value| value.as_bytes().trim_ascii() == b"1")
+}
 
 impl Wait {
     /// `None`: as long as it takes at the most.
@@ -51,7 +95,7 @@ pub(super) fn event(call: &Call, soft: bool) -> Result<Event, FormError> {
 }
 
 /// 202: the log has it.
-pub(super) fn accepted(id: &LogId, widened: &BTreeMap<String, String>) -> Response<Body> {
+fn accepted(id: &LogId, widened: &BTreeMap<String, String>) -> Response<Body> {
     let mut document = json!({ "id": id.to_string(), "applied": [], "missing": [] });
     if !widened.is_empty() {
         document["widened"] = json!(widened);
@@ -130,6 +174,13 @@ mod tests {
         assert_eq!((keys.targets, keys.hardness), (tags(&["b", "a"]), Hardness::Soft));
         let group = event(&call(&[("cache-group-invalidation", r#""g""#)], b""), false).unwrap();
         assert_eq!((group.targets, group.hardness), (tags(&["g"]), Hardness::Hard));
+    }
+
+    #[test]
+    fn a_purge_is_soft_where_fastly_says_so() {
+        assert!(soft_purge(&call(&[("fastly-soft-purge", "1")], b"").headers));
+        assert!(!soft_purge(&call(&[("fastly-soft-purge", "0")], b"").headers));
+        assert!(!soft_purge(&call(&[], b"").headers));
     }
 
     #[test]

@@ -69,6 +69,8 @@ impl DataRoute {
 /// A request on the admin listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdminRoute {
+    /// `GET`, `HEAD /`: the status page
+    Page,
     /// `GET`, `HEAD /healthz`
     Healthz,
     /// `GET`, `HEAD /readyz`
@@ -83,6 +85,10 @@ pub enum AdminRoute {
     Events,
     /// `GET`, `HEAD /v1/explain/NS/KEY`
     Explain(Namespace, Key),
+    /// `GET`, `HEAD /v1/rights`: what the sender may do
+    Rights,
+    /// `POST /v1/invalidate`, as on the data listener
+    Invalidate(InvalidateOptions),
     /// `GET`, `HEAD /v1/writes/pending[?namespace=NS&limit=100]`
     PendingWrites(LettersOptions),
     /// `GET`, `HEAD /v1/writes/dead`, with the same query
@@ -107,10 +113,7 @@ pub(super) fn data(method: &Method, uri: &Uri) -> Result<DataRoute, Problem> {
     match uri.path() {
         "/healthz" => read_only(method, DataRoute::Healthz),
         "/readyz" => read_only(method, DataRoute::Readyz),
-        "/v1/invalidate" if method == Method::POST => {
-            Ok(DataRoute::Invalidate(query::invalidate_options(query).map_err(bad_request)?))
-        }
-        "/v1/invalidate" => Err(Problem::method_not_allowed("POST")),
+        "/v1/invalidate" => invalidate_options(method, query).map(DataRoute::Invalidate),
         path if path.starts_with(WARM) => warm_route(method, &path[WARM.len()..]),
         path if path.starts_with(LOCKS) => lock_route(method, &path[LOCKS.len()..], query),
         path => {
@@ -128,6 +131,7 @@ pub(super) fn admin(method: &Method, uri: &Uri) -> Result<AdminRoute, Problem> {
     check_length(uri)?;
     let query = uri.query().unwrap_or("");
     match uri.path() {
+        "/" => read_only(method, AdminRoute::Page),
         "/healthz" => read_only(method, AdminRoute::Healthz),
         "/readyz" => read_only(method, AdminRoute::Readyz),
         "/metrics" => read_only(method, AdminRoute::Metrics),
@@ -135,6 +139,8 @@ pub(super) fn admin(method: &Method, uri: &Uri) -> Result<AdminRoute, Problem> {
         "/stats/reset" if method == Method::POST => Ok(AdminRoute::ResetStats),
         "/events" if method == Method::GET => Ok(AdminRoute::Events),
         "/events" => Err(Problem::method_not_allowed("GET")),
+        "/v1/rights" => read_only(method, AdminRoute::Rights),
+        "/v1/invalidate" => invalidate_options(method, query).map(AdminRoute::Invalidate),
         "/v1/writes/pending" => {
             read_only(method, AdminRoute::PendingWrites(query::letters_options(query).map_err(bad_request)?))
         }
@@ -175,6 +181,14 @@ fn namespace_route(method: &Method, namespace: &str, query: &str) -> Result<Data
         Method::POST => Ok(DataRoute::BulkPost(parse_namespace(namespace)?)),
         Method::GET | Method::HEAD => Ok(DataRoute::Bulk(parse_namespace(namespace)?, bulk_keys(query)?)),
         _ => Err(Problem::method_not_allowed(NAMESPACE_METHODS)),
+    }
+}
+
+fn invalidate_options(method: &Method, query: &str) -> Result<InvalidateOptions, Problem> {
+    if *method == Method::POST {
+        query::invalidate_options(query).map_err(bad_request)
+    } else {
+        Err(Problem::method_not_allowed("POST"))
     }
 }
 
@@ -368,6 +382,11 @@ mod tests {
     #[test]
     fn every_request_of_the_admin_listener() {
         let ask = |method: &str, path: &str| admin(&method.parse().unwrap(), &path.parse().unwrap());
+        assert_eq!(ask("GET", "/").unwrap(), AdminRoute::Page);
+        assert_eq!(ask("GET", "/v1/rights").unwrap(), AdminRoute::Rights);
+        let options = InvalidateOptions { exact: true, ..InvalidateOptions::default() };
+        assert_eq!(ask("POST", "/v1/invalidate?exact=true").unwrap(), AdminRoute::Invalidate(options));
+        assert_eq!(ask("GET", "/v1/invalidate").unwrap_err().code(), Code::MethodNotAllowed);
         assert_eq!(ask("GET", "/healthz").unwrap(), AdminRoute::Healthz);
         assert_eq!(ask("GET", "/readyz").unwrap(), AdminRoute::Readyz);
         assert_eq!(ask("HEAD", "/metrics").unwrap(), AdminRoute::Metrics);

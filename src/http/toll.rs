@@ -29,7 +29,7 @@ pub(super) async fn pay(
     limits: &RateLimits,
     namespace: &str,
     caller: &Caller<'_>,
-    Sender { headers, peer }: Sender<'_>,
+    Sender { headers, peer, .. }: Sender<'_>,
 ) -> Result<Headers, Problem> {
     let Some(id) = limits.key(namespace).and_then(|key| identify(key, headers, caller, peer)) else {
         return Ok(Headers::new());

@@ -1,5 +1,6 @@
 //! What the tests stand on: real servers, real wires, a real origin and real instances, each test's own.
 
+pub(crate) mod browser;
 pub(crate) mod clock;
 pub(crate) mod command;
 pub(crate) mod http;
