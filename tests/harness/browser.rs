@@ -1,4 +1,4 @@
-//! A browser: a headless Chromium of its own, driven by chromedriver over WebDriver, which is HTTP with JSON.
+//! A browser: a headless Chromium of its own, driven by chromedriver over `WebDriver`, which is HTTP with JSON.
 
 use std::env;
 use std::fs;
@@ -16,7 +16,7 @@ use super::ports::Port;
 use super::process::Process;
 use super::wait::{SOON, eventually};
 
-/// How WebDriver spells a reference to an element.
+/// How `WebDriver` spells a reference to an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// Which colours a page is asked for.
@@ -154,8 +154,10 @@ impl Browser {
     /// Writes all of the page as a PNG to `$COHERD_SCREENSHOTS`, where that is set.
     pub(crate) async fn screenshot(&self, name: &str) {
         let Some(folder) = env::var_os("COHERD_SCREENSHOTS") else { return };
-        let picture =
-            self.devtools("Page.captureScreenshot", &json!({ "captureBeyondViewport": true })).await;
+        let size = self.run("return [innerWidth, document.documentElement.scrollHeight]").await;
+        let clip = json!({ "x": 0, "y": 0, "width": size[0], "height": size[1], "scale": 1 });
+        let options = json!({ "captureBeyondViewport": true, "clip": clip });
+        let picture = self.devtools("Page.captureScreenshot", &options).await;
         let picture = BASE64.decode(picture["data"].as_str().expect("a picture")).expect("it is base64");
         fs::create_dir_all(&folder).expect("the folder of screenshots can be made");
         fs::write(Path::new(&folder).join(format!("{name}.png")), picture).expect("a picture can be written");

@@ -100,13 +100,21 @@ mod tests {
         let response = answer(&HeaderMap::new());
         assert_eq!(response.headers()["cache-control"], "no-cache");
         let policy = response.headers()["content-security-policy"].to_str().unwrap().to_owned();
-        let text = String::from_utf8(response.into_body().whole().unwrap().to_vec()).unwrap();
+        let text = String::from_utf8(response.into_body().whole().unwrap()).unwrap();
         let script = between(&text, "<script type=\"module\">", "</script>");
         let style = between(&text, "<style>", "</style>");
         assert!(policy.contains(&format!("script-src '{}';", digest(script))), "{policy}");
         assert!(policy.contains(&format!("style-src '{}';", digest(style))), "{policy}");
         assert!(policy.starts_with("default-src 'none'; ") && !policy.contains("unsafe"), "{policy}");
         assert_eq!(text.matches("<script").count(), 1);
+    }
+
+    /// ` onclick=` and its like.
+    fn has_handler(text: &str) -> bool {
+        text.split(" on").skip(1).any(|rest| {
+            let after = rest.trim_start_matches(|c: char| c.is_ascii_lowercase());
+            after.len() < rest.len() && after.starts_with('=')
+        })
     }
 
     #[test]
@@ -119,23 +127,14 @@ mod tests {
             "document.write",
             "eval(",
             "javascript:",
-            " on",
             "@import",
             "url(",
         ] {
-            let found = text.match_indices(word).find(|(at, _)| {
-                // ` on` is a handler only as an attribute: ` onclick=`.
-                word != " on"
-                    || text[at + 3..]
-                        .split(|c: char| !c.is_ascii_lowercase())
-                        .next()
-                        .is_some_and(|name| !name.is_empty() && text[at + 3 + name.len()..].starts_with('='))
-            });
-            assert_eq!(found, None, "{word}");
+            assert!(!text.contains(word), "{word}");
         }
-        let links = text.match_indices("http://").chain(text.match_indices("https://"));
-        let others: Vec<_> = links.filter(|(at, _)| !text[*at..].starts_with("http://www.w3.org/")).collect();
-        assert_eq!(others, [], "nothing is asked of another host");
+        assert!(!has_handler(text) && has_handler("<a onclick=x>"));
+        let mut links = text.match_indices("://").map(|(at, _)| &text[at..]);
+        assert!(links.all(|link| link.starts_with("://www.w3.org/")), "nothing is asked of another host");
     }
 
     #[test]

@@ -53,7 +53,7 @@ function bytes(number) {
 /** A time in seconds. */
 function time(seconds) {
   if (seconds === null || seconds === undefined) return "–";
-  if (seconds > 0 && seconds < 0.00005) return "< 0.1 ms";
+  if (seconds < 0.00005) return "< 0.1 ms";
   if (seconds < 0.0095) return `${(seconds * 1000).toFixed(1)} ms`;
   if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 100) return `${seconds.toFixed(1)} s`;

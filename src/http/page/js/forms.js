@@ -19,7 +19,7 @@ function tierOf(name, tier) {
     el("dl", "pairs",
       ...pair("holds", tier.holds === "value" ? bytes(tier.bytes) : "that the origin has none"),
       ...pair("age", `${time(tier.age_s)}, fresh for ${time(tier.ttl_s)}, kept for ${time(tier.kept_s)}`),
-      ...pair("loaded by", `${tier.loaded_by.instance ?? "somebody"} in ${time(tier.loaded_by.took_s)}`),
+      ...pair("loaded by", `${tier.loaded_by.instance ?? "somebody"}${tier.loaded_by.took_s > 0 ? ` in ${time(tier.loaded_by.took_s)}` : ""}`),
       ...pair("has seen", tier.stamp), ...pair("tags", tier.tags.join(", ")), ...pair("depends on", tier.depends_on.join(", "))),
   ];
 }
@@ -91,7 +91,7 @@ function confirmation({ event, targets }) {
   say("confirm-what", `${whose} will be ${event.soft ? "stale" : "gone"} on all instances of cluster ${$("cluster").textContent}${event.soft ? ", answered once more while it is loaded anew" : ", and loaded anew from the origin"}.`);
   $("confirm-targets").replaceChildren(...targets.map((it) => el("li", "mono", it)));
   $("confirm-targets").hidden = n === 0;
-  say("confirm-how", $("wait").checked ? "It is waited until no instance can answer with anything older." : "It is done once the log has it.");
+  say("confirm-how", $("wait").checked ? "The answer comes once no instance can answer with anything older." : "The answer comes as soon as the log has it.");
   say("confirm-yes", `${verb} ${what}`);
 }
 

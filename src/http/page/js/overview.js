@@ -157,7 +157,7 @@ function showMembers(stats) {
     name.scope = "row";
     if (id === stats.instance) name.append(el("span", "here", "this one"));
     if (!alive) name.append(el("span", "here bad", "not heard of"));
-    return el("tr", "", name, el("td", "mono", cursor), el("td", "", behind > 0 ? many(behind, "event") : "–"), el("td", "", heard < 100 ? "now" : `${time(heard / 1000)} ago`));
+    return el("tr", "", name, el("td", "mono", cursor), el("td", behind > 0 ? "" : "muted", behind > 0 ? many(behind, "event") : "–"), el("td", "wide muted", heard < 100 ? "now" : `${time(heard / 1000)} ago`));
   });
   $("members").replaceChildren(...rows);
   const alive = stats.members.filter((member) => member.alive).length;

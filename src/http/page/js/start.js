@@ -19,6 +19,9 @@ function unreachable(since) {
 function reachable(at) {
   heard = at;
   say("asked", `asked at ${clock(at)}`);
+  for (const id of ["where", "footer"]) $(id).hidden = false;
+  // A link cannot carry a token.
+  $("stats").hidden = token !== null;
   $("unreachable").hidden = true;
   $("main").classList.remove("stale");
 }
@@ -101,8 +104,8 @@ $("sign-in-form").addEventListener("submit", (event) => {
 });
 $("forget").addEventListener("click", () => {
   storeToken(null);
-  caller = null;
-  start();
+  // Nothing that it opened stays behind.
+  location.reload();
 });
 document.addEventListener("visibilitychange", () => (document.hidden ? stop() : start()));
 
