@@ -96,6 +96,7 @@ impl Instance {
         rooms::keep_connected(&supervisor, &backend);
         coherence.start(&supervisor);
         cache.start();
+        cache.monitor(config.monitor.sample, &metrics);
         writes.start();
         rooms::refresh(config, &supervisor, &cache, &queues);
         let watch = Watch {

@@ -17,6 +17,7 @@ pub(crate) mod fuzzing;
 mod heat;
 mod l1;
 mod load;
+mod monitor;
 mod outcome;
 mod reader;
 mod refreshing;
@@ -29,8 +30,8 @@ mod wish;
 mod writing;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -132,6 +133,7 @@ impl Cache {
             lease_waits: Arc::clone(&metrics.lease_waits),
             process: rand::random(),
             loads: AtomicU64::new(0),
+            monitor: OnceLock::new(),
             coherence,
         };
         Self { reader: Arc::new(reader) }
@@ -153,6 +155,11 @@ impl Cache {
                 Ok(())
             }
         });
+    }
+
+    /// From here on a share of what is answered and applied is followed up, and counted by what was found.
+    pub fn monitor(&self, share: f64, metrics: &Metrics) {
+        self.reader.monitored(share, metrics.coherence.checks.clone());
     }
 
     /// Whether the namespace is configured.

@@ -5,8 +5,8 @@
 //! `wait=all` does not hold: the load may have read the origin before the invalidation.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use futures_util::future::join_all;
 use tokio::sync::Semaphore;
@@ -16,6 +16,7 @@ use super::copy::Copy;
 use super::flight::{Landed, Teller};
 use super::freshness::{Joiner, Use, decide};
 use super::load::{Load, Purpose};
+use super::monitor::Monitor;
 use super::outcome::request_result;
 use super::space::Space;
 use super::waiting::Arrival;
@@ -46,6 +47,8 @@ pub(super) struct Reader {
     /// Tells this process's loads from all others of that name.
     pub(super) process: u64,
     pub(super) loads: AtomicU64,
+    /// Who follows up what is answered, if anybody does.
+    pub(super) monitor: OnceLock<Monitor>,
 }
 
 /// What a reader's demand means at this moment.
@@ -150,6 +153,7 @@ impl Reader {
         let (available, lifetime) = (read.space.settings.available, &copy.entry.lifetime);
         let via = match decide(judgement, copy.age(now), lifetime, read.demand, available) {
             Use::Fresh => {
+                self.seen(read, &copy);
                 self.refresh_ahead(read, &copy);
                 Via::L1
             }
@@ -244,6 +248,9 @@ impl Reader {
         let Landed { copy, .. } = landed;
         if via == Via::L2 {
             self.refresh_ahead(read, copy);
+        }
+        if !detached && matches!(via, Via::L2 | Via::Collapsed) {
+            self.seen(read, copy);
         }
         Answer { entry: Arc::clone(&copy.entry), age: copy.age(self.now()), via, detached }
     }

@@ -13,13 +13,13 @@ use super::core::{Decision, Judgement, Slots, Stamp};
 use super::form::FormError;
 use super::meter::{Meter, reason};
 use super::publish::{self, Terms};
-use super::shared::{ShardState, Shared};
+use super::shared::{Sample, ShardState, Shared};
 use super::tail::{Answered, Message, Tail};
 use super::wakes::{Ended, Waker};
 use super::{
     Notice, PublishError, Receipt, Status, WaitMode, Waited, barrier, confirm, heartbeat, inbox, members,
 };
-use crate::backend::{Along, Backend, BackendError, Partition, Token};
+use crate::backend::{Along, Backend, BackendError, Logged, Partition, Token};
 use crate::clock::{Boot, Clock};
 use crate::model::{Event, Key, LogId, Namespace, Seq, Shard};
 use crate::supervisor::{Stage, Supervisor};
@@ -299,6 +299,26 @@ impl Coherence {
     /// The server's clock at a moment, in milliseconds since 1970, as far as this machine knows.
     pub fn server_ms(&self, at: Boot) -> u64 {
         self.shared.server_ms(at)
+    }
+
+    /// A shard's server's clock at a moment, in microseconds since 1970, as far as this machine knows.
+    pub fn server_us(&self, shard: Shard, at: Boot) -> u64 {
+        self.shared.shard(shard).server_clock.micros(at)
+    }
+
+    /// Where this instance stands in the shard's history, if it follows one.
+    pub fn position(&self, shard: Shard) -> Option<Stamp> {
+        let view = &self.shared.shard(shard).view;
+        view.stamp(&Token { lineage: view.lineage()?, seq: view.cursor() })
+    }
+
+    /// The events applied here whose number's hash is below `threshold`, of which `max` wait; what has no room is left
+    /// out. For one follower: a second one is told of nothing.
+    pub fn sampled(&self, threshold: u64, max: usize) -> mpsc::Receiver<(Shard, Logged)> {
+        let (sender, receiver) = mpsc::channel(max);
+        // A second sender is dropped here, and its receiver ends.
+        drop(self.shared.sample.set(Sample::new(threshold, sender)));
+        receiver
     }
 
     /// The clock of the protocol.

@@ -47,7 +47,7 @@ use crate::model::{Event, LogId, Seq, Shard};
 pub use crate::backend::{Along, Durability};
 pub use face::{Coherence, SLOTS, Settings};
 pub use lag::Unseen;
-pub use naming::{Named, Search};
+pub use naming::{Firsts, Named, Search};
 pub use publish::Terms;
 pub use wakes::{Ended, Waker};
 

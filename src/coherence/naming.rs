@@ -8,7 +8,7 @@ use super::Path;
 use super::core::{Slots, name_of};
 use super::face::Coherence;
 use crate::backend::{BackendError, Logged};
-use crate::model::{Event, Name, Seq, Shard, Target};
+use crate::model::{Event, Hardness, Name, Seq, Shard, Target};
 
 /// Events read at once.
 const PAGE: usize = 500;
@@ -40,7 +40,54 @@ pub struct Named {
     pub came: Option<(Path, Duration)>,
 }
 
+/// Which event was the first to name something after another one.
+#[derive(Clone, Debug)]
+pub enum Firsts {
+    /// None did.
+    None,
+    /// This one.
+    Event(Box<Logged>),
+    /// The log does not say: it was trimmed, or there are too many.
+    Unknown,
+}
+
 impl Coherence {
+    /// The first hard event after `after` that named one of `names`, or everything, by what the log itself says; looks
+    /// through at most 10,000.
+    pub async fn first_after(
+        &self,
+        shard: Shard,
+        names: &[Name],
+        after: Seq,
+    ) -> Result<Firsts, BackendError> {
+        let named = |logged: &Logged| {
+            logged.event.hardness == Hardness::Hard
+                && logged.event.targets.iter().any(|target| concerns(target, names))
+        };
+        let mut last = after;
+        while last - after < EVENTS_MAX {
+            let page = self.backend().read_log(shard, last, PAGE).await?;
+            let Some(end) = page.last().map(|logged| logged.seq) else { return Ok(Firsts::None) };
+            if page.first().is_some_and(|first| first.seq != last + 1) {
+                return Ok(Firsts::Unknown);
+            }
+            let whole = page.len() == PAGE;
+            if let Some(logged) = page.into_iter().find(named) {
+                return Ok(Firsts::Event(Box::new(logged)));
+            }
+            if !whole {
+                return Ok(Firsts::None);
+            }
+            last = end;
+        }
+        Ok(Firsts::Unknown)
+    }
+
+    /// Whether a hard event after `after` may have named one of `names`, by the watermarks: names may share a place.
+    pub fn may_be_named_after(&self, shard: Shard, names: &[Name], after: Seq) -> bool {
+        after < self.shard(shard).view.newest(&Slots::of(names)).0
+    }
+
     /// Looks for the last applied event that named one of `names`, or everything: as far back as the log goes, at the
     /// most 10,000 events before the last that may have.
     pub async fn last_naming(&self, shard: Shard, names: &[Name]) -> Result<Search, BackendError> {

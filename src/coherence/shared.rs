@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, broadcast, watch};
+use tokio::sync::{Notify, broadcast, mpsc, watch};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::came::Came;
 use super::core::View;
@@ -77,6 +78,28 @@ pub(super) struct Shared {
     members: Mutex<Vec<MemberStatus>>,
     /// There is a live subscription.
     pub(super) subscribed: AtomicBool,
+    /// Who wants to see some of the events applied.
+    pub(super) sample: OnceLock<Sample>,
+}
+
+/// A share of the events applied, the same for all instances, as many as somebody takes.
+pub(super) struct Sample {
+    threshold: u64,
+    to: mpsc::Sender<(Shard, Logged)>,
+}
+
+impl Sample {
+    pub(super) fn new(threshold: u64, to: mpsc::Sender<(Shard, Logged)>) -> Self {
+        Self { threshold, to }
+    }
+
+    pub(super) fn offer(&self, shard: Shard, logged: &Logged) {
+        if xxh3_64(&logged.seq.to_be_bytes()) < self.threshold
+            && let Ok(room) = self.to.try_reserve()
+        {
+            room.send((shard, logged.clone()));
+        }
+    }
 }
 
 impl Shared {
@@ -119,6 +142,7 @@ impl Shared {
             confirmations: Notify::new(),
             members: Mutex::default(),
             subscribed: AtomicBool::new(false),
+            sample: OnceLock::new(),
         }
     }
 

@@ -295,6 +295,9 @@ impl Tailed {
         let lag = shared.observe_lag(self.shard, logged);
         state.came.note(logged.seq, path, lag);
         traced::applied(shared, self.shard, logged, path, lag);
+        if let Some(sample) = shared.sample.get() {
+            sample.offer(self.shard, logged);
+        }
         shared.metrics.count_applied(&logged.event, path);
         if shared.notices.receiver_count() != 0 {
             let id = LogId::new(vec![(self.shard, logged.seq)]);

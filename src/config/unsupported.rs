@@ -1,7 +1,7 @@
 //! Keys that are understood and that nothing obeys. A line goes when its feature comes.
 
 use super::reader::Reader;
-use super::{Config, Limits, Monitor, Namespace, OnFailover, Origin, Topology};
+use super::{Config, Limits, Namespace, OnFailover, Origin, Topology};
 
 /// Adds a fault for each of them that says something else than its default.
 pub(super) fn find(config: &Config, reader: &mut Reader) {
@@ -10,7 +10,7 @@ pub(super) fn find(config: &Config, reader: &mut Reader) {
             reader.clash(&[key], "not supported by this version", "its default, or to leave it out");
         }
     };
-    let Config { server, backend, coherence, monitor, .. } = config;
+    let Config { server, backend, coherence, .. } = config;
     refuse("server.tls", server.tls.is_some());
     refuse("backend.url", !matches!(backend.url.topology, Topology::Single(_)));
     let reader_url = backend.reader_url.as_ref();
@@ -18,7 +18,6 @@ pub(super) fn find(config: &Config, reader: &mut Reader) {
     refuse("backend.shards", 1 < backend.shards);
     refuse("coherence.on_failover", coherence.on_failover == OnFailover::Verify);
     refuse("coherence.tracking", coherence.tracking);
-    refuse("monitor.sample", *monitor != Monitor::default());
     for (name, namespace) in &config.namespaces {
         in_namespace(namespace, |key, used| refuse(&format!("namespaces.{name}.{key}"), used));
     }

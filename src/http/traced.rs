@@ -1,6 +1,6 @@
 //! The span of a request: begun by its `traceparent`, or by the draw; ended with its answer.
 
-use hyper::header::HeaderMap;
+use hyper::header::{HeaderMap, HeaderValue};
 use hyper::{Request, Response};
 
 use super::body::Body;
@@ -20,7 +20,7 @@ impl Traced {
     /// `None` for a request that is part of no trace: all that it costs is one header that is not there.
     pub(super) fn begin<D: Desk, B>(tracer: &Tracer, desk: &D, request: &Request<B>) -> Option<Self> {
         let headers = request.headers();
-        let parent = headers.get("traceparent").map(|value| value.as_bytes());
+        let parent = headers.get("traceparent").map(HeaderValue::as_bytes);
         let span = tracer.request(parent, || state(headers), name(request.method().as_str()))?;
         let route = desk.route(request.method(), request.uri());
         let template = route.map_or("", |route| desk.template(&route));

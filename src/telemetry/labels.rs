@@ -290,11 +290,16 @@ labels! {
 
     /// What the coherence monitor found.
     CheckResult("result") {
-        /// The copy was as new as promised.
+        /// Nothing older was or would be answered, and the origin, if it was asked, says the same.
         Ok = "ok",
-        /// It was older.
+        /// An answer was older than an event of before it, by less than `max_staleness`: what is promised.
+        StaleInBound = "stale_in_bound",
+        /// One was older by more, or a copy that an event has named would be answered still: a promise is broken.
         Violation = "violation",
-        /// Nothing could be said.
+        /// The origin says something else than a copy that no event has named: it was changed without an event, or the
+        /// copy was tampered with.
+        OriginDiffers = "origin_differs",
+        /// Nothing could be said: cut off, another history, a log that is too long, a change meanwhile.
         Inconclusive = "inconclusive",
     }
 

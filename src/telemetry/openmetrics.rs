@@ -153,7 +153,7 @@ mod tests {
             "# HELP took_seconds Time.",
             r#"took_seconds_bucket{op="x",le="5e-5"} 0.0"#,
             r#"took_seconds_bucket{op="x",le="1.0"} 1.0"#,
-            r##"took_seconds_bucket{op="x",le="+Inf"} 2.0 # {trace_id="000000000000000000000000000000ab"} 2.0"##,
+            r#"took_seconds_bucket{op="x",le="+Inf"} 2.0 # {trace_id="000000000000000000000000000000ab"} 2.0"#,
             r#"took_seconds_count{op="x"} 2.0"#,
             r#"took_seconds_sum{op="x"} 2.5"#,
             "# EOF",

@@ -133,7 +133,7 @@ const PROMISED: &[(&str, &str, &[Values])] = &[
     ("process_start_time_seconds", "gauge", &[]),
 ];
 
-const CHECKS: &[&str] = &["ok", "violation", "inconclusive"];
+const CHECKS: &[&str] = &["ok", "stale_in_bound", "violation", "origin_differs", "inconclusive"];
 
 /// What an instance is doing all the time: these are not zero.
 const BUSY: &[&str] = &[

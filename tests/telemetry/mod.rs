@@ -3,5 +3,6 @@
 mod calls;
 mod families;
 mod lag;
+mod monitor;
 mod recorder;
 mod traces;

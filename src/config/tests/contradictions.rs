@@ -117,7 +117,6 @@ fn what_is_not_obeyed_is_refused() {
         ("", "backend.shards=2", "backend.shards"),
         ("", "coherence.on_failover=verify", "coherence.on_failover"),
         ("", "coherence.tracking=true", "coherence.tracking"),
-        ("", "monitor.sample=0", "monitor.sample"),
         (SQL, "namespaces.u.origin.retries=2", "namespaces.u.origin.retries"),
     ] {
         let faults = file(namespace).set(set).load().expect_err(set);

@@ -26,7 +26,7 @@ impl HttpOrigin {
             ("server.address", Value::Text(self.target.authority().to_owned())),
         ];
         let answered = self.client.request(request).await;
-        let status = answered.as_ref().ok().map(|answer| answer.status());
+        let status = answered.as_ref().ok().map(Response::status);
         if let Some(status) = status {
             attributes.push(("http.response.status_code", Value::Number(status.as_u16().into())));
         }

@@ -96,7 +96,7 @@ impl CoherenceMetrics {
             members: to.int_gauge("coherd_members", "Instances of the cluster as this one knows them.")?,
             checks: to.counters(
                 "coherd_coherence_checks_total",
-                "Answers and invalidations that the coherence monitor followed up, by what it found.",
+                "Answers and invalidations that the coherence monitor followed up, by what it found: violation breaks a promise of coherd's, stale_in_bound is what is promised, origin_differs is a change at the origin without an event.",
             )?,
         })
     }

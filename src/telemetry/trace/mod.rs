@@ -127,8 +127,8 @@ impl Tracer {
     }
 }
 
-/// The share of all numbers of 64 bits that lies below.
-fn threshold(share: f64) -> u64 {
+/// What so large a share of all numbers of 64 bits lies below: a draw below it falls on that share.
+pub fn threshold(share: f64) -> u64 {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,
