@@ -149,13 +149,16 @@ const BUSY: &[&str] = &[
     "coherd_build_info",
 ];
 
+/// Labels and a value.
+type Series = (BTreeMap<String, String>, f64);
+
 /// A page, taken apart by hand: what is not as the standard has it is a panic.
 #[derive(Default)]
 struct Page {
     types: BTreeMap<String, String>,
     helped: BTreeSet<String>,
     /// The series of each family, its suffixes left off, and their values.
-    series: BTreeMap<String, Vec<(BTreeMap<String, String>, f64)>>,
+    series: BTreeMap<String, Vec<Series>>,
 }
 
 impl Page {

@@ -80,8 +80,8 @@ impl Recorder {
         let mut spans = Vec::new();
         for sent in self.sent() {
             assert_eq!(
-                (sent.path.as_str(), &sent.headers["content-type"]),
-                ("/v1/traces", &"application/json".parse().unwrap())
+                (sent.path.as_str(), sent.headers["content-type"].as_bytes()),
+                ("/v1/traces", &b"application/json"[..])
             );
             let document: Value = serde_json::from_slice(&sent.body).expect("an export is JSON");
             for of in document["resourceSpans"].as_array().expect("a list") {
