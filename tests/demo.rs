@@ -90,7 +90,9 @@ async fn after_the_tour_it_serves_until_it_is_told_to_stop() {
     let mut demo = Demo::start(Port::reserve_at(PLACES), false);
     eventually("the tour ends", TOUR_MAX, async || demo.process.output().contains("until Ctrl-C")).await;
     let client = Client::new();
-    for (port, path) in demo.ports.iter().zip(["/v1/cache/users/7"; 3].into_iter().chain(["/stats"; 3])) {
+    for (port, path) in
+        demo.ports.iter().zip(["/v1/cache/users/7"; 3].into_iter().chain(["/", "/stats", "/"]))
+    {
         let answer = client.get(&format!("http://{}{path}", port.addr())).send().await;
         assert_eq!(answer.status, 200, "{answer:?}");
     }

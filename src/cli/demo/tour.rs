@@ -53,7 +53,7 @@ pub(super) fn invite(fleet: &Fleet, database: &Database, print: &mut Print) -> R
     ] {
         print.line(&format!("   $ {line}"))?;
     }
-    Ok(())
+    print.line(&format!("or open {}/ in a browser: the status page.", first.admin))
 }
 
 fn introduce(fleet: &Fleet, print: &mut Print) -> Result<(), Fault> {
