@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test chaos simulate explore mutants fuzz lint bench
+.PHONY: help demo serve stack test chaos simulate explore mutants fuzz lint bench
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -12,6 +12,15 @@ demo: ## three instances in one process and a short tour; needs nothing installe
 
 serve: ## one instance, with config/coherd.toml
 	cargo run --release -- serve -c config/coherd.toml
+
+stack: ## three instances behind HAProxy, Valkey, PostgreSQL, Prometheus, until Ctrl-C; docker compose up is the same
+	scripts/need-server
+	scripts/need-postgres
+	scripts/need-daemon haproxy haproxy
+	scripts/need-daemon prometheus prometheus
+	scripts/need-program curl curl
+	cargo build --release --locked
+	@scripts/stack
 
 test: ## every test, against a real Valkey or Redis ($VALKEY_SERVER, else the one on the PATH)
 	scripts/need-server

@@ -26,6 +26,7 @@ mod rates;
 mod refusals;
 mod serve;
 mod simulation;
+mod stack;
 mod starts;
 mod storm;
 mod strategies;
