@@ -91,7 +91,7 @@ fn whoever_stops_an_instance_gives_it_longer_than_it_takes() {
         let number: String = line.chars().filter(char::is_ascii_digit).collect();
         number.parse().unwrap_or_else(|error| panic!("{name}{line}: {error}"))
     };
-    assert!(35 <= seconds(&text("docker-compose.yml"), "stop_grace_period:"));
-    assert!(35 <= seconds(&text("config/systemd/coherd.service"), "TimeoutStopSec="));
-    assert!(35 <= seconds(&text("config/kubernetes/coherd.yaml"), "terminationGracePeriodSeconds:"));
+    assert!(41 <= seconds(&text("docker-compose.yml"), "stop_grace_period:"));
+    assert!(41 <= seconds(&text("config/systemd/coherd.service"), "TimeoutStopSec="));
+    assert!(41 <= seconds(&text("config/kubernetes/coherd.yaml"), "terminationGracePeriodSeconds:"));
 }
