@@ -149,7 +149,7 @@ fn everything_named_is_scraped(page: &str) {
 async fn start() -> Cluster {
     let limited = |key: &str| format!("namespaces.{LIMITED}.rate_limit.{key}");
     let mut setup = Setup::new(3).beside(LIMITED);
-    setup.server = Options::default().appendonly();
+    setup.server = Options::default().appendonly().set("appendfsync", "everysec");
     let setup = setup
         .namespace("write", "behind")
         .namespace("ttl", "2s")
@@ -159,6 +159,7 @@ async fn start() -> Cluster {
         .set(&limited("rate"), 1)
         .set(&limited("per"), "60s")
         .set(&limited("burst"), 1)
+        .set("monitor.sample", 1.0)
         .set("log.level", "info");
     let cluster = Cluster::with(setup).await;
     for number in 0..KEYS {
