@@ -20,6 +20,9 @@ pub(crate) const L2: &str = "l2";
 /// Every key of it is asked for once.
 pub(crate) const MISS: &str = "miss";
 
+/// Every write of it is behind.
+pub(crate) const BEHIND: &str = "behind";
+
 /// A running instance.
 pub(crate) struct Instance {
     /// The process.
@@ -31,12 +34,13 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// Starts one in front of that Valkey and that origin, and waits until it is ready.
+    /// Starts one in front of that Valkey, that origin and that one for writes, and waits until it is ready.
     pub(crate) fn start(
         id: &str,
         dir: &Path,
         valkey: SocketAddr,
         origin: SocketAddr,
+        written: Option<SocketAddr>,
         cores: &Cores,
     ) -> Result<Self, Fault> {
         let (data, admin) = (free_port()?, free_port()?);
@@ -52,6 +56,14 @@ impl Instance {
                 config,
                 "[namespaces.{namespace}]\nl1_capacity = \"{capacity}\"\n\
                  [namespaces.{namespace}.origin]\nkind = \"http\"\nurl = \"http://{origin}/{namespace}/{{key}}\"\n"
+            )?;
+        }
+        if let Some(addr) = written {
+            // It may be closed for longer than an origin usually takes.
+            write!(
+                config,
+                "[namespaces.{BEHIND}]\nwrite = \"behind\"\n[namespaces.{BEHIND}.origin]\nkind = \"http\"\n\
+                 url = \"http://{addr}/{BEHIND}/{{key}}\"\ntimeout = \"1m\"\n"
             )?;
         }
         let file = write(dir, &format!("{id}.toml"), &config)?;

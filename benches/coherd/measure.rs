@@ -1,6 +1,6 @@
 //! Sides in turn: each is driven to its limit and at a common rate, round after round, and compared round by round.
 
-use crate::driver::{Generator, Histogram, Pace, Run};
+use crate::driver::{Expected, Generator, Histogram, Pace, Run};
 use crate::fault::Fault;
 use crate::plan::{CONNECTIONS, Plan};
 use crate::process::Process;
@@ -108,7 +108,7 @@ impl Side<'_> {
 
 /// Sends so many requests, whichever tier answers them.
 pub(crate) fn fill(side: &mut Side<'_>, addr: std::net::SocketAddr, count: u64) -> Result<(), Fault> {
-    let mut generator = Generator::open(addr, CONNECTIONS, None)?;
+    let mut generator = Generator::open(addr, CONNECTIONS, Expected { status: 200, tier: None })?;
     generator.run(Pace::Count(count), &mut *side.next).map_err(|error| format!("{}: {error}", side.name))?;
     Ok(())
 }
@@ -124,7 +124,8 @@ pub(crate) fn float(number: u64) -> f64 {
     number as f64
 }
 
-fn per_second(run: &Run) -> f64 {
+/// Requests a second.
+pub(crate) fn per_second(run: &Run) -> f64 {
     float(run.requests) / run.elapsed.as_secs_f64()
 }
 

@@ -10,6 +10,15 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024;
 /// Most headers of an answer.
 const HEADERS_MAX: usize = 32;
 
+/// What an answer is to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expected {
+    /// Its status.
+    pub(crate) status: u16,
+    /// What its `Cache-Status` is to hold, if anything.
+    pub(crate) tier: Option<&'static str>,
+}
+
 /// One connection, with at most one request under way.
 pub(super) struct Connection {
     stream: TcpStream,
@@ -41,12 +50,12 @@ impl Connection {
         self.stream.write_all(request)
     }
 
-    /// Reads on. With the whole answer: since when the request was due, and whether its `Cache-Status` holds `tier`.
+    /// Reads on. With the whole answer: since when the request was due, and whether its `Cache-Status` holds the tier.
     ///
     /// # Errors
     ///
-    /// If the answer is no 200 with a length, or longer than what is expected here.
-    pub(super) fn receive(&mut self, tier: Option<&str>) -> io::Result<Option<(Instant, bool)>> {
+    /// If the answer has another status or no length, or longer than what is expected here.
+    pub(super) fn receive(&mut self, expected: Expected) -> io::Result<Option<(Instant, bool)>> {
         match self.stream.read(&mut self.answer[self.filled..]) {
             Ok(0) => return Err(malformed("it ends", &self.answer[..self.filled])),
             Ok(read) => self.filled += read,
@@ -59,15 +68,15 @@ impl Connection {
         let Ok(httparse::Status::Complete(body_at)) = head.parse(bytes).map_err(io::Error::other) else {
             return Ok(None);
         };
-        if head.code != Some(200) {
-            return Err(malformed("it is no 200", bytes));
+        if head.code != Some(expected.status) {
+            return Err(malformed("it has another status", bytes));
         }
         let length = header(head.headers, "content-length").and_then(|text| text.parse::<usize>().ok());
         let length = length.ok_or_else(|| malformed("it has no length", bytes))?;
         if self.filled < body_at + length {
             return Ok(None);
         }
-        let told = tier.is_none_or(|tier| {
+        let told = expected.tier.is_none_or(|tier| {
             header(head.headers, "cache-status").is_some_and(|status| status.contains(tier))
         });
         let since = self.since.take().ok_or_else(|| malformed("nobody asked for it", bytes))?;

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::connection::Connection;
+use super::connection::{Connection, Expected};
 use super::poll::{Poll, Wait};
 use super::{Histogram, histogram, now, record};
 
@@ -38,13 +38,12 @@ pub(crate) struct Generator {
     connections: Vec<Connection>,
     idle: VecDeque<usize>,
     poll: Poll,
-    /// What `Cache-Status` is to hold.
-    tier: Option<&'static str>,
+    expected: Expected,
 }
 
 impl Generator {
     /// Opens so many connections.
-    pub(crate) fn open(addr: SocketAddr, count: usize, tier: Option<&'static str>) -> io::Result<Self> {
+    pub(crate) fn open(addr: SocketAddr, count: usize, expected: Expected) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mut connections = Vec::new();
         for number in 0..count {
@@ -52,7 +51,7 @@ impl Generator {
             poll.add(&connection, number)?;
             connections.push(connection);
         }
-        Ok(Self { connections, idle: (0..count).collect(), poll, tier })
+        Ok(Self { connections, idle: (0..count).collect(), poll, expected })
     }
 
     /// Sends what `next` writes, and waits for every answer.
@@ -85,7 +84,7 @@ impl Generator {
             }
             let wait = if matches!(pace, Pace::Rate(..)) && !ended { Wait::Awake } else { Wait::Asleep };
             for number in self.poll.ready(wait)? {
-                if let Some((since, told)) = self.connections[number].receive(self.tier)? {
+                if let Some((since, told)) = self.connections[number].receive(self.expected)? {
                     record(&mut run.latency, since);
                     run.requests += 1;
                     run.expected += u64::from(told);

@@ -7,11 +7,14 @@ mod connection;
 mod load;
 mod marks;
 mod poll;
+mod register;
 
 use std::time::Instant;
 
+pub(crate) use connection::Expected;
 pub(crate) use load::{Generator, Pace, Run};
 pub(crate) use marks::{MARK_BYTES, Marks};
+pub(crate) use register::Register;
 
 /// Longest latency told from a longer one: a minute, in nanoseconds.
 const LATENCY_MAX: u64 = 60_000_000_000;

@@ -16,7 +16,7 @@ use super::{Place, listen};
 use crate::fault::Fault;
 
 /// Connections to Valkey, as many as coherd has by default.
-const POOL: usize = 4;
+pub(super) const POOL: usize = 4;
 /// How long a value is kept, in seconds.
 const TTL: i64 = 3600;
 

@@ -4,6 +4,7 @@
 
 mod aside;
 mod memory;
+mod queue;
 mod relay;
 
 use std::convert::Infallible;
@@ -31,10 +32,12 @@ pub(crate) enum Kind {
     Aside,
     /// Does PUBLISH with the body of a POST, and answers a GET with everything it hears from SUBSCRIBE.
     Relay,
+    /// Does XADD with the body of a PUT, and brings what XREADGROUP finds to the origin.
+    Queue,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Memory, Self::Moka, Self::Aside, Self::Relay];
+    const ALL: [Self; 5] = [Self::Memory, Self::Moka, Self::Aside, Self::Relay, Self::Queue];
 
     /// As an argument.
     pub(crate) fn name(self) -> &'static str {
@@ -43,6 +46,7 @@ impl Kind {
             Self::Moka => "moka",
             Self::Aside => "aside",
             Self::Relay => "relay",
+            Self::Queue => "queue",
         }
     }
 }
@@ -68,6 +72,7 @@ pub(crate) fn run(mut args: impl Iterator<Item = String>) -> Result<(), Fault> {
             Kind::Moka => memory::moka(place).await,
             Kind::Aside => aside::serve(place).await,
             Kind::Relay => relay::serve(place).await,
+            Kind::Queue => queue::serve(place).await,
         }
     })
 }

@@ -6,6 +6,7 @@ pub(crate) mod inside;
 mod l2;
 mod miss;
 mod propagation;
+mod writes;
 
 use std::env;
 use std::net::SocketAddr;
@@ -14,7 +15,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use crate::cores::Cores;
-use crate::driver::Generator;
+use crate::driver::{Expected, Generator, Register};
 use crate::fault::Fault;
 use crate::instance::Instance;
 use crate::measure::Requests;
@@ -28,12 +29,13 @@ use crate::valkey::Valkey;
 type Scenario = fn(&Stage) -> Result<Table, Fault>;
 
 /// Every path, in the order of the report.
-pub(crate) const ALL: [Scenario; 7] = [
+pub(crate) const ALL: [Scenario; 8] = [
     hit::measure,
     hit::crowd,
     l2::measure,
     miss::measure,
     propagation::measure,
+    writes::measure,
     inside::measure,
     guards::measure,
 ];
@@ -44,6 +46,8 @@ pub(crate) struct Stage {
     pub(crate) cores: Cores,
     pub(crate) valkey: Valkey,
     origin: Reference,
+    /// The origin of writes.
+    register: Register,
     instance: Instance,
     // After the processes that write there.
     dir: TempDir,
@@ -56,21 +60,27 @@ struct Reference {
 }
 
 impl Stage {
-    /// Starts Valkey, the origin and one instance.
+    /// Starts Valkey, the origins and one instance.
     pub(crate) fn set(plan: Plan) -> Result<Self, Fault> {
         let (cores, dir) = (Cores::split()?, tempfile::tempdir()?);
         let valkey = Valkey::start(dir.path(), &cores)?;
         let origin = Reference::start("origin", Kind::Memory, dir.path(), &cores, valkey.addr, valkey.addr)?;
-        let instance = Instance::start("inst-1", dir.path(), valkey.addr, origin.addr, &cores)?;
-        Ok(Self { plan, cores, valkey, origin, instance, dir })
+        let register = Register::start()?;
+        let written = Some(register.addr);
+        let instance = Instance::start("inst-1", dir.path(), valkey.addr, origin.addr, written, &cores)?;
+        Ok(Self { plan, cores, valkey, origin, register, instance, dir })
     }
 
     fn reference(&self, name: &str, kind: Kind) -> Result<Reference, Fault> {
-        Reference::start(name, kind, self.dir.path(), &self.cores, self.valkey.addr, self.origin.addr)
+        self.reference_before(name, kind, self.origin.addr)
+    }
+
+    fn reference_before(&self, name: &str, kind: Kind, origin: SocketAddr) -> Result<Reference, Fault> {
+        Reference::start(name, kind, self.dir.path(), &self.cores, self.valkey.addr, origin)
     }
 
     fn another_instance(&self, id: &str) -> Result<Instance, Fault> {
-        Instance::start(id, self.dir.path(), self.valkey.addr, self.origin.addr, &self.cores)
+        Instance::start(id, self.dir.path(), self.valkey.addr, self.origin.addr, None, &self.cores)
     }
 }
 
@@ -98,7 +108,12 @@ fn connect(addr: SocketAddr, tier: Option<&'static str>) -> Result<Generator, Fa
 
 /// So many of them.
 fn connect_by(connections: usize, addr: SocketAddr, tier: Option<&'static str>) -> Result<Generator, Fault> {
-    Ok(Generator::open(addr, connections, tier)?)
+    Ok(Generator::open(addr, connections, Expected { status: 200, tier })?)
+}
+
+/// Keep-alive connections to a side that answers like that.
+fn connect_to(addr: SocketAddr, expected: Expected) -> Result<Generator, Fault> {
+    Ok(Generator::open(addr, CONNECTIONS, expected)?)
 }
 
 /// Writes requests for the keys of a namespace, 0 to `keys` - 1 and again.
