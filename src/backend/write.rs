@@ -77,7 +77,7 @@ pub enum Along {
         partition: Partition,
         /// Lines that the queue may hold; beyond it the write is refused.
         backlog_max: u64,
-        /// What is waited for, where it is to be had, for half the command's time-out.
+        /// What is waited for, where it is to be had, for three quarters of the command's time-out.
         wanted: Durability,
     },
 }
@@ -107,6 +107,8 @@ pub struct Take {
     pub lease: Duration,
     /// What another took and did not settle for longer than this is taken over.
     pub idle: Duration,
+    /// Whether that is looked for now. Who has just come by the queue does so in any case.
+    pub adopt: bool,
     /// Most writes.
     pub max: usize,
     /// No further write is taken once their values have this many bytes.

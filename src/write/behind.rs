@@ -31,6 +31,9 @@ use crate::telemetry::labels::WriteOutcome;
 
 /// Of values that are taken at once.
 const BYTES_MAX: usize = 8 << 20;
+/// What ends within this is settled together, and what comes within it while others are in hand is taken together: a
+/// step of the backend costs about as much for one write as for ten.
+const GATHER: Duration = Duration::from_millis(5);
 /// After the backend failed.
 const AGAIN: Duration = Duration::from_millis(100);
 /// Longest text of an error that is kept with its write.
@@ -54,6 +57,7 @@ impl Worker {
     pub(super) async fn run(&self, stop: &CancellationToken) {
         let mut hand = Hand::new(self.shared.settings.batch);
         let (mut own, mut next, mut news) = (false, Instant::now(), None);
+        let mut adopt = Instant::now();
         let mut shares = self.shared.shares.subscribe();
         let mut heirs = Heirs::default();
         loop {
@@ -66,11 +70,11 @@ impl Worker {
                 (own, next) = (false, Instant::now());
                 continue;
             }
-            let takes = heir.is_none() && 0 < hand.room();
+            let takes = heir.is_none() && hand.has_room();
             if takes && next <= Instant::now() {
                 // Before the look, and kept until the next: no news falls between.
                 news = Some(self.shared.coherence.work(self.shard, self.partition));
-                let took = self.take(&mut hand).await;
+                let took = self.take(&mut hand, &mut adopt).await;
                 (own, next) = (took.own, Instant::now() + took.pause);
             }
             tokio::select! {
@@ -82,10 +86,11 @@ impl Worker {
                 }
                 () = told(&mut news) => {
                     news = None;
-                    next = Instant::now();
+                    let soon = if hand.is_empty() { Duration::ZERO } else { GATHER };
+                    next = next.min(Instant::now() + soon);
                 }
                 Ok(()) = shares.changed() => {}
-                () = sleep_until(next), if takes && 0 < hand.room() => {}
+                () = sleep_until(next), if takes && hand.has_room() => {}
                 () = out_of_patience(heir.as_ref()) => {}
             }
         }
@@ -106,8 +111,9 @@ impl Worker {
     /// Whatever there is of a queue that is no longer used, until nothing is left.
     pub(super) async fn drain(&self, stop: &CancellationToken) {
         let mut hand = Hand::new(self.shared.settings.batch);
+        let mut adopt = Instant::now();
         loop {
-            let took = self.take(&mut hand).await;
+            let took = self.take(&mut hand, &mut adopt).await;
             if hand.is_empty() {
                 if !took.pause.is_zero() {
                     break;
@@ -123,15 +129,23 @@ impl Worker {
         self.hand_back(hand).await;
     }
 
-    /// Takes as many as there is room for; says when to look again, if nothing happens before.
-    async fn take(&self, hand: &mut Hand) -> Took {
+    /// Takes as many as there is room for; says when to look again, if nothing happens before. From `adopt` on, which then
+    /// is later, what others left behind is looked for.
+    async fn take(&self, hand: &mut Hand, adopt: &mut Instant) -> Took {
         let lease = self.lease();
+        // The queue is the worker's own for as long as it comes back in time.
+        let renew = lease / 3;
+        let look = *adopt <= Instant::now();
+        if look {
+            *adopt = Instant::now() + renew;
+        }
         let take = Take {
             partition: self.partition,
             worker: self.shared.coherence.member().to_owned(),
             consumer: self.shared.instance.clone(),
             lease,
             idle: lease,
+            adopt: look,
             max: hand.room(),
             bytes_max: BYTES_MAX,
         };
@@ -152,8 +166,6 @@ impl Worker {
                 |line| (line, Settled::Parked { pause: Duration::ZERO, counts: false, error: String::new() });
             self.tell(outdated.into_iter().map(nothing).collect()).await;
         }
-        // The queue is the worker's own for as long as it comes back in time.
-        let renew = lease / 3;
         let due = due.map_or(renew, |due| due.clamp(Duration::from_millis(1), renew));
         Took { own: true, pause: if more { Duration::ZERO } else { due } }
     }
@@ -176,13 +188,15 @@ impl Worker {
         .boxed()
     }
 
-    /// Says what became of one write, and of those that have ended meanwhile. When the first of those that are parked is
-    /// due.
+    /// Says what became of one write, and of those that end soon after it. When the first of those that are parked is due.
     async fn settle(&self, hand: &mut Hand, first: Ended) -> Option<Duration> {
         let mut ended = vec![first];
-        while let Some(another) = hand.ended_too() {
-            ended.push(another);
-        }
+        let gather = async {
+            while hand.is_under_way() {
+                ended.push(hand.ended().await);
+            }
+        };
+        let _elapsed = timeout(GATHER, gather).await.is_err();
         let lines: Vec<Line> = ended.iter().map(|(line, _)| line.clone()).collect();
         let due = ended.iter().filter_map(|(_, settled)| again(settled)).min();
         self.tell(ended).await;

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
@@ -30,6 +29,16 @@ impl Hand {
     /// How many more it may hold.
     pub(super) fn room(&self) -> usize {
         self.max.saturating_sub(self.lines.len())
+    }
+
+    /// Whether it is worth it to take more: a few at least, unless it is small.
+    pub(super) fn has_room(&self) -> bool {
+        self.max.div_ceil(8) <= self.room()
+    }
+
+    /// Whether anything is on its way.
+    pub(super) fn is_under_way(&self) -> bool {
+        !self.under_way.is_empty()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -72,11 +81,6 @@ impl Hand {
             Some(ended) => ended,
             None => std::future::pending().await,
         }
-    }
-
-    /// One more that has ended already.
-    pub(super) fn ended_too(&mut self) -> Option<Ended> {
-        self.under_way.next().now_or_never().flatten()
     }
 
     /// It is settled: the newer write of its key may begin.

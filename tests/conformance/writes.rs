@@ -50,6 +50,7 @@ fn wish(worker: &str) -> Take {
         consumer: worker.to_owned(),
         lease: HOLD,
         idle: HOLD,
+        adopt: true,
         max: 100,
         bytes_max: 1 << 20,
     }

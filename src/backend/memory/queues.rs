@@ -9,7 +9,7 @@ use crate::backend::{Dead, EntryId, Leave, Partition, Token, WORKERS_MAX};
 pub(super) type LineId = (u64, u64);
 
 /// What a dirty entry knows of its write.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Behind {
     pub(super) attempts: u32,
     pub(super) since: u64,
@@ -160,19 +160,18 @@ impl Queues {
         ids
     }
 
-    /// Takes a queue, or says for how long another has it still.
+    /// Takes a queue and says whether it was the worker's before, or for how long another has it still.
     pub(super) fn own(
         &mut self,
         now: u64,
         partition: Partition,
         worker: &str,
         lease: Duration,
-    ) -> Result<(), Duration> {
+    ) -> Result<bool, Duration> {
         let queue = self.of(partition);
-        if let Some(owner) = &queue.owner
-            && owner.worker != worker
-            && now < owner.until
-        {
+        let owner = queue.owner.as_ref().filter(|owner| now < owner.until);
+        let own = owner.is_some_and(|owner| owner.worker == worker);
+        if let Some(owner) = owner.filter(|_| !own) {
             let left = Duration::from_millis(owner.until - now);
             // As with every lease: one of twice the length is of a clock that has gone back.
             if left <= 2 * lease {
@@ -181,7 +180,7 @@ impl Queues {
         }
         let until = super::shard::after(now, lease);
         queue.owner = Some(Owner { worker: worker.to_owned(), until, waits: false });
-        Ok(())
+        Ok(own)
     }
 
     /// The owner waits to be told.
@@ -197,13 +196,13 @@ impl Queues {
         owner.filter(|owner| now < owner.until).is_some_and(|owner| std::mem::take(&mut owner.waits))
     }
 
-    /// Whether it was the worker's.
+    /// Whether it was the worker's: a lease that has ended is nobody's.
     pub(super) fn leave(&mut self, now: u64, Leave { partition, worker, to }: &Leave) -> bool {
         if to.is_none() {
             self.workers.remove(worker);
         }
         let queue = self.of(*partition);
-        let own = queue.owner.as_ref().is_some_and(|owner| owner.worker == *worker);
+        let own = queue.owner.as_ref().is_some_and(|owner| owner.worker == *worker && now < owner.until);
         if own {
             queue.owner = to.as_ref().map(|(to, lease)| {
                 let until = super::shard::after(now, *lease);
@@ -241,6 +240,31 @@ impl Queues {
 
     pub(super) fn dead(&self) -> &BTreeMap<LineId, Dead> {
         &self.dead
+    }
+
+    pub(super) fn drop_lines(&mut self, partition: Partition) {
+        let queue = self.of(partition);
+        queue.lines.clear();
+        queue.taken.clear();
+        queue.delivered = LineId::default();
+    }
+
+    pub(super) fn drop_parked(&mut self, partition: Partition) {
+        self.of(partition).parked.clear();
+    }
+
+    pub(super) fn drop_owner(&mut self, partition: Partition) {
+        self.of(partition).owner = None;
+    }
+
+    pub(super) fn drop_group(&mut self, partition: Partition) {
+        let queue = self.of(partition);
+        queue.taken.clear();
+        queue.delivered = LineId::default();
+    }
+
+    pub(super) fn drop_letters(&mut self) {
+        self.dead.clear();
     }
 
     pub(super) fn drop_dead(&mut self, ids: &[String]) -> u64 {

@@ -25,7 +25,7 @@ pub(super) async fn take(
     shard: Shard,
     take: &Take,
 ) -> Result<Taken, BackendError> {
-    let Take { partition, worker, consumer, lease, idle, max, bytes_max } = take;
+    let Take { partition, worker, consumer, lease, idle, adopt, max, bytes_max } = take;
     let keys = context.keys.shard(shard);
     let args = vec![
         Arg::from(u64::from(*partition)),
@@ -36,6 +36,7 @@ pub(super) async fn take(
         Arg::from(*max as u64),
         Arg::from(*bytes_max as u64),
         Arg::from(HOLD_MAX),
+        Arg::from(*adopt),
     ];
     let answer = script::TAKE.run(connection, keys, vec![keys.queue(*partition)], args).await;
     let mut parts = Parts::of("take", answer.map_err(|error| explain(&error))?)?;
@@ -282,6 +283,9 @@ pub(super) async fn drop_dead(
     }
     let keys = context.keys.shard(shard);
     let command = Command::new("XDEL", keys.slot).arg(keys.dead()).args(ids.iter().map(String::as_str));
-    let answer = connection.call(command).await.map_err(|error| explain(&error))?;
+    let answer = match connection.call(command).await {
+        Err(error) if is_wrong_type(&error) => return Ok(0),
+        answer => answer.map_err(|error| explain(&error))?,
+    };
     super::reply::number(answer).ok_or_else(|| BackendError::Protocol("XDEL: not a number".to_owned()))
 }

@@ -1,8 +1,9 @@
 //! What others than the scripts do to a shard: for tests and simulation, and for the check of the scripts against this
 //! model. Nobody is told.
 
+use super::super::queues::Behind;
 use super::{Birth, Limits, ShardState, lease_place, place};
-use crate::backend::EntryId;
+use crate::backend::{EntryId, Partition};
 use crate::model::{LineageId, Seq};
 
 impl ShardState {
@@ -49,16 +50,42 @@ impl ShardState {
         self.entries.remove(&place(entry));
     }
 
-    /// A pending write under this number, where there is an entry.
+    /// A pending write under this number, of which nothing else is known, where there is an entry.
     pub fn soil_entry(&mut self, now: u64, entry: &EntryId, write: Seq) {
         if let Some(item) = self.entries.get_mut(now, &place(entry)) {
             item.value.stored.dirty = Some(write);
+            item.value.behind.get_or_insert_with(Behind::default);
         }
     }
 
     /// DEL of a lease.
     pub fn drop_lease(&mut self, now: u64, entry: &EntryId) {
         self.leases.end(now, &lease_place(entry));
+    }
+
+    /// DEL of a queue of writes: of its lines. What is said of them elsewhere is still there.
+    pub fn drop_queue(&mut self, partition: Partition) {
+        self.queues.drop_lines(partition);
+    }
+
+    /// DEL of the places at which the lines of a queue are due.
+    pub fn drop_parked(&mut self, partition: Partition) {
+        self.queues.drop_parked(partition);
+    }
+
+    /// DEL of the lease of a queue.
+    pub fn drop_owner(&mut self, partition: Partition) {
+        self.queues.drop_owner(partition);
+    }
+
+    /// XGROUP DESTROY: every line of the queue is delivered anew.
+    pub fn drop_group(&mut self, partition: Partition) {
+        self.queues.drop_group(partition);
+    }
+
+    /// DEL of the dead letters.
+    pub fn drop_letters(&mut self) {
+        self.queues.drop_letters();
     }
 
     /// XTRIM of the log to its last `keep` events.

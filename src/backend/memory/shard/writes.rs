@@ -32,9 +32,10 @@ impl ShardState {
     /// See [`crate::backend::Backend::take_writes`].
     pub fn take_writes(&mut self, now: u64, take: &Take) -> Taken {
         let partition = take.partition;
-        if let Err(left) = self.queues.own(now, partition, &take.worker, take.lease) {
-            return Taken::Other { left };
-        }
+        let own = match self.queues.own(now, partition, &take.worker, take.lease) {
+            Ok(own) => own,
+            Err(left) => return Taken::Other { left },
+        };
         let mut hand = Hand { writes: Vec::new(), bytes: 0, lines: 0, superseded: 0 };
         let late = after(now, HOLD_MAX);
         for id in self.queues.all_due(partition, now, late, take.max) {
@@ -47,7 +48,7 @@ impl ShardState {
                 self.consider(now, take, id, true, &mut hand);
             }
         }
-        if hand.room(take) {
+        if hand.room(take) && (take.adopt || !own) {
             for id in self.queues.adopt(now, partition, take.idle, take.max - hand.writes.len()) {
                 self.consider(now, take, id, false, &mut hand);
             }

@@ -239,10 +239,11 @@ local function lease_end(base, key, lease, ns, name, filled)
   end
 end
 
--- Writes an entry whole; whatever else was stored under its key is gone. Without `kept` it is kept for ever.
-local function entry_write(key, token, lin, load, names, envelope, fresh, kept)
+-- Writes the fields that every entry has, and more. Without `kept` it is kept for ever. A key that holds something else
+-- is dropped.
+local function entry_write(key, token, lin, load, names, envelope, fresh, kept, ...)
   local now = millis()
-  local fields = {'t', token, 'l', lin, 'u', load, 'tg', names, 'v', envelope, 'x', str(now + num(fresh))}
+  local fields = {'t', token, 'l', lin, 'u', load, 'tg', names, 'v', envelope, 'x', str(now + num(fresh)), ...}
   local reply = redis.pcall('HSET', key, unpack(fields))
   if wrong_type(reply) then
     redis.call('UNLINK', key)

@@ -34,7 +34,8 @@ end
 local stream = base .. 'w:' .. ARGV[17]
 if along == 'pending' then
   local lines = redis.pcall('XLEN', stream)
-  if type(lines) == 'number' and num(ARGV[18]) <= lines then
+  lines = type(lines) == 'number' and lines or 0
+  if num(ARGV[18]) <= lines then
     return {'full', str(lines)}
   end
 end
@@ -53,9 +54,9 @@ if err then
 end
 
 local stored = '0'
-local function write(kept)
+local function write(kept, ...)
   redis.call('UNLINK', entry)
-  entry_write(entry, logged.seq, logged.lin, load, ARGV[13], ARGV[14], ARGV[15], kept)
+  entry_write(entry, logged.seq, logged.lin, load, ARGV[13], ARGV[14], ARGV[15], kept, ...)
   stored = '1'
 end
 
@@ -77,7 +78,7 @@ elseif along == 'end' then
   end
 elseif along == 'pending' then
   local parked = redis.pcall('HGET', entry, 'k')
-  write(nil)
+  write(nil, 'd', logged.seq, 's', str(millis()), 'f', ARGV[15] .. '|' .. ARGV[16])
   local function append()
     return redis.pcall('XADD', stream, '*', 'ns', ns, 'v', ARGV[19], 'key', name, 'seq', logged.seq, 'lin', logged.lin)
   end
@@ -86,7 +87,6 @@ elseif along == 'pending' then
     redis.call('UNLINK', stream)
     id = append()
   end
-  redis.call('HSET', entry, 'd', logged.seq, 's', str(millis()), 'f', ARGV[15] .. '|' .. ARGV[16])
   -- a key that is parked stays so: its next attempt is with this write
   local queue, line = string.match(type(parked) == 'string' and parked or '', '^(%d+)|(.+)$')
   if queue then
@@ -94,7 +94,10 @@ elseif along == 'pending' then
     if type(due) == 'string' then
       redis.call('ZREM', base .. 'w:' .. queue .. ':parked', line)
       redis.pcall('XDEL', base .. 'w:' .. queue, line)
-      redis.call('ZADD', stream .. ':parked', due, id)
+      if wrong_type(redis.pcall('ZADD', stream .. ':parked', due, id)) then
+        redis.call('UNLINK', stream .. ':parked')
+        redis.call('ZADD', stream .. ':parked', due, id)
+      end
       redis.call('HSET', entry, 'k', ARGV[17] .. '|' .. id)
     end
   end

@@ -2,17 +2,20 @@
 --       then per write id, namespace, version, key, seq, outcome (flushed, outdone, parked, dead), and three more:
 --       flushed: with an event (0 or 1); parked: ms, whether it counts (0 or 1), why; dead: ms if there is no room, most, why
 local base = string.sub(KEYS[1], 1, -4)
-local stream, parked, dead = KEYS[2], KEYS[2] .. ':parked', KEYS[3]
+local stream, dead = KEYS[2], KEYS[3]
 local settings = {ARGV[2], ARGV[3], ARGV[4]}
-local answers = {}
+local answers, done, away = {}, {}, {}
+local ctl, now = nil, millis()
 
 local function announce(ns, key)
-  local ctl = ctl_ensure(base, ARGV[1], settings)
+  ctl = ctl or ctl_ensure(base, ARGV[1], settings)
   local event = {soft = false, confirm = false, src = 'write', why = '', request_id = '', targets = {{'key', ns, key}}}
   local err, logged, message = publish(base, ctl, event, {}, ARGV[1], settings)
   if err then
+    lines_leave(stream, done, away)
     error(err)
   end
+  ctl = logged
   tell(base, 'events', message)
   return logged
 end
@@ -22,43 +25,53 @@ local function park(id, entry, pause, counts, why)
     redis.call('HINCRBY', entry, 'a', '1')
   end
   redis.call('HSET', entry, 'k', ARGV[5] .. '|' .. id, 'er', why)
-  redis.call('ZADD', parked, str(millis() + num(pause)), id)
-  redis.pcall('XACK', stream, GROUP, id)
+  line_park(stream, str(now + num(pause)), id)
+  away[#away + 1] = id
 end
 
 local function settle(i)
   local id, ns, version, key, seq, outcome = unpack(ARGV, i, i + 5)
   local entry = base .. 'e:' .. ns .. ':v' .. version .. ':' .. key
-  local found = redis.pcall('HMGET', entry, 'd', 'f', 'v', 'u', 'tg', 'a', 's', 'l')
-  local dirty, times, envelope, load, names, attempts, since, lin = unpack(failed(found) and {} or found)
-  if dirty ~= seq then
-    line_drop(stream, id)
-    return 'superseded'
-  end
-
-  if outcome == 'parked' then
-    park(id, entry, ARGV[i + 6], ARGV[i + 7] == '1', ARGV[i + 8])
-    return 'done'
-  elseif outcome == 'flushed' then
+  if outcome == 'flushed' then
+    local found = redis.pcall('HMGET', entry, 'd', 'f')
+    local dirty, times = unpack(failed(found) and {} or found)
+    if dirty ~= seq then
+      done[#done + 1] = id
+      return 'superseded'
+    end
     -- the event comes first: if it cannot be logged, nothing has changed
     local logged = ARGV[i + 6] == '1' and announce(ns, key)
     local fresh, kept = string.match(times or '', '^(%d+)|(%d+)$')
-    redis.call('HDEL', entry, 'd', 'f', 's', 'a', 'k', 'er')
     if num(kept) == 0 then
       redis.call('UNLINK', entry)
     else
-      redis.call('HSET', entry, 'x', str(millis() + num(fresh)))
+      redis.call('HDEL', entry, 'd', 'f', 's', 'a', 'k', 'er')
       if logged then
-        redis.call('HSET', entry, 't', logged.seq, 'l', logged.lin)
+        redis.call('HSET', entry, 'x', str(now + num(fresh)), 't', logged.seq, 'l', logged.lin)
+      else
+        redis.call('HSET', entry, 'x', str(now + num(fresh)))
       end
       redis.call('PEXPIRE', entry, kept)
     end
+    done[#done + 1] = id
+    return 'done'
+  end
+
+  local found = redis.pcall('HMGET', entry, 'd', 'v', 'u', 'tg', 'a', 's', 'l')
+  local dirty, envelope, load, names, attempts, since, lin = unpack(failed(found) and {} or found)
+  if dirty ~= seq then
+    done[#done + 1] = id
+    return 'superseded'
+  end
+  if outcome == 'parked' then
+    park(id, entry, ARGV[i + 6], ARGV[i + 7] == '1', ARGV[i + 8])
+    return 'done'
   elseif outcome == 'outdone' then
     announce(ns, key)
     redis.call('UNLINK', entry)
   else
     local letters = redis.pcall('XLEN', dead)
-    if type(letters) == 'number' and num(ARGV[i + 7]) <= letters then
+    if num(ARGV[i + 7]) <= (type(letters) == 'number' and letters or 0) then
       park(id, entry, ARGV[i + 6], true, ARGV[i + 8])
       return 'full'
     end
@@ -74,11 +87,12 @@ local function settle(i)
     end
     redis.call('UNLINK', entry)
   end
-  line_drop(stream, id)
+  done[#done + 1] = id
   return 'done'
 end
 
 for i = 6, #ARGV, 9 do
   answers[#answers + 1] = settle(i)
 end
+lines_leave(stream, done, away)
 return {'settled', unpack(answers)}

@@ -1,4 +1,5 @@
--- KEYS: ctl, stream; ARGV: partition, worker, consumer, lease ms, idle ms, most writes, most bytes of values, longest park ms
+-- KEYS: ctl, stream; ARGV: partition, worker, consumer, lease ms, idle ms, most writes, most bytes of values, longest park ms,
+--       whether to look for what others left behind (0 or 1)
 local base = string.sub(KEYS[1], 1, -4)
 local stream, owner, parked = KEYS[2], KEYS[2] .. ':owner', KEYS[2] .. ':parked'
 local worker, consumer, lease, idle = ARGV[2], ARGV[3], num(ARGV[4]), ARGV[5]
@@ -24,23 +25,20 @@ if not mine then
   end)
 end
 
--- What another took and left behind; makes the group where there is none, from the stream's first line on.
-local function adopt(count)
-  local function claim()
-    return redis.pcall('XAUTOCLAIM', stream, GROUP, consumer, idle, '0-0', 'COUNT', count)
-  end
-  local reply = claim()
+-- Asks for lines; makes the group where there is none, from the stream's first line on.
+local function grouped(...)
+  local reply = redis.pcall(...)
   if failed(reply) then
     if wrong_type(reply) then
       redis.call('UNLINK', stream)
     end
     redis.call('XGROUP', 'CREATE', stream, GROUP, '0', 'MKSTREAM')
-    reply = claim()
+    reply = redis.call(...)
   end
-  return reply[2]
+  return reply
 end
 
-local taken, bytes, lines, superseded, now = {}, 0, 0, 0, millis()
+local taken, done, away, bytes, lines, superseded, now = {}, {}, {}, 0, 0, 0, millis()
 local function room()
   return #taken < most and bytes < bytes_most and lines < LINES_MAX
 end
@@ -50,18 +48,18 @@ local function consider(id, flat, due)
   lines = lines + 1
   local line, entry = line_read(base, flat)
   if not line then
-    line_drop(stream, id)
+    done[#done + 1] = id
     return
   end
   local found = redis.pcall('HMGET', entry, 'd', 'a', 's', 'v', 'k')
   if failed(found) or found[1] ~= line.seq then
-    line_drop(stream, id)
+    done[#done + 1] = id
     superseded = superseded + 1
     return
   end
   if not due and found[5] == ARGV[1] .. '|' .. id then
     -- its key is parked, and this line is what is parked
-    redis.call('XACK', stream, GROUP, id)
+    away[#away + 1] = id
     return
   end
   if due then
@@ -78,8 +76,8 @@ for _, range in ipairs({{'-inf', str(now)}, {str(now + num(ARGV[8])), '+inf'}}) 
     if not room() then
       break
     end
-    local found = redis.call('XRANGE', stream, id, id)
-    if found[1] then
+    local found = redis.pcall('XRANGE', stream, id, id)
+    if not failed(found) and found[1] then
       consider(id, found[1][2], true)
     else
       redis.call('ZREM', parked, id)
@@ -87,8 +85,13 @@ for _, range in ipairs({{'-inf', str(now)}, {str(now + num(ARGV[8])), '+inf'}}) 
   end
 end
 
-if room() then
-  for _, entry in ipairs(adopt(str(most - #taken))) do
+-- what is done with is not to be read again
+lines_leave(stream, done, away)
+done, away = {}, {}
+
+if room() and (ARGV[9] == '1' or not mine) then
+  local count = str(most - #taken)
+  for _, entry in ipairs(grouped('XAUTOCLAIM', stream, GROUP, consumer, idle, '0-0', 'COUNT', count)[2]) do
     consider(entry[1], entry[2], false)
   end
 end
@@ -97,7 +100,7 @@ end
 local more = true
 while room() do
   local count = str(math.min(most - #taken, AT_ONCE))
-  local read = redis.call('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', count, 'STREAMS', stream, '>')
+  local read = grouped('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', count, 'STREAMS', stream, '>')
   local entries = read and read[1] and read[1][2] or {}
   for _, entry in ipairs(entries) do
     consider(entry[1], entry[2], false)
@@ -107,6 +110,8 @@ while room() do
     break
   end
 end
+
+lines_leave(stream, done, away)
 
 local due = ''
 if not more then

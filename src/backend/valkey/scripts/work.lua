@@ -15,9 +15,28 @@ local function line_read(base, flat)
   return line, base .. 'e:' .. line.ns .. ':v' .. line.v .. ':' .. line.key
 end
 
--- A line is done with.
-local function line_drop(stream, id)
-  redis.pcall('XACK', stream, GROUP, id)
-  redis.pcall('XDEL', stream, id)
-  redis.pcall('ZREM', stream .. ':parked', id)
+-- Lines that are done with are dropped; those that are parked are no longer in hand.
+local function lines_leave(stream, done, away)
+  local function chunks(ids, leave)
+    for first = 1, #ids, CHUNK do
+      leave(unpack(ids, first, math.min(first + CHUNK - 1, #ids)))
+    end
+  end
+  chunks(done, function(...)
+    redis.pcall('XACK', stream, GROUP, ...)
+    redis.pcall('XDEL', stream, ...)
+    redis.pcall('ZREM', stream .. ':parked', ...)
+  end)
+  chunks(away, function(...)
+    redis.pcall('XACK', stream, GROUP, ...)
+  end)
+end
+
+-- A line is to be tried again; a key that holds something else is dropped.
+local function line_park(stream, due, id)
+  local parked = stream .. ':parked'
+  if wrong_type(redis.pcall('ZADD', parked, due, id)) then
+    redis.call('UNLINK', parked)
+    redis.call('ZADD', parked, due, id)
+  end
 end
