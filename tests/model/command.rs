@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use coherd::backend::{
-    Beat, EntryId, Fill, Filled, Found, Head, InboxEntry, LoadId, Logged, Lookup, Member, Publication,
-    Published, Token,
+    Backlog, Beat, Dead, EntryId, Fill, Filled, Found, Head, InboxEntry, Line, LoadId, Logged, Lookup,
+    Member, Partition, Publication, Published, Settled, Settlement, Take, Taken, Token, Waiting,
 };
 use coherd::model::{CallerId, Namespace, Quota, Seq, Verdict};
 
@@ -30,12 +30,37 @@ pub(crate) enum Command {
     InboxTake(String, usize),
     InboxAdopt(String, usize, Duration),
     InboxDone(Vec<String>),
+    Take(Take),
+    Settle(Partition, Vec<(Line, Settled)>),
+    Leave(Partition, String),
+    Backlog(Partition),
+    Waiting(Partition),
+    Letters,
+    DropDead(Vec<String>),
 }
 
 impl Command {
     /// Whether it is a door for events.
     pub(crate) fn publishes(&self) -> bool {
         matches!(self, Self::Publish(_) | Self::Fcall(_, Some(_)))
+    }
+
+    /// How many events it has logged, by its answer.
+    pub(crate) fn logged(&self, answer: &Answer) -> u64 {
+        match (self, answer) {
+            (Self::Settle(_, settled), Answer::Settled(settlements)) => {
+                let announced = |settled: &Settled| {
+                    !matches!(settled, Settled::Flushed { event: false } | Settled::Parked { .. })
+                };
+                let logged = settled.iter().zip(settlements).filter(|((_, settled), settlement)| {
+                    **settlement == Settlement::Done && announced(settled)
+                });
+                logged.count() as u64
+            }
+            (_, Answer::Full(_)) => 0,
+            (_, Answer::Published(published)) => u64::from(!published.repeated),
+            _ => u64::from(self.publishes()),
+        }
     }
 
     /// The highest number that its sender says it has seen.
@@ -63,6 +88,14 @@ pub(crate) enum Answer {
     Members(Vec<Member>),
     Taken(Vec<InboxEntry>),
     Verdict(Verdict),
+    Queue(Taken),
+    Settled(Vec<Settlement>),
+    Backlog(Backlog, Vec<Partition>),
+    Waiting(Vec<Waiting>),
+    Letters(Vec<Dead>),
+    Count(u64),
+    /// So many lines are too many for another.
+    Full(u64),
     /// A refusal: nothing happened.
     Refused,
     /// The function is not there.
@@ -100,7 +133,8 @@ impl Answer {
     }
 }
 
-fn in_units(left: Duration) -> Duration {
+/// In whole [`UNIT`]s, rounded up.
+pub(crate) fn in_units(left: Duration) -> Duration {
     let units = left.as_micros().div_ceil(UNIT.as_micros());
     UNIT * u32::try_from(units).unwrap()
 }

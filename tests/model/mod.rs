@@ -8,12 +8,14 @@
 
 mod command;
 mod pairs;
+mod queues;
 mod real;
 mod resolve;
 mod steps;
 mod texts;
 mod vandal;
 mod world;
+mod writes;
 mod wrong;
 
 use std::{env, fmt};
@@ -34,12 +36,17 @@ const STEPS_MAX: usize = 50;
 
 #[test]
 fn the_scripts_do_what_the_model_says() {
-    check(Settings::default());
+    check(Settings::default(), steps::step());
+}
+
+#[test]
+fn the_scripts_do_with_writes_what_the_model_does() {
+    check(Settings::default(), steps::step_of_writes());
 }
 
 #[test]
 fn the_scripts_forget_what_the_model_forgets() {
-    check(Settings { log_max_events: 4, watermarks_max: 5 });
+    check(Settings { log_max_events: 4, watermarks_max: 5 }, steps::step());
 }
 
 #[test]
@@ -49,21 +56,17 @@ fn the_function_takes_the_texts_that_the_model_takes() {
     });
 }
 
-fn check(settings: Settings) {
-    run(
-        settings,
-        proptest::collection::vec(steps::step(), 1..STEPS_MAX).prop_map(History),
-        &async |real, history| {
-            let mut world = World::begin(real).await;
-            for step in history.0 {
-                world.step(step).await?;
-                if world.is_late() {
-                    break;
-                }
+fn check(settings: Settings, step: impl Strategy<Value = Step>) {
+    run(settings, proptest::collection::vec(step, 1..STEPS_MAX).prop_map(History), &async |real, history| {
+        let mut world = World::begin(real).await;
+        for step in history.0 {
+            world.step(step).await?;
+            if world.is_late() {
+                break;
             }
-            Ok(())
-        },
-    );
+        }
+        Ok(())
+    });
 }
 
 /// Steps, printed a line each.

@@ -87,7 +87,8 @@ impl Pairs {
         }
     }
 
-    fn lineage(&self, model: &LineageId) -> LineageId {
+    /// The server's name for a lineage of the model's.
+    pub(crate) fn lineage(&self, model: &LineageId) -> LineageId {
         self.lineages.get(model.as_str()).cloned().unwrap_or_else(|| model.clone())
     }
 

@@ -16,10 +16,12 @@ use crate::harness::wait::SOON;
 
 /// The only shard.
 const SHARD: Shard = Shard(0);
+/// More writes than a history has.
+pub(crate) const MANY: usize = 1000;
 
 /// Makes everything that the server keeps older: what is kept with a time-out ends sooner, what is fresh until a moment
-/// is so until an earlier one, what was taken from the inbox was taken before, what was spent of a limit was
-/// spent before. Nobody can set a server's clock.
+/// is so until an earlier one, what was taken from a stream was taken before, what is to be done later is due earlier, what
+/// was spent of a limit was spent before. Nobody can set a server's clock.
 const AGE: &str = r"
 local by = tonumber(ARGV[1])
 for _, key in ipairs(redis.call('KEYS', '*')) do
@@ -33,14 +35,20 @@ for _, key in ipairs(redis.call('KEYS', '*')) do
     if string.find(key, 'coherd:{main}:r:', 1, true) == 1 then
       redis.call('SET', key, string.format('%.2f', redis.call('GET', key) - by * 1000), 'KEEPTTL')
     end
-    if redis.call('TYPE', key).ok == 'hash' and redis.call('HEXISTS', key, 'x') == 1 then
-      redis.call('HINCRBY', key, 'x', -by)
+    local kind = redis.call('TYPE', key).ok
+    for _, field in ipairs(kind == 'hash' and {'x', 's'} or {}) do
+      if redis.call('HEXISTS', key, field) == 1 then
+        redis.call('HINCRBY', key, field, -by)
+      end
+    end
+    for _, line in ipairs(kind == 'zset' and redis.call('ZRANGE', key, 0, -1) or {}) do
+      redis.call('ZINCRBY', key, -by, line)
+    end
+    local taken = kind == 'stream' and redis.pcall('XPENDING', key, 'coherd', '-', '+', 10000) or {}
+    for _, entry in ipairs(taken.err and {} or taken) do
+      redis.call('XCLAIM', key, 'coherd', entry[2], 0, entry[1], 'IDLE', entry[3] + by, 'JUSTID')
     end
   end
-end
-local taken = redis.pcall('XPENDING', KEYS[1], 'coherd', '-', '+', 10000)
-for _, entry in ipairs(taken.err and {} or taken) do
-  redis.call('XCLAIM', KEYS[1], 'coherd', entry[2], 0, entry[1], 'IDLE', entry[3] + by, 'JUSTID')
 end
 ";
 
@@ -110,7 +118,7 @@ impl Real {
     /// Lets time pass.
     pub(crate) async fn age(&mut self, by: Duration) {
         let by = by.as_millis().to_string();
-        let reply = self.command(&["EVAL", AGE, "1", "coherd:{main}:inbox", &by]).await;
+        let reply = self.command(&["EVAL", AGE, "0", &by]).await;
         assert!(!matches!(reply, Reply::Error(_)), "{reply:?}");
     }
 
@@ -197,8 +205,24 @@ impl Real {
                 instance.inbox_adopt(&who, max, idle).await.map(Answer::Taken)
             }
             Command::InboxDone(ids) => instance.inbox_done(&ids).await.map(|()| Answer::Done),
+            Command::Take(take) => instance.take_writes(SHARD, take).await.map(Answer::Queue),
+            Command::Settle(partition, settled) => {
+                instance.settle_writes(SHARD, partition, settled).await.map(Answer::Settled)
+            }
+            Command::Leave(partition, worker) => {
+                instance.leave_writes(SHARD, partition, &worker).await.map(|()| Answer::Done)
+            }
+            Command::Backlog(known) => {
+                instance.backlog(SHARD, known).await.map(|(backlog, beyond)| Answer::Backlog(backlog, beyond))
+            }
+            Command::Waiting(partition) => {
+                instance.waiting_writes(SHARD, partition, MANY).await.map(Answer::Waiting)
+            }
+            Command::Letters => instance.dead_writes(SHARD, "", MANY).await.map(Answer::Letters),
+            Command::DropDead(ids) => instance.drop_dead(SHARD, &ids).await.map(Answer::Count),
         };
         match answer {
+            Err(BackendError::Full(lines)) => Ok(Answer::Full(lines)),
             Err(BackendError::Refused(_)) => Ok(Answer::Refused),
             other => other,
         }

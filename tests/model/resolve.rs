@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use coherd::backend::{Along, Beat, Claim, EntryId, Fill, LoadId, Lookup, Member, Publication, Put, Token};
+use coherd::backend::{
+    Along, Beat, Claim, EntryId, Fill, Line, LoadId, Lookup, Member, Partition, Publication, Put, Token,
+};
 use coherd::model::{
     CallerId, Event, Hardness, Key, Name, Namespace, Prefix, Provenance, Quota, Seq, Tag, Target, covering,
 };
@@ -24,6 +26,12 @@ pub(crate) struct Past {
     pub(crate) leases: Vec<(EntryId, LoadId, Token)>,
     /// Entries of the inbox that were taken.
     pub(crate) taken: Vec<String>,
+    /// Quarantines that were begun, and the numbers of their writes.
+    pub(crate) held: Vec<(EntryId, LoadId, Seq)>,
+    /// Lines that were taken, and their queues.
+    pub(crate) lines: Vec<(Partition, Line)>,
+    /// Ids of dead letters.
+    pub(crate) letters: Vec<String>,
     /// The server's clock, in milliseconds.
     pub(crate) now: u64,
 }
@@ -91,6 +99,7 @@ impl Past {
             Ask::InboxDone { taken } => Command::InboxDone(
                 taken.iter().map(|index| chosen(*index, &self.taken)).collect::<Option<Vec<_>>>()?,
             ),
+            Ask::Write(ask) => self.resolve_write(ask)?,
         })
     }
 
@@ -102,7 +111,8 @@ impl Past {
         }
     }
 
-    fn seq(&self, seq: &SeqAs) -> Seq {
+    /// A number.
+    pub(super) fn seq(&self, seq: &SeqAs) -> Seq {
         let head = self.head.as_ref().map_or(0, |head| head.seq);
         match seq {
             SeqAs::Zero => 0,
@@ -168,7 +178,8 @@ fn targets() -> Vec<Target> {
     ]
 }
 
-fn event_of(event: &EventAs) -> Event {
+/// An event.
+pub(super) fn event_of(event: &EventAs) -> Event {
     let all = targets();
     Event {
         targets: event.targets.iter().map(|target| all[target % all.len()].clone()).collect(),
@@ -179,7 +190,7 @@ fn event_of(event: &EventAs) -> Event {
 }
 
 /// The entries, of either version, of the keys that an event names.
-fn entries_of(event: &Event) -> Vec<EntryId> {
+pub(super) fn entries_of(event: &Event) -> Vec<EntryId> {
     let keys = event.targets.iter().filter_map(|target| match target {
         Target::Key(namespace, key) => Some((namespace, key)),
         _ => None,
@@ -217,7 +228,8 @@ fn fill(entry: EntryId, load: LoadId, token: Token, put: &PutAs, leased: bool) -
     Command::Fill(Fill { entry, load, token, covering, put: put_of(put), leased })
 }
 
-fn put_of(put: &PutAs) -> Put {
+/// A value.
+pub(super) fn put_of(put: &PutAs) -> Put {
     let all = names();
     Put {
         names: put.names.iter().map(|name| all[name % all.len()].clone()).collect(),
@@ -227,7 +239,8 @@ fn put_of(put: &PutAs) -> Put {
     }
 }
 
-fn load(who: Who) -> LoadId {
+/// A load.
+pub(super) fn load(who: Who) -> LoadId {
     LoadId(format!("l|{who}").into())
 }
 

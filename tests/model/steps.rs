@@ -5,6 +5,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
+use super::writes::{self, QueueVandal, WriteAsk};
+
 /// Time passes in units of this; every lifetime is a multiple of it.
 pub(crate) const UNIT: Duration = Duration::from_secs(5);
 
@@ -101,6 +103,7 @@ pub(crate) enum Ask {
     InboxDone {
         taken: Vec<Index>,
     },
+    Write(WriteAsk),
 }
 
 /// One of three loads, instances or consumers.
@@ -176,6 +179,7 @@ pub(crate) enum Vandal {
     DropInbox,
     ScriptFlush,
     FunctionFlush,
+    Queue(QueueVandal),
 }
 
 /// Any step; what should happen is likelier than what should not.
@@ -188,21 +192,21 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// A step of a history that is mostly about writes.
+pub(crate) fn step_of_writes() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        60 => writes::ask().prop_map(|ask| Step::Ask(Ask::Write(ask))),
+        5 => ask().prop_map(Step::Ask),
+        8 => any::<Index>().prop_map(Step::Again),
+        6 => select(vec![1_u64, 2]).prop_map(Step::Pass),
+        2 => writes::vandal().prop_map(|vandal| Step::Vandal(Vandal::Queue(vandal))),
+        1 => vandal().prop_map(Step::Vandal),
+    ]
+}
+
 fn ask() -> impl Strategy<Value = Ask> {
     let who = || 0..3_u8;
     let entry = || 0..ENTRIES;
-    let cursor = || {
-        prop_oneof![Just(SeqAs::Zero), (0..4_u64).prop_map(SeqAs::Before), (1..3_u64).prop_map(SeqAs::After)]
-    };
-    let known = || {
-        prop_oneof![
-            // Rare: afterwards the numbers are ahead of the clock, and another server is needed.
-            40 => Just(SeqAs::Zero),
-            18 => (0..3_u64).prop_map(SeqAs::Before),
-            1 => (1..3_u64).prop_map(SeqAs::After),
-            1 => Just(SeqAs::Ahead),
-        ]
-    };
     let claim = prop::option::weighted(0.8, (who(), 1..3_u64, prop::bool::weighted(0.2)));
     let value = prop::option::weighted(0.3, (entry(), who(), put()));
     let entries = prop_oneof![
@@ -241,19 +245,43 @@ fn ask() -> impl Strategy<Value = Ask> {
         }),
         prop::collection::vec(any::<Index>(), 1..3).prop_map(|taken| Ask::InboxDone { taken }),
     ];
-    prop_oneof![10 => entries, 6 => log, 5 => members, 2 => inbox]
+    prop_oneof![
+        10 => entries,
+        6 => log,
+        5 => members,
+        2 => inbox,
+        8 => writes::ask().prop_map(Ask::Write),
+    ]
+}
+
+/// The place somebody has reached.
+pub(super) fn cursor() -> impl Strategy<Value = SeqAs> {
+    prop_oneof![Just(SeqAs::Zero), (0..4_u64).prop_map(SeqAs::Before), (1..3_u64).prop_map(SeqAs::After)]
+}
+
+/// The highest number that somebody has seen.
+pub(super) fn known() -> impl Strategy<Value = SeqAs> {
+    prop_oneof![
+        // Rare: afterwards the numbers are ahead of the clock, and another server is needed.
+        40 => Just(SeqAs::Zero),
+        18 => (0..3_u64).prop_map(SeqAs::Before),
+        1 => (1..3_u64).prop_map(SeqAs::After),
+        1 => Just(SeqAs::Ahead),
+    ]
 }
 
 fn token() -> impl Strategy<Value = TokenAs> {
     prop_oneof![3 => Just(TokenAs::Head), 3 => any::<Index>().prop_map(TokenAs::Seen), 1 => Just(TokenAs::Beyond)]
 }
 
-fn put() -> impl Strategy<Value = PutAs> {
+/// Any value.
+pub(super) fn put() -> impl Strategy<Value = PutAs> {
     let names = prop::collection::vec(any::<usize>(), 0..3);
     (names, 0..3_u64, 0..4_u64).prop_map(|(names, fresh, kept)| PutAs { names, fresh, kept })
 }
 
-fn event() -> impl Strategy<Value = EventAs> {
+/// Any event.
+pub(super) fn event() -> impl Strategy<Value = EventAs> {
     let targets = prop::collection::vec(any::<usize>(), 1..5);
     (targets, any::<bool>(), prop::option::weighted(0.3, 0..2_u8))
         .prop_map(|(targets, soft, request)| EventAs { targets, soft, request })
@@ -282,5 +310,6 @@ fn vandal() -> impl Strategy<Value = Vandal> {
         1 => Just(Vandal::DropInbox),
         1 => Just(Vandal::ScriptFlush),
         1 => Just(Vandal::FunctionFlush),
+        4 => writes::vandal().prop_map(Vandal::Queue),
     ]
 }

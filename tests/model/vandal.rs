@@ -8,6 +8,7 @@ use super::command::Command;
 use super::real::Real;
 use super::resolve::{entry_of, named};
 use super::steps::Vandal;
+use super::writes::QueueVandal;
 use crate::harness::resp::Reply;
 
 const CTL: &str = "coherd:{main}:ctl";
@@ -88,6 +89,7 @@ impl Harm {
         match command {
             Command::Lookup(_) | Command::Head if self.ctl == Ctl::Gone => Begins::Yes,
             Command::Beat(_) if !ensured => Begins::Yes,
+            Command::Settle(..) if !ensured || self.log != Log::Good => Begins::Logging,
             command if command.publishes() && !ensured => Begins::Yes,
             command if command.publishes() && self.log != Log::Good => Begins::Logging,
             _ => Begins::No,
@@ -193,7 +195,54 @@ pub(crate) async fn strike(
             real.command(&["FUNCTION", "FLUSH"]).await;
             harm.functions_gone = true;
         }
+        Vandal::Queue(vandal) => strike_queue(vandal, real, model).await,
         Vandal::OtherServer | Vandal::Foreign { ahead: false } => {}
+    }
+}
+
+/// Does it to a queue, on both sides. A key that holds something else is as good as none.
+async fn strike_queue(vandal: &QueueVandal, real: &mut Real, model: &mut ShardState) {
+    let queue = |partition| format!("coherd:{{main}}:w:{partition}");
+    let of = |partition, what| format!("coherd:{{main}}:w:{partition}:{what}");
+    let dead = "coherd:{main}:dead".to_owned();
+    match *vandal {
+        QueueVandal::DropQueue(partition) => {
+            real.command(&["DEL", &queue(partition)]).await;
+            model.drop_queue(partition);
+        }
+        QueueVandal::JunkQueue(partition) => {
+            real.command(&["SET", &queue(partition), "junk"]).await;
+            model.drop_queue(partition);
+        }
+        QueueVandal::DropGroup(partition) => {
+            real.command(&["XGROUP", "DESTROY", &queue(partition), "coherd"]).await;
+            model.drop_group(partition);
+        }
+        QueueVandal::DropParked(partition) => {
+            real.command(&["DEL", &of(partition, "parked")]).await;
+            model.drop_parked(partition);
+        }
+        QueueVandal::JunkParked(partition) => {
+            real.command(&["SET", &of(partition, "parked"), "junk"]).await;
+            model.drop_parked(partition);
+        }
+        QueueVandal::DropOwner(partition) => {
+            real.command(&["DEL", &of(partition, "owner")]).await;
+            model.drop_owner(partition);
+        }
+        QueueVandal::JunkOwner(partition) => {
+            real.command(&["DEL", &of(partition, "owner")]).await;
+            real.command(&["HSET", &of(partition, "owner"), "junk", "1"]).await;
+            model.drop_owner(partition);
+        }
+        QueueVandal::DropLetters => {
+            real.command(&["DEL", &dead]).await;
+            model.drop_letters();
+        }
+        QueueVandal::JunkLetters => {
+            real.command(&["SET", &dead, "junk"]).await;
+            model.drop_letters();
+        }
     }
 }
 

@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use coherd::backend::memory::{Inbox, LEAP, Limits, ShardState};
-use coherd::backend::{Arrival, Found, InboxEntry, Signal, Token};
+use coherd::backend::{Along, Arrival, BackendError, Found, InboxEntry, Signal, Taken, Token};
 use coherd::model::{Seq, Shard};
 use proptest::test_runner::TestCaseError;
 
 use super::command::{Answer, Command};
 use super::pairs::Pairs;
-use super::real::{Control, Real};
+use super::queues::{Ids, coarse};
+use super::real::{Control, MANY, Real};
 use super::resolve::{Past, entries, question};
 use super::steps::{Step, UNIT};
 use super::vandal::{Begins, Ctl, Harm, Log, strike};
+use super::writes::PARTITIONS;
 use crate::conformance::fixture::Settings;
 
 /// With each unit this much more passes, so that what lasts a whole number of units has ended after them for sure.
@@ -31,6 +33,7 @@ pub(crate) struct World<'a> {
     commands: Vec<Command>,
     /// The inbox's ids: the server's and the model's.
     ids: Vec<(String, String)>,
+    lines: Ids,
     control: Control,
     started: u64,
     /// How much has passed by [`Step::Pass`].
@@ -52,6 +55,7 @@ impl<'a> World<'a> {
             past: Past::default(),
             commands: Vec::new(),
             ids: Vec::new(),
+            lines: Ids::default(),
             control: None,
             started,
             passed: 0,
@@ -102,7 +106,8 @@ impl<'a> World<'a> {
         let members = self.model.members().len();
         let head = self.control.as_ref().map_or(0, |(_, seq)| *seq);
         // Whoever sends it may have been told of more than there is, before the control record was lost.
-        let remembers = matches!(command, Command::Publish(_) | Command::Beat(_)) && head < self.real.highest;
+        let remembers = matches!(command, Command::Publish(_) | Command::Beat(_) | Command::Settle(..))
+            && head < self.real.highest;
         let (begins, whole) = (self.harm.begins(&command, members, head), self.harm.members_whole(members));
         let before = self.past.now;
         let real = self.real.run(&command).await;
@@ -118,14 +123,15 @@ impl<'a> World<'a> {
         if real == Answer::NoFunction {
             return same(&told, "only a lost function is not found", &self.harm.functions_gone, &true);
         }
-        let idle = matches!(&real, Answer::Published(published) if published.repeated)
+        let logged = command.logged(&real);
+        let idle = logged == 0
             || matches!((&real, &command), (Answer::Id(id), Command::Fcall(..)) if Some(id) != self.next_id(&control).as_ref());
         let expected = begins == Begins::Yes || begins == Begins::Logging && !idle;
         if !(begun && remembers) {
             same(&told, "a lineage was begun", &begun, &expected)?;
         }
         if let Some((lineage, seq)) = control.as_ref().filter(|_| begun) {
-            let start = seq - u64::from(command.publishes());
+            let start = seq - logged;
             self.check_start(start, known, &command, (before, after)).map_err(TestCaseError::fail)?;
             let bare =
                 matches!(command, Command::Fcall(..)) && (self.harm.ctl == Ctl::Gone || self.harm.bare);
@@ -138,7 +144,8 @@ impl<'a> World<'a> {
         let [at, start, lost] = self.real.birth;
         self.model.born(at + self.passed, start, lost);
 
-        let model = self.model(&command, before + self.passed, &real);
+        let model = coarse(self.model(&command, before + self.passed, &real), before + self.passed);
+        let real = coarse(real, before);
         if matches!(command, Command::Beat(_)) {
             self.harm.bare = false;
             self.model.limit(limits(self.real));
@@ -146,7 +153,7 @@ impl<'a> World<'a> {
         if matches!(command, Command::Beat(_)) || matches!(command, Command::Forget(..)) && whole {
             self.harm.members_counted = self.model.members().len();
         }
-        let model = self.pairs.answer(model, &real);
+        let model = self.named(model, &real);
         same(&told, "the answer", &real, &model)?;
         self.compare_signals(&told, (before, after)).await?;
         self.remember(&command, &real);
@@ -191,9 +198,11 @@ impl<'a> World<'a> {
                 self.model.release(now, &entry, &load);
                 Answer::Done
             }
-            Command::Publish(publication) => {
-                Answer::Published(self.model.publish(now, publication).expect("nothing is full"))
-            }
+            Command::Publish(publication) => match self.model.publish(now, publication) {
+                Ok(published) => Answer::Published(published),
+                Err(BackendError::Full(lines)) => Answer::Full(lines),
+                Err(error) => panic!("{error}"),
+            },
             Command::Fcall(_, Some(publication)) => Answer::Id(format!(
                 "{}-0",
                 self.model.publish(now, publication).expect("nothing is full").token.seq
@@ -238,7 +247,34 @@ impl<'a> World<'a> {
                 self.inbox.done(&model.collect::<Vec<_>>());
                 Answer::Done
             }
+            Command::Take(take) => Answer::Queue(self.model.take_writes(now, &take)),
+            Command::Settle(partition, settled) => {
+                let settled =
+                    settled.into_iter().map(|(line, settled)| (self.lines.to_model(&line), settled));
+                let settled = settled.collect();
+                Answer::Settled(self.model.settle_writes(now, partition, settled))
+            }
+            Command::Leave(partition, worker) => {
+                self.model.leave_writes(now, partition, &worker);
+                Answer::Done
+            }
+            Command::Backlog(known) => {
+                let (backlog, beyond) = self.model.backlog(now, known);
+                Answer::Backlog(backlog, beyond)
+            }
+            Command::Waiting(partition) => Answer::Waiting(self.model.waiting_writes(now, partition, MANY)),
+            Command::Letters => Answer::Letters(self.model.dead_writes("", MANY)),
+            Command::DropDead(ids) => {
+                let ids: Vec<String> = ids.iter().map(|id| self.lines.model_id(id)).collect();
+                Answer::Count(self.model.drop_dead(&ids))
+            }
         }
+    }
+
+    /// What the model answered, in the server's names.
+    fn named(&mut self, model: Answer, real: &Answer) -> Answer {
+        let model = self.pairs.answer(model, real);
+        self.lines.answer(model, real, &self.pairs)
     }
 
     fn real_ids(&self, entries: Vec<InboxEntry>) -> Vec<InboxEntry> {
@@ -275,6 +311,15 @@ impl<'a> World<'a> {
         {
             self.past.leases.push((lookup.entry.clone(), claim.load.clone(), token.clone()));
         }
+        if let (Command::Publish(publication), Answer::Published(published)) = (command, answer)
+            && let Some(Along::Quarantine { entry, load, .. }) = &publication.along
+        {
+            self.past.held.push((entry.clone(), load.clone(), published.token.seq));
+        }
+        if let (Command::Take(take), Answer::Queue(Taken::Own { writes, .. })) = (command, answer) {
+            let lines = writes.iter().map(|write| (take.partition, write.line.clone()));
+            self.past.lines.extend(lines);
+        }
         if let Answer::Taken(entries) = answer {
             self.past.taken.extend(entries.iter().map(|entry| entry.id.clone()));
         }
@@ -292,7 +337,9 @@ impl<'a> World<'a> {
             .collect();
         same(told, "the entries", &peeked, &model)?;
 
-        let mut looks = vec![Command::Members, Command::ReadLog(0, 1000)];
+        let mut looks =
+            vec![Command::Members, Command::ReadLog(0, 1000), Command::Letters, Command::Backlog(1)];
+        looks.extend((0..PARTITIONS).map(Command::Waiting));
         if self.harm.ctl != Ctl::Gone {
             looks.push(Command::Head);
             looks.extend(entries().iter().map(|entry| Command::Lookup(question(entry, None, None))));
@@ -300,8 +347,12 @@ impl<'a> World<'a> {
         for look in looks {
             let real = self.real.run(&look).await;
             let real = real.map_err(|error| TestCaseError::fail(format!("{told}: {look:?}: {error}")))?;
-            let model = self.model(&look, now, &real);
-            let model = self.pairs.answer(model, &real);
+            if let Answer::Letters(letters) = &real {
+                self.past.letters = letters.iter().map(|letter| letter.id.clone()).collect();
+            }
+            let model = coarse(self.model(&look, now, &real), now);
+            let real = coarse(real, now - self.passed);
+            let model = self.named(model, &real);
             same(told, &format!("{look:?}"), &real, &model)?;
         }
         Ok(())
