@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use coherd::backend::{
-    Backlog, Beat, Dead, EntryId, Fill, Filled, Found, Head, InboxEntry, Line, LoadId, Logged, Lookup,
-    Member, Partition, Publication, Published, Settled, Settlement, Take, Taken, Token, Waiting,
+    Beat, Dead, EntryId, Fill, Filled, Found, Head, InboxEntry, Leave, Line, LoadId, Logged, Look, Lookup,
+    Member, Partition, Publication, Published, Settled, Settlement, Survey, Take, Taken, Token, Waiting,
 };
 use coherd::model::{CallerId, Namespace, Quota, Seq, Verdict};
 
@@ -32,8 +32,8 @@ pub(crate) enum Command {
     InboxDone(Vec<String>),
     Take(Take),
     Settle(Partition, Vec<(Line, Settled)>),
-    Leave(Partition, String),
-    Backlog(Partition),
+    Leave(Leave),
+    Survey(Look),
     Waiting(Partition),
     Letters,
     DropDead(Vec<String>),
@@ -90,7 +90,7 @@ pub(crate) enum Answer {
     Verdict(Verdict),
     Queue(Taken),
     Settled(Vec<Settlement>),
-    Backlog(Backlog, Vec<Partition>),
+    Survey(Survey),
     Waiting(Vec<Waiting>),
     Letters(Vec<Dead>),
     Count(u64),

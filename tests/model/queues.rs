@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use coherd::backend::{Backlog, Dead, Line, Pending, Taken, Waiting};
+use coherd::backend::{Backlog, Dead, Line, Pending, Survey, Taken, Waiting};
 
 use super::command::{Answer, in_units};
 use super::pairs::Pairs;
@@ -101,9 +101,9 @@ pub(crate) fn coarse(answer: Answer, now: u64) -> Answer {
             };
             Answer::Letters(letters.into_iter().map(coarse).collect())
         }
-        Answer::Backlog(backlog, beyond) => {
-            let oldest = backlog.oldest.map(|_| Duration::ZERO);
-            Answer::Backlog(Backlog { oldest, ..backlog }, beyond)
+        Answer::Survey(survey) => {
+            let oldest = survey.backlog.oldest.map(|_| Duration::ZERO);
+            Answer::Survey(Survey { backlog: Backlog { oldest, ..survey.backlog }, ..survey })
         }
         other => other,
     }

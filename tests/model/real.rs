@@ -209,12 +209,8 @@ impl Real {
             Command::Settle(partition, settled) => {
                 instance.settle_writes(SHARD, partition, settled).await.map(Answer::Settled)
             }
-            Command::Leave(partition, worker) => {
-                instance.leave_writes(SHARD, partition, &worker).await.map(|()| Answer::Done)
-            }
-            Command::Backlog(known) => {
-                instance.backlog(SHARD, known).await.map(|(backlog, beyond)| Answer::Backlog(backlog, beyond))
-            }
+            Command::Leave(leave) => instance.leave_writes(SHARD, leave).await.map(|()| Answer::Done),
+            Command::Survey(look) => instance.survey(SHARD, look).await.map(Answer::Survey),
             Command::Waiting(partition) => {
                 instance.waiting_writes(SHARD, partition, MANY).await.map(Answer::Waiting)
             }

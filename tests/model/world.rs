@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use coherd::backend::memory::{Inbox, LEAP, Limits, ShardState};
-use coherd::backend::{Along, Arrival, BackendError, Found, InboxEntry, Signal, Taken, Token};
+use coherd::backend::{Along, Arrival, BackendError, Found, InboxEntry, Look, Signal, Taken, Token};
 use coherd::model::{Seq, Shard};
 use proptest::test_runner::TestCaseError;
 
@@ -254,14 +254,11 @@ impl<'a> World<'a> {
                 let settled = settled.collect();
                 Answer::Settled(self.model.settle_writes(now, partition, settled))
             }
-            Command::Leave(partition, worker) => {
-                self.model.leave_writes(now, partition, &worker);
+            Command::Leave(leave) => {
+                self.model.leave_writes(now, &leave);
                 Answer::Done
             }
-            Command::Backlog(known) => {
-                let (backlog, beyond) = self.model.backlog(now, known);
-                Answer::Backlog(backlog, beyond)
-            }
+            Command::Survey(look) => Answer::Survey(self.model.survey(now, look)),
             Command::Waiting(partition) => Answer::Waiting(self.model.waiting_writes(now, partition, MANY)),
             Command::Letters => Answer::Letters(self.model.dead_writes("", MANY)),
             Command::DropDead(ids) => {
@@ -337,8 +334,9 @@ impl<'a> World<'a> {
             .collect();
         same(told, "the entries", &peeked, &model)?;
 
+        let look = Look { beyond: 1, worker: super::resolve::named(0), gone: UNIT };
         let mut looks =
-            vec![Command::Members, Command::ReadLog(0, 1000), Command::Letters, Command::Backlog(1)];
+            vec![Command::Members, Command::ReadLog(0, 1000), Command::Letters, Command::Survey(look)];
         looks.extend((0..PARTITIONS).map(Command::Waiting));
         if self.harm.ctl != Ctl::Gone {
             looks.push(Command::Head);

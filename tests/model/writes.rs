@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use coherd::backend::{Along, Durability, EntryId, Line, LoadId, Partition, Publication, Settled, Take};
+use coherd::backend::{
+    Along, Durability, EntryId, Leave, Line, LoadId, Look, Partition, Publication, Settled, Take,
+};
 use coherd::model::{Seq, Target};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -51,6 +53,11 @@ pub(crate) enum WriteAsk {
     Leave {
         partition: Partition,
         worker: Who,
+        to: Option<(Who, u64)>,
+    },
+    Look {
+        worker: Who,
+        gone: u64,
     },
     DropDead {
         letters: Vec<Index>,
@@ -139,7 +146,13 @@ impl Past {
                 let own = settled.into_iter().filter(|(of, _)| *of == partition).map(|(_, settled)| settled);
                 Command::Settle(partition, own.collect())
             }
-            WriteAsk::Leave { partition, worker } => Command::Leave(partition, named(worker)),
+            WriteAsk::Leave { partition, worker, to } => {
+                let to = to.map(|(to, lease)| (named(to), units(lease)));
+                Command::Leave(Leave { partition, worker: named(worker), to })
+            }
+            WriteAsk::Look { worker, gone } => {
+                Command::Survey(Look { beyond: 1, worker: named(worker), gone: units(gone) })
+            }
             WriteAsk::DropDead { letters } => Command::DropDead(
                 letters.iter().map(|index| chosen(*index, &self.letters)).collect::<Option<_>>()?,
             ),
@@ -200,7 +213,9 @@ pub(crate) fn ask() -> impl Strategy<Value = WriteAsk> {
             .prop_map(|(held, put, written)| WriteAsk::End { held, put, written }),
         9 => take(),
         9 => settle.prop_map(|lines| WriteAsk::Settle { lines }),
-        1 => (partition(), who()).prop_map(|(partition, worker)| WriteAsk::Leave { partition, worker }),
+        1 => (partition(), who(), prop::option::of((who(), 1..4_u64)))
+            .prop_map(|(partition, worker, to)| WriteAsk::Leave { partition, worker, to }),
+        1 => (who(), 1..4_u64).prop_map(|(worker, gone)| WriteAsk::Look { worker, gone }),
         1 => prop::collection::vec(any::<Index>(), 1..3).prop_map(|letters| WriteAsk::DropDead { letters }),
     ]
 }
