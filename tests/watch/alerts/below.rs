@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::time::sleep;
 
-use super::{NAMESPACE, STEADY, World};
+use super::{NAMESPACE, READ, STEADY, World};
 use crate::harness::instance::{Config, Instance};
 use crate::harness::resp::Reply;
 use crate::harness::server::Server;
@@ -26,7 +27,7 @@ async fn of_what_breaks_below_every_alert_tells() {
     let mut world = World::start().await;
     a_server_that_keeps_nothing(&world).await;
     an_instance_elsewhere(&world).await;
-    a_foreign_hand(&mut world).await;
+    a_foreign_hand(&world).await;
     a_server_that_forgets(&world).await;
     an_instance_that_is_killed(&mut world).await;
     a_server_that_is_gone(&mut world).await;
@@ -53,29 +54,24 @@ async fn an_instance_elsewhere(world: &World) {
     world.prometheus.scrape(&world.targets);
 }
 
-/// Somebody puts an old entry back, and takes away what Valkey has against it; an instance that is new has nothing
-/// against it either. Nothing less makes coherd break its promise.
-async fn a_foreign_hand(world: &mut World) {
-    const KEY: &str = "tampered";
-    let entry = format!("coherd:{{main}}:e:{STEADY}:v1:{KEY}");
-    world.cluster.origin.set(KEY, 1);
-    assert_eq!(world.cluster.instance(0).get(STEADY, KEY).send().await.status, 200);
-    let Reply::Text(old) = world.cluster.server.command(&["DUMP", &entry]).await else { panic!("no entry") };
-
-    world.cluster.origin.set(KEY, 2);
-    assert_eq!(world.cluster.instance(0).purge(STEADY, KEY).send().await.status, 200);
-    let server = &world.cluster.server;
-    server.command(&["DEL", "coherd:{main}:wm:0", "coherd:{main}:wm:1"]).await;
-    server.command(&[&b"RESTORE"[..], entry.as_bytes(), b"0", &old, b"REPLACE"]).await;
-    world.cluster.nodes[1].instance.restart().await;
-    let instance = world.cluster.instance(1);
-    assert_eq!(instance.get(STEADY, KEY).send().await.json()["version"], 1, "the old entry is answered");
-    world
-        .fire_while(&["CoherdViolation"], async || {
-            instance.get(STEADY, KEY).send().await;
-            sleep(Duration::from_millis(200)).await;
-        })
-        .await;
+/// Somebody rewrites the log: an event that all have applied has named, it now says, a key that all go on answering.
+/// Nothing less shows what an instance would look like that had not obeyed.
+async fn a_foreign_hand(world: &World) {
+    const LOG: &str = "coherd:{main}:log";
+    const UNREAD: &str = "nobody-reads-this";
+    let event = json!({"namespace": STEADY, "keys": [UNREAD]});
+    assert_eq!(world.cluster.instance(0).invalidate("?wait=all", &event).send().await.status, 200);
+    let mut client = world.cluster.server.connect().await;
+    let log = client.command(&["XRANGE", LOG, "-", "+"]).await.expect("the server answers");
+    let mut forged = vec![vec!["DEL".to_owned(), LOG.to_owned()]];
+    for entry in log.items() {
+        let [id, fields] = entry.items() else { panic!("an entry is an id and fields: {entry:?}") };
+        let fields = fields.items().iter().map(Reply::text);
+        let fields = fields.map(|it| if it == UNREAD { READ.to_owned() } else { it });
+        forged.push(["XADD".to_owned(), LOG.to_owned(), id.text()].into_iter().chain(fields).collect());
+    }
+    client.pipeline(&forged).await.expect("the server answers");
+    world.fires("CoherdViolation").await;
 }
 
 /// Somebody empties the server, over and over.

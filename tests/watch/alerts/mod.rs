@@ -25,8 +25,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const STEADY: &str = "steady";
 /// A namespace whose origin fails.
 const BROKEN: &str = "broken";
-/// Keys that are read all the time.
+/// Keys that are read all the time: `k0` and up.
 const KEYS: u64 = 5;
+/// One of them.
+const READ: &str = "k0";
 /// Between two rounds of reads.
 const PAUSE: Duration = Duration::from_millis(200);
 
