@@ -36,7 +36,7 @@ for _, key in ipairs(redis.call('KEYS', '*')) do
       redis.call('SET', key, string.format('%.2f', redis.call('GET', key) - by * 1000), 'KEEPTTL')
     end
     local kind = redis.call('TYPE', key).ok
-    for _, field in ipairs(kind == 'hash' and {'x', 's'} or {}) do
+    for _, field in ipairs(kind == 'hash' and {'x', 's', 'born'} or {}) do
       if redis.call('HEXISTS', key, field) == 1 then
         redis.call('HINCRBY', key, field, -by)
       end

@@ -19,8 +19,9 @@ use crate::conformance::fixture::Settings;
 
 /// With each unit this much more passes, so that what lasts a whole number of units has ended after them for sure.
 const MORE: Duration = Duration::from_millis(20);
-/// A history that takes longer than this is given up: time would have passed that no step speaks of.
-const LATE_MS: u64 = 3_000;
+/// A history that takes longer than this is given up: time would have passed that no step speaks of. Below the time for
+/// which a lineage's beginning is in doubt (two seconds), and above what any history takes on a machine that is not busy.
+const LATE_MS: u64 = 1_500;
 
 /// A server and a model that began empty together.
 pub(crate) struct World<'a> {
