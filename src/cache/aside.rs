@@ -75,10 +75,9 @@ impl Reader {
                 Found::Leased { token, .. } => {
                     return Err(GetError::Missing { lease: Some(grant(id, &token)) });
                 }
-                Found::Nothing { .. } => return Err(GetError::Missing { lease: None }),
+                // Nothing is written behind without an origin, and so nothing doubtful.
+                Found::Nothing { .. } | Found::Doubtful => return Err(GetError::Missing { lease: None }),
                 Found::Busy { left, .. } => left,
-                // Nothing is written behind without an origin.
-                Found::Doubtful => return Err(GetError::Missing { lease: None }),
             };
             if lease <= self.now().since(read.arrived) {
                 return Err(GetError::Missing { lease: None });

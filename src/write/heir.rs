@@ -57,30 +57,30 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(1);
 
-    fn name(name: &str) -> Option<Arc<str>> {
-        Some(Arc::from(name))
+    fn name(name: &str) -> Arc<str> {
+        Arc::from(name)
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_that_did_not_come_for_it_is_not_given_it_again_until_shares_change() {
         let mut heirs = Heirs::default();
         let next = |heirs: &mut Heirs, better, own| heirs.next(better, own, PATIENCE).map(|heir| heir.to);
-        assert_eq!(next(&mut heirs, name("b"), false), None, "nothing to hand over");
-        assert_eq!(next(&mut heirs, name("b"), true), name("b"));
-        heirs.handed_to(Arc::from("b"));
-        assert_eq!(next(&mut heirs, name("b"), true), None);
-        assert_eq!(next(&mut heirs, name("c"), true), name("c"));
+        assert_eq!(next(&mut heirs, Some(name("b")), false), None, "nothing to hand over");
+        assert_eq!(next(&mut heirs, Some(name("b")), true), Some(name("b")));
+        heirs.handed_to(name("b"));
+        assert_eq!(next(&mut heirs, Some(name("b")), true), None);
+        assert_eq!(next(&mut heirs, Some(name("c")), true), Some(name("c")));
         assert_eq!(next(&mut heirs, None, true), None);
-        assert_eq!(next(&mut heirs, name("b"), true), name("b"));
+        assert_eq!(next(&mut heirs, Some(name("b")), true), Some(name("b")));
     }
 
     #[tokio::test(start_paused = true)]
     async fn patience_counts_from_the_first_time() {
         let mut heirs = Heirs::default();
-        let first = heirs.next(name("b"), true, PATIENCE).map(|heir| heir.until);
+        let first = heirs.next(Some(name("b")), true, PATIENCE).map(|heir| heir.until);
         tokio::time::advance(PATIENCE / 2).await;
-        assert_eq!(heirs.next(name("b"), true, PATIENCE).map(|heir| heir.until), first);
+        assert_eq!(heirs.next(Some(name("b")), true, PATIENCE).map(|heir| heir.until), first);
         assert!(heirs.next(None, true, PATIENCE).is_none());
-        assert!(first < heirs.next(name("b"), true, PATIENCE).map(|heir| heir.until));
+        assert!(first < heirs.next(Some(name("b")), true, PATIENCE).map(|heir| heir.until));
     }
 }

@@ -238,10 +238,9 @@ impl<'a> Checker<'a> {
     fn read(&mut self, place: usize, record: &Record, object: &'a str, floor: &Floor, outcome: &Outcome) {
         let (version, stale, available) = match outcome {
             Outcome::Value { version, stale, available, .. } => (*version, *stale, *available),
-            // The client is told to load it: nothing was said about the object.
-            Outcome::Absent { leased: true } => return,
             Outcome::Absent { leased: false } => (0, false, false),
-            Outcome::Refused { .. } | Outcome::Failed { .. } => return,
+            // Nothing was said about the object, as where the client is told to load it.
+            Outcome::Absent { leased: true } | Outcome::Refused { .. } | Outcome::Failed { .. } => return,
         };
         let asked = self.asked(record.started, object, floor, Marks { stale, available });
         let known = self.objects.entry(object).or_default();
