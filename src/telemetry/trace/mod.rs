@@ -60,7 +60,7 @@ pub async fn within<F: Future>(context: Option<Context>, work: F) -> F::Output {
     }
 }
 
-/// Begins spans; clones share what they are handed to. Without [`Tracer::exporting`], those that a caller's trace asks
+/// Begins spans; clones share what they are handed to. Without an exporter, those that a caller's trace asks
 /// for are passed on and go nowhere else.
 #[derive(Clone, Debug, Default)]
 pub struct Tracer(Option<Arc<Sink>>);
