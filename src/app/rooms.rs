@@ -153,6 +153,7 @@ pub(crate) fn valkey_settings(config: &Config) -> valkey::Settings {
         watermarks_max: config.coherence.watermarks_max,
         min_replicas_ack: config.coherence.min_replicas_ack.into(),
         keeps_writes: config.namespaces.values().any(|namespace| namespace.write == WriteMode::Behind),
+        takes_writes: config.namespaces.values().any(|namespace| namespace.write != WriteMode::Off),
     }
 }
 

@@ -85,5 +85,6 @@ fn valkey(server: &Server, settings: Settings) -> ValkeySettings {
         watermarks_max: watermarks_max as u64,
         min_replicas_ack: 0,
         keeps_writes: false,
+        takes_writes: false,
     }
 }

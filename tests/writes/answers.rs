@@ -5,7 +5,6 @@ use serde_json::json;
 use super::{arrived, drained, effects, put, read, setup, version};
 use crate::harness::instance::{Cluster, NAMESPACE, Setup};
 use crate::harness::origin::{Behaviour, Effect, Fault};
-use crate::harness::server::Options;
 use crate::harness::wait::{SOON, eventually};
 
 #[tokio::test]
@@ -110,28 +109,6 @@ async fn what_the_origin_did_not_take_is_told_and_is_no_copy() {
         assert_eq!((answer.status, answer.json()["code"].as_str()), (status, Some(code)));
         assert_eq!(version(&read(at, "k").await.1), Some(1));
     }
-}
-
-#[tokio::test]
-async fn what_the_server_has_on_disk_is_said() {
-    let mut setup = setup(1, "behind");
-    setup.server = Options::default().appendonly();
-    let cluster = Cluster::with(setup).await;
-    assert_eq!(put(cluster.instance(0), "k", "v").await.header("coherd-durability"), Some("aof"));
-    assert!(cluster.instance(0).is_sound().await);
-}
-
-#[tokio::test]
-async fn a_server_that_keeps_nothing_is_warned_of_and_no_replica_is_there_to_have_it() {
-    let cluster = Cluster::with(setup(1, "behind")).await;
-    let (status, document) = cluster.instance(0).readyz().await;
-    let degraded = document["degraded"].to_string();
-    assert!(status == 200 && degraded.contains("keeps nothing on disk"), "{degraded}");
-    let asked =
-        cluster.instance(0).put(NAMESPACE, "k", "v").header("coherd-durability", "replica").send().await;
-    assert_eq!((asked.status, asked.header("coherd-durability")), (202, Some("memory")));
-    let asked = cluster.instance(0).put(NAMESPACE, "k", "v").header("coherd-durability", "tape").send().await;
-    assert_eq!(asked.json()["code"], json!("bad_request"));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //! goes on when a worker is gone. Races that are forced are in `write_races`, the promise in `chaos`.
 
 mod answers;
+mod durability;
 mod letters;
 mod restored;
 mod shown;

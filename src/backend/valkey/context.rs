@@ -36,6 +36,8 @@ pub(super) struct Context {
     pub(super) aof: AofCell,
     /// Some namespace writes behind: what the server forgets is lost.
     pub(super) keeps_writes: bool,
+    /// Some namespace takes writes, which may ask for what keeps them.
+    pub(super) takes_writes: bool,
 }
 
 impl Context {
@@ -54,6 +56,7 @@ impl Context {
             command_timeout: settings.command_timeout,
             aof: AofCell::default(),
             keeps_writes: settings.keeps_writes,
+            takes_writes: settings.takes_writes,
         }
     }
 

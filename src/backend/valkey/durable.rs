@@ -7,9 +7,10 @@ use fred::error::Error;
 use fred::types::Value;
 
 use super::Context;
-use super::connection::{Arg, Command, Connection};
+use super::connection::{Arg, Command};
 use super::errors::explain;
 use super::reply::{Parts, number};
+use super::rounds::{Question, Rounds};
 use crate::backend::{Along, BackendError, Durability};
 use crate::model::Shard;
 
@@ -42,11 +43,6 @@ impl AofCell {
     }
 }
 
-/// Whether what is published waits behind the script, and holds up what follows on its connection.
-pub(super) fn waits(context: &Context, along: Option<&Along>) -> bool {
-    0 < context.min_replicas_ack || Durability::Memory < wanted(along)
-}
-
 /// What is asked for.
 pub(super) fn wanted(along: Option<&Along>) -> Durability {
     match along {
@@ -55,26 +51,28 @@ pub(super) fn wanted(along: Option<&Along>) -> Durability {
     }
 }
 
-/// Waits until what this connection wrote is where it has to be (`coherence.min_replicas_ack`, or that fails) and where
-/// it is wanted, for half of `command_timeout` each: the other half is the answer's. Says where it is.
+/// Waits until what was written before is where it has to be (`coherence.min_replicas_ack`, or that fails) and where it is
+/// wanted, for a while each. Says where it is.
+///
+/// With `appendfsync everysec`, Redis 7.4.0 to 7.4.2 and Valkey up to 9.1.2 at least answer WAITAOF before the file is
+/// synced (redis/redis#13793): there the last second may be lost all the same.
 pub(super) async fn harden(
     context: &Context,
-    connection: &Connection,
+    rounds: &Rounds,
     shard: Shard,
     wanted: Durability,
 ) -> Result<Durability, BackendError> {
     let demanded = u64::from(context.min_replicas_ack);
-    let replicas = if wanted == Durability::Replica { demanded.max(1) } else { demanded };
-    if 0 < replicas {
-        let patience = patience(context);
-        let acknowledged = wait(context, connection, shard, "WAIT", &[replicas]).await?;
-        if replicas <= acknowledged.replicas {
+    if wanted == Durability::Replica || 0 < demanded {
+        let replicas = demanded.max(1);
+        let acknowledged = wait(context, rounds, shard, Question::Replicas, replicas).await?;
+        if replicas <= acknowledged {
             return Ok(Durability::Replica);
         }
-        if acknowledged.replicas < demanded {
+        if acknowledged < demanded {
+            let patience = patience(context);
             return Err(BackendError::Refused(format!(
-                "{} of {demanded} replicas acknowledged within {patience:?}; the event stands",
-                acknowledged.replicas
+                "{acknowledged} of {demanded} replicas acknowledged within {patience:?}; the event stands"
             )));
         }
     }
@@ -82,43 +80,50 @@ pub(super) async fn harden(
         Aof::Off => false,
         Aof::Always => true,
         Aof::Sometimes if wanted == Durability::Memory => false,
-        Aof::Sometimes => wait(context, connection, shard, "WAITAOF", &[1, 0]).await?.local,
+        Aof::Sometimes => 0 < wait(context, rounds, shard, Question::Disk, 1).await?,
     };
     Ok(if aof { Durability::Aof } else { Durability::Memory })
 }
 
-struct Acknowledged {
-    local: bool,
-    replicas: u64,
-}
-
-/// `WAIT` answers with a number of replicas, `WAITAOF` with that of files here and elsewhere. A server that does not know
-/// the command (Redis before 7.2) has nothing to say.
+/// In how many places it is what was written before. A server that does not know the command (Redis before 7.2) has
+/// nothing to say.
 async fn wait(
     context: &Context,
-    connection: &Connection,
+    rounds: &Rounds,
     shard: Shard,
-    name: &'static str,
-    counts: &[u64],
-) -> Result<Acknowledged, BackendError> {
-    let command = Command::new(name, context.keys.shard(shard).slot)
-        .blocking()
-        .args(counts.iter().copied())
-        .arg(Arg::from(patience(context)));
-    let answer = match connection.call_within(command, context.command_timeout).await {
-        Err(error) if is_unknown(&error) => return Ok(Acknowledged { local: false, replicas: 0 }),
-        answer => answer.map_err(|error| explain(&error))?,
-    };
-    let wrong = || BackendError::Protocol(format!("{name}: not a number"));
-    if let Value::Array(_) = answer {
-        let mut parts = Parts::of(name, answer)?;
-        return Ok(Acknowledged { local: 0 < parts.number()?, replicas: parts.number()? });
-    }
-    Ok(Acknowledged { local: false, replicas: number(answer).ok_or_else(wrong)? })
+    question: Question,
+    wanted: u64,
+) -> Result<u64, BackendError> {
+    let keys = context.keys.shard(shard);
+    rounds
+        .join(shard, question, async |connection| {
+            // The server answers for what was written over this very connection: something that all else came before.
+            let mark = Command::new("SET", keys.slot).arg(keys.nothing()).arg("").args(["PX", "1"]);
+            match connection.call(mark).await.map_err(|error| explain(&error)) {
+                // No replica is left that it could go to, or no memory: what was written before stands.
+                Err(BackendError::Refused(_)) => return Ok(0),
+                marked => drop(marked?),
+            }
+            let (name, counts) = match question {
+                Question::Replicas => ("WAIT", vec![wanted]),
+                Question::Disk => ("WAITAOF", vec![wanted, 0]),
+            };
+            let command =
+                Command::new(name, keys.slot).blocking().args(counts).arg(Arg::from(patience(context)));
+            match connection.call_within(command, context.command_timeout).await {
+                Err(error) if is_unknown(&error) => Ok(0),
+                Ok(Value::Array(parts)) => Parts::of(name, Value::Array(parts))?.number(),
+                answer => number(answer.map_err(|error| explain(&error))?)
+                    .ok_or_else(|| BackendError::Protocol(format!("{name}: not a number"))),
+            }
+        })
+        .await
 }
 
+/// Three quarters of `command_timeout`, the rest is the answer's. By default that is longer than the second or so that
+/// passes between two syncs of an append-only file.
 fn patience(context: &Context) -> Duration {
-    (context.command_timeout / 2).max(Duration::from_millis(1))
+    (context.command_timeout * 3 / 4).max(Duration::from_millis(1))
 }
 
 fn is_unknown(error: &Error) -> bool {

@@ -18,6 +18,7 @@ use tracing::{info, warn};
 use super::connection::{Command, Connection, Task};
 use super::errors::explain;
 use super::handshake::Fault;
+use super::rounds::Rounds;
 use crate::backend::{BackendError, LinkState};
 
 /// Between two attempts to connect: the first, and what doubling it ends at.
@@ -42,6 +43,8 @@ pub(super) struct Parts {
     pub(super) data: Vec<Connection>,
     /// For what may wait in the server for its replicas.
     pub(super) waiting: Vec<Connection>,
+    /// Over those.
+    pub(super) rounds: Rounds,
     /// The connections' tasks: they end with the generation.
     pub(super) tasks: Vec<Task>,
     /// Where to ask whether the servers answer.
@@ -54,6 +57,7 @@ pub(super) struct Generation {
     pub(super) server: String,
     data: Vec<Connection>,
     waiting: Vec<Connection>,
+    rounds: Rounds,
     slots: Vec<u16>,
     next: AtomicUsize,
     ended: CancellationToken,
@@ -65,16 +69,12 @@ pub(super) struct Generation {
 impl Generation {
     /// The next connection in turn.
     pub(super) fn data(&self) -> &Connection {
-        self.turn(&self.data)
+        &self.data[self.next.fetch_add(1, Ordering::Relaxed) % self.data.len()]
     }
 
-    /// The next of those whose answers may take as long as replicas do.
-    pub(super) fn waiting(&self) -> &Connection {
-        self.turn(if self.waiting.is_empty() { &self.data } else { &self.waiting })
-    }
-
-    fn turn<'a>(&self, of: &'a [Connection]) -> &'a Connection {
-        &of[self.next.fetch_add(1, Ordering::Relaxed) % of.len()]
+    /// Where it is waited for replicas and for the disk.
+    pub(super) fn rounds(&self) -> &Rounds {
+        &self.rounds
     }
 
     /// Ends it, for whoever waits for an answer too.
@@ -242,12 +242,13 @@ impl Link {
         parts: Parts,
         attend: &impl Fn(Arc<Generation>) -> A,
     ) -> Duration {
-        let Parts { server, warnings, data, waiting, tasks, slots } = parts;
+        let Parts { server, warnings, data, waiting, rounds, tasks, slots } = parts;
         let started = Instant::now();
         let generation = Arc::new(Generation {
             server: server.clone(),
             data,
             waiting,
+            rounds,
             slots,
             next: AtomicUsize::new(0),
             ended: CancellationToken::new(),

@@ -11,6 +11,7 @@ use super::connection::{Arg, Command, Connection};
 use super::errors::{explain, is_wrong_type};
 use super::members::read_members;
 use super::reply::Parts;
+use super::rounds::Rounds;
 use super::{Context, durable, script};
 use crate::backend::{Along, BackendError, Durability, HOLD_MAX, Logged, Publication, Published, Put, Token};
 use crate::model::{Event, Hardness, Seq, Shard};
@@ -19,7 +20,7 @@ use crate::telemetry::Throttle;
 /// See [`crate::backend::Backend::publish`].
 pub(super) async fn publish(
     context: &Context,
-    connection: &Connection,
+    (connection, rounds): (&Connection, &Rounds),
     shard: Shard,
     publication: &Publication,
 ) -> Result<Published, BackendError> {
@@ -56,7 +57,7 @@ pub(super) async fn publish(
     let mut published = published(answer)?;
     context.seen(shard, published.token.seq);
     let wanted = durable::wanted(along.as_ref());
-    published.durability = durable::harden(context, connection, shard, wanted).await?;
+    published.durability = durable::harden(context, rounds, shard, wanted).await?;
     Ok(published)
 }
 

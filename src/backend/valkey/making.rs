@@ -5,6 +5,7 @@ use futures_util::future::try_join_all;
 use super::connection::{Connection, Opener, Task};
 use super::handshake::{Checked, Fault};
 use super::link::Parts;
+use super::rounds::Rounds;
 use super::{Valkey, function, handshake};
 use crate::backend::BackendError;
 
@@ -12,7 +13,7 @@ impl Valkey {
     /// The connections of a generation, each checked.
     pub(super) async fn connect(&self) -> Result<Parts, Fault> {
         // what waits for replicas or the disk holds up everything behind it on its connection
-        let waits = 0 < self.context.min_replicas_ack || self.context.keeps_writes;
+        let waits = 0 < self.context.min_replicas_ack || self.context.takes_writes;
         let waiting = if waits { self.pool } else { 0 };
         let made = try_join_all((0..self.pool + waiting).map(|_| self.open())).await?;
         let (mut data, mut tasks, mut checks) = (Vec::new(), Vec::new(), Vec::new());
@@ -30,7 +31,8 @@ impl Valkey {
             warnings.push(format!("the function `coherd_invalidate` could not be loaded: {error}"));
         }
         let waiting = data.split_off(self.pool);
-        Ok(Parts { server, warnings, data, waiting, tasks, slots: self.context.slots() })
+        let rounds = Rounds::over(&waiting, self.context.keys.count());
+        Ok(Parts { server, warnings, data, waiting, rounds, tasks, slots: self.context.slots() })
     }
 
     /// One connection that may be used.
@@ -49,6 +51,7 @@ impl Valkey {
             warnings: Vec::new(),
             data,
             waiting: Vec::new(),
+            rounds: Rounds::over(&[], self.context.keys.count()),
             tasks,
             slots: vec![0],
         })

@@ -23,6 +23,7 @@ mod log;
 mod making;
 mod members;
 mod reply;
+mod rounds;
 mod script;
 mod settings;
 mod subscription;
@@ -202,9 +203,8 @@ impl Backend for Valkey {
 
     async fn publish(&self, shard: Shard, publication: Publication) -> Result<Published, BackendError> {
         let generation = self.primary.connected()?;
-        let waits = durable::waits(&self.context, publication.along.as_ref());
-        let connection = if waits { generation.waiting() } else { generation.data() };
-        self.run(&generation, log::publish(&self.context, connection, shard, &publication)).await
+        let ways = (generation.data(), generation.rounds());
+        self.run(&generation, log::publish(&self.context, ways, shard, &publication)).await
     }
 
     async fn beat(&self, shard: Shard, beat: Beat) -> Result<Head, BackendError> {

@@ -37,6 +37,8 @@ pub struct Settings {
     pub min_replicas_ack: u32,
     /// Some namespace writes behind: a server that keeps nothing on disk is worth a warning.
     pub keeps_writes: bool,
+    /// Some namespace takes writes, which may have to wait for what keeps them.
+    pub takes_writes: bool,
 }
 
 impl fmt::Debug for Settings {

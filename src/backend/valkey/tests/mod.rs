@@ -128,6 +128,7 @@ fn settings(server: &Server) -> Settings {
         watermarks_max: 1_000,
         min_replicas_ack: 0,
         keeps_writes: false,
+        takes_writes: false,
     }
 }
 
