@@ -89,7 +89,7 @@ async fn a_dead_write_does_not_come_back_over_a_newer_one() {
 #[tokio::test]
 async fn a_write_that_fails_for_a_while_waits_and_its_neighbours_do_not() {
     let setup = setup(1, "behind").set("write_behind.partitions", 1);
-    let setup = setup.set("write_behind.retry.initial", "10s").set("write_behind.retry.max", "10s");
+    let setup = setup.set("write_behind.retry.initial", "60s").set("write_behind.retry.max", "60s");
     let cluster = Cluster::with(setup).await;
     let at = cluster.instance(0);
     cluster.origin.behave("sick", refusing(503));
