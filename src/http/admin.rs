@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hyper::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Method, Response, StatusCode, Uri};
 use serde::Serialize;
 use tokio::sync::watch;
@@ -15,7 +15,7 @@ use super::front::{Allowance, Call, Desk, Sender};
 use super::problem::{Code, Problem};
 use super::routes::{self, AdminRoute};
 use super::stats::{Stats, Vitals};
-use super::{Settings, events, invalidate, letters, page, reply, site};
+use super::{Settings, accept, events, invalidate, letters, page, reply, site};
 use crate::cache::Cache;
 use crate::coherence::Coherence;
 use crate::supervisor::Board;
@@ -56,7 +56,8 @@ impl Desk for AdminDesk {
     }
 
     async fn admit(&self, route: &AdminRoute, sender: Sender<'_>) -> Result<Allowance, Problem> {
-        if is_open(route) {
+        // The page says itself why it is refused what it asks for, and has an answer of its own for who lacks the right.
+        if is_open(route) || *route == AdminRoute::Page {
             return Ok(self.allowance());
         }
         if self.tokens.is_empty() {
@@ -64,9 +65,14 @@ impl Desk for AdminDesk {
         }
         site::refuse_foreign_page(sender)?;
         match route {
-            // What the event names is checked when it has been read.
+            AdminRoute::Rights => {
+                self.tokens.caller(sender.headers)?;
+            }
+            // The one right for the listener, the other for the event; what that names is checked when it has been read.
             AdminRoute::Invalidate(_) => {
-                self.tokens.check(sender.headers, Right::Invalidate, Scope::Nothing)?;
+                let caller = self.tokens.caller(sender.headers)?;
+                caller.check(Right::Admin, Scope::Nothing)?;
+                caller.check(Right::Invalidate, Scope::Nothing)?;
                 let body_max = invalidate::body_max(&self.settings);
                 return Ok(Allowance { body_max, time: None, ..self.allowance() });
             }
@@ -94,12 +100,12 @@ impl Desk for AdminDesk {
 
     async fn answer(&self, route: AdminRoute, call: Call) -> Result<Response<Body>, Problem> {
         Ok(match route {
-            AdminRoute::Page => page::answer(&call.headers),
+            AdminRoute::Page => self.page(&call.headers)?,
             AdminRoute::Healthz => healthz(),
             AdminRoute::Readyz => readyz(&self.readiness.snapshot()),
             AdminRoute::Metrics => {
                 self.coherence.refresh_gauges();
-                if wants_openmetrics(&call.headers) {
+                if accept::openmetrics(&call.headers) {
                     text(OPENMETRICS_TYPE, self.metrics.openmetrics())
                 } else {
                     text(TEXT_TYPE, self.metrics.text())
@@ -118,7 +124,7 @@ impl Desk for AdminDesk {
             AdminRoute::DeadWrites(options) => letters::dead(&self.writes, &options).await?,
             AdminRoute::RetryWrites => letters::retry(&self.writes, &call.body).await?,
             AdminRoute::DropWrites => letters::drop_dead(&self.writes, &call.body).await?,
-            AdminRoute::Rights => rights(self.tokens.caller(&call.headers).ok().as_ref()),
+            AdminRoute::Rights => rights(&self.tokens.caller(&call.headers)?),
             AdminRoute::Invalidate(options) => {
                 invalidate::publish(&self.coherence, &self.tokens, &self.settings, options, &call).await?
             }
@@ -139,6 +145,16 @@ impl AdminDesk {
         Allowance { body_max: 0, time: Some(self.settings.request_timeout), headers: Vec::new() }
     }
 
+    /// The page; for a browser whose request has no right to it, the page as a form to sign in: a browser has no token for
+    /// what it opens.
+    fn page(&self, headers: &HeaderMap) -> Result<Response<Body>, Problem> {
+        match self.tokens.check(headers, Right::Admin, Scope::Nothing) {
+            Ok(()) => Ok(page::answer(headers)),
+            Err(refusal) if accept::html(headers) => Ok(page::sign_in(refusal)),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
     fn stats(&self) -> Result<Response<Body>, Problem> {
         let names = (self.settings.instance.as_str(), self.settings.cluster.as_str());
         let tasks = self.tasks.borrow().clone();
@@ -149,22 +165,19 @@ impl AdminDesk {
     }
 }
 
-/// What everybody may ask for: a supervisor and a scraper have no token, and a browser has none for a page it opens.
+/// What everybody may ask for: a supervisor and a scraper have no token.
 fn is_open(route: &AdminRoute) -> bool {
-    use AdminRoute::{Healthz, Metrics, Page, Readyz, Rights};
-    matches!(route, Page | Rights | Healthz | Readyz | Metrics)
+    matches!(route, AdminRoute::Healthz | AdminRoute::Readyz | AdminRoute::Metrics)
 }
 
-/// What the sender may do, in the configuration's words; whoever is nobody may do nothing.
-fn rights(caller: Option<&Caller<'_>>) -> Response<Body> {
-    let rights: Vec<_> = caller.map(Caller::rights).unwrap_or_default();
-    let rights: Vec<_> = rights.into_iter().map(Right::as_str).collect();
-    let namespaces: Vec<_> = caller.map(Caller::namespaces).unwrap_or_default();
-    let namespaces: Vec<_> = namespaces.into_iter().map(ToString::to_string).collect();
-    let token = caller.and_then(Caller::name);
+/// What the sender may do, in the configuration's words. No right is needed to ask, only a known token where there are
+/// any: whoever asks is told about his own token and no other.
+fn rights(caller: &Caller<'_>) -> Response<Body> {
+    let rights: Vec<_> = caller.rights().into_iter().map(Right::as_str).collect();
+    let namespaces: Vec<_> = caller.namespaces().into_iter().map(ToString::to_string).collect();
     reply::json(
         StatusCode::OK,
-        &serde_json::json!({ "token": token, "allow": rights, "namespaces": namespaces }),
+        &serde_json::json!({ "token": caller.name(), "allow": rights, "namespaces": namespaces }),
     )
 }
 
@@ -196,45 +209,9 @@ fn text(content_type: &'static str, text: String) -> Response<Body> {
     response
 }
 
-/// Whether OpenMetrics is asked for, and plain text no more than it.
-fn wants_openmetrics(headers: &HeaderMap) -> bool {
-    let weight = |wanted: &str| {
-        let lines = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok());
-        let ranges = lines.flat_map(|line| line.split(',')).filter_map(|range| {
-            let mut parts = range.split(';').map(str::trim);
-            parts.next().filter(|kind| kind.eq_ignore_ascii_case(wanted))?;
-            let q = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
-            Some(q.map_or(1.0, |q| q.parse::<f32>().unwrap_or(0.0)))
-        });
-        ranges.fold(0.0, f32::max)
-    };
-    let openmetrics = weight("application/openmetrics-text");
-    0.0 < openmetrics && weight("text/plain") <= openmetrics
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn openmetrics_is_for_whoever_asks_for_it() {
-        for (accept, openmetrics) in [
-            ("", false),
-            ("*/*", false),
-            ("text/plain", false),
-            ("application/openmetrics-text", true),
-            (
-                "application/openmetrics-text; version=1.0.0; q=0.5, text/plain;version=0.0.4;q=0.3,*/*;q=0.1",
-                true,
-            ),
-            ("application/openmetrics-text;q=0.2,text/plain", false),
-            ("application/openmetrics-text;q=0", false),
-            ("application/openmetrics-text;q=x", false),
-        ] {
-            let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
-            assert_eq!(wants_openmetrics(&headers), openmetrics, "{accept}");
-        }
-    }
 
     #[test]
     fn readiness_is_a_status_and_its_reasons() {

@@ -3,6 +3,7 @@
 //!
 //! A request goes `listener` → `connection` → `front` (route, right, body, time) → a desk (`data`, `admin`) → `reply`.
 
+mod accept;
 mod admin;
 mod auth;
 mod body;

@@ -85,9 +85,9 @@ pub enum AdminRoute {
     Events,
     /// `GET`, `HEAD /v1/explain/NS/KEY`
     Explain(Namespace, Key),
-    /// `GET`, `HEAD /v1/rights`: what the sender may do
+    /// `GET`, `HEAD /v1/rights`: what the sender's own token may do
     Rights,
-    /// `POST /v1/invalidate`, as on the data listener
+    /// `POST /v1/invalidate`, as on the data listener, for who may do both: use this listener and invalidate
     Invalidate(InvalidateOptions),
     /// `GET`, `HEAD /v1/writes/pending[?namespace=NS&limit=100]`
     PendingWrites(LettersOptions),

@@ -49,7 +49,7 @@ async fn another_site_changes_nothing_and_other_programs_are_not_bothered() {
     assert_eq!(length().await, before);
     // A name that was pointed here could read what the admin listener tells.
     let client = Client::new();
-    for path in ["/stats", "/events", "/v1/explain/things/k", "/v1/writes/pending"] {
+    for path in ["/stats", "/events", "/v1/rights", "/v1/explain/things/k", "/v1/writes/pending"] {
         let rebound = client.get(&instance.admin_url(path)).header("host", "evil.example");
         assert_refused(path, &rebound.send().await, 403, "forbidden");
     }

@@ -6,6 +6,8 @@ mod rights;
 mod shown;
 mod tail;
 
+use serde_json::json;
+
 use crate::harness::browser::Browser;
 use crate::harness::instance::{Cluster, Instance, NAMESPACE};
 
@@ -35,7 +37,19 @@ async fn read_everywhere(cluster: &Cluster, key: &str) -> String {
 
 /// That the browser complained of nothing and asked nobody but this instance.
 async fn assert_clean(browser: &Browser, instance: &Instance) {
-    assert_eq!(browser.console().await, Vec::<String>::new());
+    assert_complains(browser, instance, &[]).await;
+}
+
+/// That the browser complained of these answers of 401 alone, in this order, and asked nobody but this instance.
+async fn assert_complains(browser: &Browser, instance: &Instance, refused: &[&str]) {
+    let refused: Vec<_> = refused
+        .iter()
+        .map(|path| {
+            let why = "Failed to load resource: the server responded with a status of 401 (Unauthorized)";
+            json!(format!("{} - {why}", instance.admin_url(path))).to_string()
+        })
+        .collect();
+    assert_eq!(browser.console().await, refused);
     let own = [instance.admin_url("/"), "data:".to_owned()];
     let requests = browser.requests().await;
     assert!(requests.iter().any(|url| url.ends_with("/stats")), "{requests:?}");

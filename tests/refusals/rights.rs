@@ -79,7 +79,15 @@ async fn nobody_is_told_to_bring_a_token() {
                 refused(line, request, 401, "unauthorized").await;
             }
         }
-        for line in ["GET /stats", "POST /stats/reset", "GET /events"] {
+        for line in [
+            "GET /",
+            "GET /stats",
+            "POST /stats/reset",
+            "GET /events",
+            "GET /v1/rights",
+            "POST /v1/invalidate",
+            "GET /v1/writes/dead",
+        ] {
             let (method, path) = line.split_once(' ').expect("a method and a path");
             let request = sent(client.request(method, &instance.admin_url(path)));
             refused(line, request, 401, "unauthorized").await;
@@ -126,11 +134,11 @@ async fn a_token_is_good_for_its_rights_in_its_namespaces_and_for_nothing_else()
             }
         }
     }
-    for (line, allowed) in [("GET /stats", "operator"), ("POST /stats/reset", "operator")] {
+    for line in ["GET /", "GET /stats", "POST /stats/reset"] {
         let (method, path) = line.split_once(' ').expect("a method and a path");
         for (token, ..) in TOKENS {
             let request = with(client.request(method, &instance.admin_url(path)), token);
-            if token == allowed {
+            if token == "operator" {
                 assert!(request.send().await.status < 300, "{line}");
             } else {
                 refused(&format!("{token}: {line}"), request, 403, "forbidden").await;

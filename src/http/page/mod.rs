@@ -1,8 +1,8 @@
 //! The status page: one file with its style and its script in it, which asks the admin listener like any other client.
 //!
-//! The file holds nothing of an instance or a cluster, so everybody may have it: a browser that opens a page cannot send
-//! a token with that. The script asks for the token where one is needed, keeps it for the tab, and sends it with its own
-//! requests. What it shows is only ever set as text, and the policy below takes the other ways from it.
+//! The file holds nothing of an instance or a cluster. A browser that opens a page cannot send a token with that: where one
+//! is needed it is refused, and shown the same file as the refusal's body, with a mark by which the script knows that it
+//! has to ask for the token first. The script keeps the token for the tab, and sends it with its own requests. What it shows is only ever set as text, and the policy below takes the other ways from it.
 
 use std::sync::LazyLock;
 
@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::body::Body;
 use super::conditional;
+use super::problem::Problem;
 use super::reply::text_value;
 
 const DOCUMENT: &str = include_str!("index.html");
@@ -36,10 +37,15 @@ const SCRIPTS: [&str; 7] = [
 /// Where the document has its style and its script.
 const PLACES: [&str; 2] = ["/* style */", "/* script */"];
 
+/// The document's root, and how it is marked where the page is a refusal.
+const ROOT: [&str; 2] = ["<html lang=\"en\">", "<html lang=\"en\" data-sign-in>"];
+
 static PAGE: LazyLock<Page> = LazyLock::new(Page::put_together);
 
 struct Page {
     text: String,
+    /// The same, marked.
+    sign_in: String,
     policy: HeaderValue,
     etag: String,
 }
@@ -56,7 +62,16 @@ impl Page {
             digest(STYLE),
         );
         let etag = format!("\"{}\"", digest(&text));
-        Self { text, policy: text_value(&policy), etag }
+        let sign_in = text.replacen(ROOT[0], ROOT[1], 1);
+        Self { text, sign_in, policy: text_value(&policy), etag }
+    }
+
+    /// The headers that every answer with the page has: what it is, and what it may do.
+    fn describe(&self, headers: &mut HeaderMap) {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+        headers.insert(CONTENT_SECURITY_POLICY, self.policy.clone());
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     }
 }
 
@@ -75,18 +90,26 @@ pub(super) fn answer(asked: &HeaderMap) -> Response<Body> {
         Response::new(Body::from(Bytes::from_static(page.text.as_bytes())))
     };
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    headers.insert(CONTENT_SECURITY_POLICY, page.policy.clone());
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    page.describe(headers);
     // A newer version of coherd has another page.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(ETAG, text_value(&page.etag));
     response
 }
 
+/// A refusal whose body is the page, for signing in. Like any other it is kept by no cache and has no `ETag`: whatever a
+/// browser has, it is sent whole.
+pub(super) fn sign_in(refusal: Problem) -> Response<Body> {
+    let page = &*PAGE;
+    let mut response = refusal.into_response();
+    *response.body_mut() = Body::from(Bytes::from_static(page.sign_in.as_bytes()));
+    page.describe(response.headers_mut());
+    response
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::problem::Code;
     use super::*;
     use hyper::header::IF_NONE_MATCH;
 
@@ -142,5 +165,27 @@ mod tests {
         let etag = answer(&HeaderMap::new()).headers()[ETAG].clone();
         let again = answer(&HeaderMap::from_iter([(IF_NONE_MATCH, etag)]));
         assert_eq!((again.status().as_u16(), again.into_body().len()), (304, Some(0)));
+    }
+    #[test]
+    fn a_refusal_is_the_same_page_with_a_mark_and_is_never_kept() {
+        let page = answer(&HeaderMap::new());
+        for (code, status, challenge) in
+            [(Code::Unauthorized, 401, Some("Bearer")), (Code::Forbidden, 403, None)]
+        {
+            let refused = sign_in(Problem::new(code, "why"));
+            assert_eq!(refused.status().as_u16(), status);
+            let headers = refused.headers();
+            let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap());
+            assert_eq!((text("www-authenticate"), text("cache-control")), (challenge, Some("no-store")));
+            assert_eq!(text("etag"), None, "it would be taken for the page's");
+            for same in
+                ["content-type", "content-security-policy", "x-content-type-options", "referrer-policy"]
+            {
+                assert_eq!(headers.get(same), page.headers().get(same), "{same}");
+            }
+            let body = String::from_utf8(refused.into_body().whole().unwrap()).unwrap();
+            assert_eq!(body.matches(" data-sign-in>").count(), 1);
+            assert_eq!(body.replace(" data-sign-in>", ">"), PAGE.text);
+        }
     }
 }

@@ -44,7 +44,7 @@ async function ask(path, options = {}) {
   return document;
 }
 
-/** What the sender may do: nothing without a token where one is needed. */
+/** What the sender may do; refused without a token that is known, where one is needed. */
 const rights = () => ask("/v1/rights");
 
 const may = (caller, right) => caller.allow.includes(right);

@@ -2,6 +2,9 @@
 
 const EVERY_MS = 2000;
 
+/** It came as a refusal: without a token there is no use in asking. */
+const needsToken = document.documentElement.hasAttribute("data-sign-in");
+
 let [caller, heard, running] = [null, null, null];
 
 function unreachable(since) {
@@ -37,14 +40,24 @@ function signIn(why) {
 
 /** Learns what the caller may do; false if that is not enough. */
 async function known() {
-  caller = await rights();
+  if (token === null && needsToken) {
+    signIn("");
+    return false;
+  }
+  try {
+    caller = await rights();
+  } catch (error) {
+    if (!(error instanceof Refused) || error.status !== 401) throw error;
+    signIn(token === null ? "" : "That token is not known here.");
+    return false;
+  }
   if (may(caller, "admin")) {
     $("forget").hidden = token === null;
     $("sign-in").hidden = true;
     $("main").hidden = false;
     return true;
   }
-  signIn(token === null ? "" : caller.token === null ? "That token is not known here." : `The token ${caller.token} lacks the right admin.`);
+  signIn(`The token ${caller.token} lacks the right admin.`);
   return false;
 }
 
