@@ -54,56 +54,71 @@ const FILL: &str = "-- ARGV: check the server's identity (0 or 1), load, token's
 const TAKE: &str = "-- KEYS: ctl, stream; ARGV: partition, worker, consumer,";
 const SETTLE: &str = "-- KEYS: ctl, stream, dead; ARGV: known,";
 
-/// The scripts, with what the features leave out of them.
+/// What a feature leaves out of the scripts that hold `of`.
+struct Weakening {
+    on: bool,
+    of: &'static str,
+    part: &'static str,
+    instead: String,
+}
+
+fn weakenings() -> Vec<Weakening> {
+    let of = |on, of, part, instead: &str| Weakening { on, of, part, instead: instead.to_owned() };
+    let along = "local along, entry, load = ARGV[11], KEYS[2], ARGV[12]\n";
+    vec![
+        of(
+            NO_IDENTITY,
+            "",
+            "return string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')",
+            "return 'any'",
+        ),
+        of(PLAIN_DEL, "", "  marks_write(base, ctl, names, event.soft)\n", ""),
+        of(PLAIN_DEL, "", "    lease_end(base, lease, lease_read(lease), key[1], key[2])\n", ""),
+        of(
+            CLEAR_DIRTY,
+            SETTLE,
+            "  if found[1] ~= seq then\n    done[#done + 1] = id\n    return 'superseded'\n  end\n",
+            "",
+        ),
+        of(ACK_EARLY, TAKE, "  taken[#taken + 1] = ", "  done[#done + 1] = id\n  taken[#taken + 1] = "),
+        of(
+            PUT_KEEPS_LEASE,
+            "",
+            "  marks_write(base, ctl, names, event.soft)\n",
+            "  if not event.kept then\n    marks_write(base, ctl, names, event.soft)\n  end\n",
+        ),
+        of(
+            PUT_KEEPS_LEASE,
+            "",
+            "  for _, key in ipairs(keys) do\n",
+            "  for _, key in ipairs(event.kept and {} or keys) do\n",
+        ),
+        of(PUT_KEEPS_LEASE, PUBLISH, along, &format!("{along}event.kept = along == 'pending'\n")),
+        of(PUT_KEEPS_LEASE, FILL, "return 'dirty'", "return 'stored'"),
+    ]
+}
+
+/// A script, with what the features leave out of it.
 ///
 /// # Panics
 ///
-/// If a script no longer holds what a feature would leave out: such a mutant would be the product itself.
+/// If it no longer holds what a feature would leave out: such a mutant would be the product itself.
 pub(crate) fn scripts(mut text: String) -> String {
-    if NO_IDENTITY {
-        leave_out(
-            &mut text,
-            "return string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')",
-            "return 'any'",
-        );
-    }
-    if PLAIN_DEL {
-        leave_out(&mut text, "  marks_write(base, ctl, names, event.soft)\n", "");
-        leave_out(&mut text, "    lease_end(base, lease, lease_read(lease), key[1], key[2])\n", "");
-    }
-    if CLEAR_DIRTY && text.contains(SETTLE) {
-        leave_out(
-            &mut text,
-            "  if dirty ~= seq then\n    line_drop(stream, id)\n    return 'superseded'\n  end\n",
-            "",
-        );
-    }
-    if ACK_EARLY && text.contains(TAKE) {
-        leave_out(&mut text, "  taken[#taken + 1] = ", "  line_drop(stream, id)\n  taken[#taken + 1] = ");
-    }
-    if PUT_KEEPS_LEASE {
-        leave_out(&mut text, "  marks_write(base, ctl, names, event.soft)\n", MARKS_UNLESS_KEPT);
-        leave_out(
-            &mut text,
-            "  for _, key in ipairs(keys) do\n",
-            "  for _, key in ipairs(event.kept and {} or keys) do\n",
-        );
-        if text.contains(PUBLISH) {
-            let along = "local along, entry, load = ARGV[11], KEYS[2], ARGV[12]\n";
-            leave_out(&mut text, along, &format!("{along}event.kept = along == 'pending'\n"));
-        }
-        if text.contains(FILL) {
-            leave_out(&mut text, "return 'dirty'", "return 'stored'");
+    for Weakening { of, part, instead, .. } in weakenings().into_iter().filter(|it| it.on) {
+        if text.contains(of) {
+            assert!(text.contains(part), "no script holds `{part}`");
+            text = text.replace(part, &instead);
         }
     }
     text
 }
 
-/// Of [`PUT_KEEPS_LEASE`].
-const MARKS_UNLESS_KEPT: &str =
-    "  if not event.kept then\n    marks_write(base, ctl, names, event.soft)\n  end\n";
-
-fn leave_out(text: &mut String, part: &str, instead: &str) {
-    assert!(text.contains(part), "no script holds `{part}`");
-    *text = text.replace(part, instead);
+/// What some feature would leave out of one of these scripts and does not find there, or in none of them.
+#[cfg(test)]
+pub(crate) fn misfits(scripts: &[&str]) -> Vec<&'static str> {
+    let fits = |it: &Weakening| {
+        let mut concerned = scripts.iter().filter(|text| text.contains(it.of)).peekable();
+        concerned.peek().is_some() && concerned.all(|text| text.contains(it.part))
+    };
+    weakenings().into_iter().filter(|it| !it.on && !fits(it)).map(|it| it.part).collect()
 }

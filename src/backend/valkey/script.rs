@@ -26,7 +26,13 @@ macro_rules! scripts {
     ($($(#[$doc:meta])* $name:ident = $($part:expr),+;)*) => {$(
         $(#[$doc])*
         pub(super) static $name: LazyLock<Script> = LazyLock::new(|| Script::of(&[PRELUDE, $($part),+]));
-    )*};
+    )*
+
+    #[cfg(test)]
+    fn all() -> Vec<&'static Script> {
+        vec![$(&$name),*]
+    }
+    };
 }
 
 scripts! {
@@ -81,5 +87,16 @@ impl Script {
             Err(error) if is_noscript(&error) => connection.call(command("EVAL", &self.text)).await,
             answer => answer,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_weakenings_fit_the_scripts() {
+        let texts: Vec<&str> = all().into_iter().map(|script| script.text.as_str()).collect();
+        assert_eq!(mutants::misfits(&texts), [""; 0]);
     }
 }

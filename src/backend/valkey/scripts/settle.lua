@@ -29,41 +29,37 @@ local function park(id, entry, pause, counts, why)
   away[#away + 1] = id
 end
 
+local FLUSHED, OTHERS = {'f'}, {'v', 'u', 'tg', 'a', 's', 'l'}
+
+local function flush(ns, key, entry, times, event)
+  -- the event comes first: if it cannot be logged, nothing has changed
+  local logged = event and announce(ns, key)
+  local fresh, kept = string.match(times or '', '^(%d+)|(%d+)$')
+  if num(kept) == 0 then
+    redis.call('UNLINK', entry)
+    return
+  end
+  redis.call('HDEL', entry, 'd', 'f', 's', 'a', 'k', 'er')
+  redis.call('HSET', entry, 'x', str(now + num(fresh)))
+  if logged then
+    redis.call('HSET', entry, 't', logged.seq, 'l', logged.lin)
+  end
+  redis.call('PEXPIRE', entry, kept)
+end
+
 local function settle(i)
   local id, ns, version, key, seq, outcome = unpack(ARGV, i, i + 5)
   local entry = base .. 'e:' .. ns .. ':v' .. version .. ':' .. key
-  if outcome == 'flushed' then
-    local found = redis.pcall('HMGET', entry, 'd', 'f')
-    local dirty, times = unpack(failed(found) and {} or found)
-    if dirty ~= seq then
-      done[#done + 1] = id
-      return 'superseded'
-    end
-    -- the event comes first: if it cannot be logged, nothing has changed
-    local logged = ARGV[i + 6] == '1' and announce(ns, key)
-    local fresh, kept = string.match(times or '', '^(%d+)|(%d+)$')
-    if num(kept) == 0 then
-      redis.call('UNLINK', entry)
-    else
-      redis.call('HDEL', entry, 'd', 'f', 's', 'a', 'k', 'er')
-      if logged then
-        redis.call('HSET', entry, 'x', str(now + num(fresh)), 't', logged.seq, 'l', logged.lin)
-      else
-        redis.call('HSET', entry, 'x', str(now + num(fresh)))
-      end
-      redis.call('PEXPIRE', entry, kept)
-    end
-    done[#done + 1] = id
-    return 'done'
-  end
-
-  local found = redis.pcall('HMGET', entry, 'd', 'v', 'u', 'tg', 'a', 's', 'l')
-  local dirty, envelope, load, names, attempts, since, lin = unpack(failed(found) and {} or found)
-  if dirty ~= seq then
+  local found = redis.pcall('HMGET', entry, 'd', unpack(outcome == 'flushed' and FLUSHED or OTHERS))
+  found = failed(found) and {} or found
+  if found[1] ~= seq then
     done[#done + 1] = id
     return 'superseded'
   end
-  if outcome == 'parked' then
+
+  if outcome == 'flushed' then
+    flush(ns, key, entry, found[2], ARGV[i + 6] == '1')
+  elseif outcome == 'parked' then
     park(id, entry, ARGV[i + 6], ARGV[i + 7] == '1', ARGV[i + 8])
     return 'done'
   elseif outcome == 'outdone' then
@@ -76,6 +72,7 @@ local function settle(i)
       return 'full'
     end
     announce(ns, key)
+    local envelope, load, names, attempts, since, lin = unpack(found, 2, 7)
     local function bury()
       return redis.pcall('XADD', dead, '*', 'ns', ns, 'v', version, 'key', key, 'seq', seq, 'lin', lin or '',
         'u', load or '', 'tg', names or '', 'val', envelope or '', 'a', str(num(attempts) + 1), 's', since or '0',
