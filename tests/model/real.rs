@@ -21,7 +21,7 @@ pub(crate) const MANY: usize = 1000;
 
 /// Makes everything that the server keeps older: what is kept with a time-out ends sooner, what is fresh until a moment
 /// is so until an earlier one, what was taken from a stream was taken before, what is to be done later is due earlier, what
-/// was spent of a limit was spent before. Nobody can set a server's clock.
+/// began did so before, what was spent of a limit was spent before. Nobody can set a server's clock.
 const AGE: &str = r"
 local by = tonumber(ARGV[1])
 for _, key in ipairs(redis.call('KEYS', '*')) do
@@ -68,8 +68,8 @@ pub(crate) struct Real {
     turn: usize,
     /// The highest number that anybody was told, in whatever history: instances remember.
     pub(crate) highest: Seq,
-    /// When the lineage began, at which number, and up to which one pending writes may be outdated.
-    pub(crate) birth: [u64; 3],
+    /// When the lineage began, after which number, at which one, and up to which one pending writes may be outdated.
+    pub(crate) birth: [u64; 4],
 }
 
 impl Real {
@@ -88,7 +88,7 @@ impl Real {
         let Reply::Text(functions) = admin.command(&["FUNCTION", "DUMP"]).await.unwrap() else {
             panic!("no functions");
         };
-        let (turn, highest, birth) = (0, 0, [0; 3]);
+        let (turn, highest, birth) = (0, 0, [0; 4]);
         Self { _fixture: fixture, instances, admin, ears, settings, functions, turn, highest, birth }
     }
 
@@ -127,7 +127,7 @@ impl Real {
         let commands = [
             vec!["TIME"],
             vec!["HMGET", "coherd:{main}:ctl", "lin", "seq"],
-            vec!["HMGET", "coherd:{main}:ctl", "born", "start", "lost"],
+            vec!["HMGET", "coherd:{main}:ctl", "born", "prev", "start", "lost"],
         ];
         let replies = self.admin.pipeline(&commands).await.unwrap();
         let time: Vec<u64> = replies[0].items().iter().map(|part| part.text().parse().unwrap()).collect();
@@ -143,9 +143,9 @@ impl Real {
                     Reply::Nil => 0,
                     part => part.text().parse().unwrap_or_default(),
                 };
-                [number(&parts[0]), number(&parts[1]), number(&parts[2])]
+                [number(&parts[0]), number(&parts[1]), number(&parts[2]), number(&parts[3])]
             }
-            _ => [0; 3],
+            _ => [0; 4],
         };
         (time[0] * 1000 + time[1] / 1000, control)
     }

@@ -239,6 +239,14 @@ async fn strike_queue(vandal: &QueueVandal, real: &mut Real, model: &mut ShardSt
             real.command(&["DEL", &dead]).await;
             model.drop_letters();
         }
+        QueueVandal::DropWorkers => {
+            real.command(&["DEL", "coherd:{main}:w:workers"]).await;
+            model.drop_workers();
+        }
+        QueueVandal::JunkWorkers => {
+            real.command(&["SET", "coherd:{main}:w:workers", "junk"]).await;
+            model.drop_workers();
+        }
         QueueVandal::JunkLetters => {
             real.command(&["SET", &dead, "junk"]).await;
             model.drop_letters();

@@ -142,8 +142,8 @@ impl<'a> World<'a> {
             same(&told, "the lineage is new", &self.pairs.begin(&model, lineage.clone()), &true)?;
         }
         self.control = control;
-        let [at, start, lost] = self.real.birth;
-        self.model.born(at + self.passed, start, lost);
+        let [at, prev, start, lost] = self.real.birth;
+        self.model.born(at + self.passed, prev, start, lost);
 
         let model = coarse(self.model(&command, before + self.passed, &real), before + self.passed);
         let real = coarse(real, before);

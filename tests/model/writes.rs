@@ -93,6 +93,8 @@ pub(crate) enum QueueVandal {
     JunkOwner(Partition),
     DropLetters,
     JunkLetters,
+    DropWorkers,
+    JunkWorkers,
 }
 
 impl Past {
@@ -268,6 +270,8 @@ pub(crate) fn vandal() -> impl Strategy<Value = QueueVandal> {
         partition().prop_map(QueueVandal::JunkOwner),
         Just(QueueVandal::DropLetters),
         Just(QueueVandal::JunkLetters),
+        Just(QueueVandal::DropWorkers),
+        Just(QueueVandal::JunkWorkers),
     ]
 }
 

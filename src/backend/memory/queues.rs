@@ -263,6 +263,10 @@ impl Queues {
         queue.delivered = LineId::default();
     }
 
+    pub(super) fn drop_workers(&mut self) {
+        self.workers.clear();
+    }
+
     pub(super) fn drop_letters(&mut self) {
         self.dead.clear();
     }

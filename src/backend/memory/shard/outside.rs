@@ -34,10 +34,10 @@ impl ShardState {
         self.lineage.insert(begun).0.clone()
     }
 
-    /// What a server's control record says of how the lineage began: when, at which number, and up to which one pending
-    /// writes may be outdated.
-    pub fn born(&mut self, at: u64, start: Seq, lost: Seq) {
-        self.birth = Birth { at, start, lost, ..self.birth };
+    /// What a server's control record says of how the lineage began: when, after which number, at which, and up to which
+    /// one pending writes may be outdated.
+    pub fn born(&mut self, at: u64, prev: Seq, start: Seq, lost: Seq) {
+        self.birth = Birth { at, prev, start, lost };
     }
 
     /// Another configuration: it counts from the next event on.
@@ -81,6 +81,11 @@ impl ShardState {
     /// XGROUP DESTROY: every line of the queue is delivered anew.
     pub fn drop_group(&mut self, partition: Partition) {
         self.queues.drop_group(partition);
+    }
+
+    /// DEL of the record of who is there to bring writes to their origins.
+    pub fn drop_workers(&mut self) {
+        self.queues.drop_workers();
     }
 
     /// DEL of the dead letters.
