@@ -146,6 +146,8 @@ impl<'a> World<'a> {
         self.model.born(at + self.passed, prev, start, lost);
 
         let model = coarse(self.model(&command, before + self.passed, &real), before + self.passed);
+        // The instance may remember more than the command says, and doubt less.
+        self.model.born(at + self.passed, prev, start, lost);
         let real = coarse(real, before);
         if matches!(command, Command::Beat(_)) {
             self.harm.bare = false;
