@@ -140,7 +140,7 @@ fn a_lease_ends_at_its_time_and_is_then_nobodys() {
 /// A shard with a pending write under `entry`.
 fn dirty(entry: &EntryId) -> ShardState {
     let mut state = shard(Limits::default());
-    let token = state.head(NOW);
+    let token = state.publish(NOW, publication(key_event(entry))).unwrap().token;
     let stored =
         Stored { dirty: Some(token.seq), token, names: Vec::new(), load: load("w"), envelope: Bytes::new() };
     state.entries.insert(NOW, place(entry), (Kept { stored, fresh_until: NOW, behind: None }, FOREVER), 1);

@@ -241,13 +241,14 @@ async fn an_entry_of_an_older_lineage_is_nothing() {
 async fn a_pending_write_is_always_fresh_and_never_overwritten() {
     let it = Fixture::start().await;
     it.stored("1", "z").await;
-    it.admin("HSET", &["coherd:{main}:e:users:v1:1", "d", "77"]).await;
     it.publish(vec![tag("team:7"), Target::All]).await;
+    let write = it.backend.head(S0).await.unwrap().seq;
+    it.admin("HSET", &["coherd:{main}:e:users:v1:1", "d", &write.to_string()]).await;
     let mut refresh = lookup("1", Some("b"));
     refresh.claim.as_mut().unwrap().even_if_fresh = true;
     let Found::Fresh(stored) = it.backend.lookup(refresh).await.unwrap() else { panic!("not fresh") };
     let head = it.backend.head(S0).await.unwrap();
-    assert_eq!((stored.dirty, stored.load, &stored.token), (Some(77), load("z"), &head));
+    assert_eq!((stored.dirty, stored.load, &stored.token), (Some(write), load("z"), &head));
     let fill = Fill { leased: false, ..fill("1", "a", head) };
     assert_eq!(it.backend.fill(fill).await.unwrap(), Filled::Refused(FillRefusal::Dirty));
     it.publish(vec![key_target("1")]).await;
