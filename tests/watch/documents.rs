@@ -179,7 +179,13 @@ fn there_is_nothing_in_the_folder_that_no_test_knows() {
     let names = fs::read_dir(path("")).expect("the folder can be read");
     let names: BTreeSet<_> =
         names.map(|it| it.expect("an entry").file_name().into_string().expect("a plain name")).collect();
-    let known =
-        ["RUNBOOK.md", "alerts.yml", "alerts_test.yml", "coherd-instance.json", "coherd-overview.json"];
+    let known = [
+        "RUNBOOK.md",
+        "alerts.yml",
+        "alerts_test.yml",
+        "coherd-instance.json",
+        "coherd-overview.json",
+        "status-page.png",
+    ];
     assert_eq!(names, known.map(str::to_owned).into());
 }

@@ -55,23 +55,34 @@ async fn an_instance_elsewhere(world: &World) {
 }
 
 /// Somebody rewrites the log: an event that all have applied has named, it now says, a key that all go on answering.
-/// Nothing less shows what an instance would look like that had not obeyed.
+/// Nothing less shows what an instance would look like that had not obeyed. A monitor that has read the true log already
+/// goes by that, and so it is done again.
 async fn a_foreign_hand(world: &World) {
+    world
+        .fire_while(&["CoherdViolation"], async || {
+            rewrite(world).await;
+            sleep(Duration::from_secs(4)).await;
+        })
+        .await;
+}
+
+async fn rewrite(world: &World) {
     const LOG: &str = "coherd:{main}:log";
     const UNREAD: &str = "nobody-reads-this";
     let event = json!({"namespace": STEADY, "keys": [UNREAD]});
     assert_eq!(world.cluster.instance(0).invalidate("?wait=all", &event).send().await.status, 200);
     let mut client = world.cluster.server.connect().await;
     let log = client.command(&["XRANGE", LOG, "-", "+"]).await.expect("the server answers");
-    let mut forged = vec![vec!["DEL".to_owned(), LOG.to_owned()]];
+    // At once, for a log that is gone for a moment would be missed.
+    let mut forged = vec![vec!["MULTI".to_owned()], vec!["DEL".to_owned(), LOG.to_owned()]];
     for entry in log.items() {
         let [id, fields] = entry.items() else { panic!("an entry is an id and fields: {entry:?}") };
         let fields = fields.items().iter().map(Reply::text);
         let fields = fields.map(|it| if it == UNREAD { READ.to_owned() } else { it });
         forged.push(["XADD".to_owned(), LOG.to_owned(), id.text()].into_iter().chain(fields).collect());
     }
+    forged.push(vec!["EXEC".to_owned()]);
     client.pipeline(&forged).await.expect("the server answers");
-    world.fires("CoherdViolation").await;
 }
 
 /// Somebody empties the server, over and over.
