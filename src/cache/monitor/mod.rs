@@ -41,6 +41,9 @@ const WAITING_MAX: usize = 1024;
 const AFTER: Duration = Duration::from_secs(1);
 /// The origin is asked no more often.
 const ORIGIN_EVERY: Duration = Duration::from_secs(1);
+/// Once it may be asked, one in so many is asked about, until it has not been for as long again: of readers that come in
+/// step with that second, the same key would always be the first.
+const ONE_IN: u8 = 4;
 
 /// Draws what is followed up.
 pub(super) struct Monitor {
@@ -72,6 +75,11 @@ struct Waiting {
     /// When the origin may be asked again, and the log be read for nothing.
     origin_at: Instant,
     checks: By<CheckResult, Counter>,
+}
+
+/// Whether the origin is asked about what is looked at now.
+fn asks(from: Instant, now: Instant) -> bool {
+    from <= now && (from + ORIGIN_EVERY <= now || rand::random_ratio(1, ONE_IN.into()))
 }
 
 impl Monitor {
@@ -127,7 +135,7 @@ impl Reader {
                 () = stop.cancelled() => return,
                 () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {
                     if let Some((_, subject)) = waiting.due.pop_front() {
-                        let ask = waiting.origin_at <= Instant::now();
+                        let ask = asks(waiting.origin_at, Instant::now());
                         let (result, asked) = self.look_at(&subject, ask).await;
                         waiting.checks.of(result).inc();
                         if asked {
