@@ -57,7 +57,7 @@ impl Worker {
     pub(super) async fn run(&self, stop: &CancellationToken) {
         let mut hand = Hand::new(self.shared.settings.batch);
         let (mut own, mut next, mut news) = (false, Instant::now(), None);
-        let mut adopt = Instant::now();
+        let mut adopt = Adopt::default();
         let mut shares = self.shared.shares.subscribe();
         let mut heirs = Heirs::default();
         loop {
@@ -75,13 +75,17 @@ impl Worker {
                 // Before the look, and kept until the next: no news falls between.
                 news = Some(self.shared.coherence.work(self.shard, self.partition));
                 let took = self.take(&mut hand, &mut adopt).await;
-                (own, next) = (took.own, Instant::now() + took.pause);
+                adopt.all |= took.own && !own;
+                let pause = if adopt.all { took.pause.min(GATHER) } else { took.pause };
+                (own, next) = (took.own, Instant::now() + pause);
             }
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
                 ended = hand.ended() => {
-                    let due = self.settle(&mut hand, ended).await;
+                    let (due, noted) = self.settle(&mut hand, ended).await;
+                    // What was not noted is looked for as in a queue that has just become the worker's own.
+                    own &= noted;
                     next = due.map_or(next, |due| next.min(Instant::now() + due));
                 }
                 () = told(&mut news) => {
@@ -111,7 +115,7 @@ impl Worker {
     /// Whatever there is of a queue that is no longer used, until nothing is left.
     pub(super) async fn drain(&self, stop: &CancellationToken) {
         let mut hand = Hand::new(self.shared.settings.batch);
-        let mut adopt = Instant::now();
+        let mut adopt = Adopt::default();
         loop {
             let took = self.take(&mut hand, &mut adopt).await;
             if hand.is_empty() {
@@ -131,20 +135,21 @@ impl Worker {
 
     /// Takes as many as there is room for; says when to look again, if nothing happens before. From `adopt` on, which then
     /// is later, what others left behind is looked for.
-    async fn take(&self, hand: &mut Hand, adopt: &mut Instant) -> Took {
+    async fn take(&self, hand: &mut Hand, adopt: &mut Adopt) -> Took {
         let lease = self.lease();
         // The queue is the worker's own for as long as it comes back in time.
         let renew = lease / 3;
-        let look = *adopt <= Instant::now();
+        let all = std::mem::take(&mut adopt.all);
+        let look = all || adopt.from.is_none_or(|from| from <= Instant::now());
         if look {
-            *adopt = Instant::now() + renew;
+            adopt.from = Some(Instant::now() + renew);
         }
         let take = Take {
             partition: self.partition,
             worker: self.shared.coherence.member().to_owned(),
             consumer: self.shared.instance.clone(),
             lease,
-            idle: lease,
+            idle: if all { Duration::ZERO } else { lease },
             adopt: look,
             max: hand.room(),
             bytes_max: BYTES_MAX,
@@ -157,7 +162,7 @@ impl Worker {
             Err(error) => return Took { own: false, pause: self.away(&error).await },
         };
         self.shared.metrics.applied.of(WriteOutcome::Superseded).inc_by(superseded);
-        let mut outdated = Vec::new();
+        let (mut outdated, room) = (Vec::new(), hand.room());
         for write in writes {
             outdated.extend(hand.take(write, |write| self.begin(write)));
         }
@@ -166,6 +171,8 @@ impl Worker {
                 |line| (line, Settled::Parked { pause: Duration::ZERO, counts: false, error: String::new() });
             self.tell(outdated.into_iter().map(nothing).collect()).await;
         }
+        // There may be more of them than there was room for.
+        adopt.all = all && hand.room() < room;
         let due = due.map_or(renew, |due| due.clamp(Duration::from_millis(1), renew));
         Took { own: true, pause: if more { Duration::ZERO } else { due } }
     }
@@ -188,8 +195,9 @@ impl Worker {
         .boxed()
     }
 
-    /// Says what became of one write, and of those that end soon after it. When the first of those that are parked is due.
-    async fn settle(&self, hand: &mut Hand, first: Ended) -> Option<Duration> {
+    /// Says what became of one write, and of those that end soon after it. When the first of those that are parked is due,
+    /// and whether the backend has noted it.
+    async fn settle(&self, hand: &mut Hand, first: Ended) -> (Option<Duration>, bool) {
         let mut ended = vec![first];
         let gather = async {
             while hand.is_under_way() {
@@ -199,15 +207,15 @@ impl Worker {
         let _elapsed = timeout(GATHER, gather).await.is_err();
         let lines: Vec<Line> = ended.iter().map(|(line, _)| line.clone()).collect();
         let due = ended.iter().filter_map(|(_, settled)| again(settled)).min();
-        self.tell(ended).await;
+        let noted = self.tell(ended).await;
         for line in &lines {
             hand.settled(line, |write| self.begin(write));
         }
-        due
+        (due, noted)
     }
 
     /// What cannot be said now is done again by whoever takes the line over: the origin knows it by its fence.
-    async fn tell(&self, ended: Vec<Ended>) {
+    async fn tell(&self, ended: Vec<Ended>) -> bool {
         let outcomes: Vec<WriteOutcome> = ended.iter().map(|(_, settled)| outcome(settled)).collect();
         match self.shared.backend.settle_writes(self.shard, self.partition, ended).await {
             Ok(settlements) => {
@@ -219,10 +227,12 @@ impl Worker {
                     };
                     self.shared.metrics.applied.of(outcome).inc();
                 }
+                true
             }
             Err(error) => {
                 debug!(error = %error, "what became of writes was not noted, they are taken again");
                 sleep(AGAIN).await;
+                false
             }
         }
     }
@@ -258,6 +268,15 @@ impl Worker {
             debug!(error = %error, "a queue was not given up, its lease runs out");
         }
     }
+}
+
+/// When what others left behind is looked for.
+#[derive(Default)]
+struct Adopt {
+    from: Option<Instant>,
+    /// However short a time ago it was taken: the queue has just become the worker's own, and nobody else has anything of
+    /// it in hand. What was taken while the server's clock was ahead seems to be taken in a moment that is still to come.
+    all: bool,
 }
 
 /// How a look for work went.
