@@ -61,12 +61,13 @@ impl Worker {
         let mut shares = self.shared.shares.subscribe();
         let mut heirs = Heirs::default();
         loop {
-            let heir = heirs.next(self.better(&mut shares), own, self.lease() / 2);
+            let patience = self.lease() / 2;
+            let heir = heirs.next(self.better(&mut shares), own, patience);
             if let Some(Heir { to, until }) = &heir
                 && (hand.is_empty() || *until <= Instant::now())
             {
                 self.leave(Some(to)).await;
-                heirs.handed_to(Arc::clone(to));
+                heirs.handed_to(Arc::clone(to), patience);
                 (own, next) = (false, Instant::now());
                 continue;
             }

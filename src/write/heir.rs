@@ -12,12 +12,20 @@ pub(super) struct Heir {
     pub(super) until: Instant,
 }
 
+/// How many patiences pass before one that did not come for a queue, or did not keep it, is given it again: a queue that is
+/// handed over may stand still for two of them.
+const AGAIN: u32 = 20;
+
 /// To whom a queue goes next, and to whom it went.
 #[derive(Default)]
 pub(super) struct Heirs {
     until: Option<Instant>,
-    /// One that did not come for it is not given it again.
-    last: Option<Arc<str>>,
+    last: Option<Last>,
+}
+
+struct Last {
+    to: Arc<str>,
+    again: Instant,
 }
 
 impl Heirs {
@@ -26,7 +34,8 @@ impl Heirs {
         if better.is_none() {
             self.last = None;
         }
-        let to = better.filter(|better| own && self.last.as_ref() != Some(better));
+        let too_soon = |to: &Arc<str>| self.last.as_ref().is_some_and(|last| last.is_too_soon(to));
+        let to = better.filter(|better| own && !too_soon(better));
         if to.is_none() {
             self.until = None;
         }
@@ -38,8 +47,14 @@ impl Heirs {
     }
 
     /// It went to that one.
-    pub(super) fn handed_to(&mut self, to: Arc<str>) {
-        *self = Self { until: None, last: Some(to) };
+    pub(super) fn handed_to(&mut self, to: Arc<str>, patience: Duration) {
+        *self = Self { until: None, last: Some(Last { to, again: Instant::now() + AGAIN * patience }) };
+    }
+}
+
+impl Last {
+    fn is_too_soon(&self, to: &Arc<str>) -> bool {
+        self.to == *to && Instant::now() < self.again
     }
 }
 
@@ -62,15 +77,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_did_not_come_for_it_is_not_given_it_again_until_shares_change() {
+    async fn one_that_did_not_come_for_it_is_not_given_it_again_until_shares_change_or_time_has_passed() {
         let mut heirs = Heirs::default();
         let next = |heirs: &mut Heirs, better, own| heirs.next(better, own, PATIENCE).map(|heir| heir.to);
         assert_eq!(next(&mut heirs, Some(name("b")), false), None, "nothing to hand over");
         assert_eq!(next(&mut heirs, Some(name("b")), true), Some(name("b")));
-        heirs.handed_to(name("b"));
+        heirs.handed_to(name("b"), PATIENCE);
         assert_eq!(next(&mut heirs, Some(name("b")), true), None);
         assert_eq!(next(&mut heirs, Some(name("c")), true), Some(name("c")));
         assert_eq!(next(&mut heirs, None, true), None);
+        assert_eq!(next(&mut heirs, Some(name("b")), true), Some(name("b")));
+        heirs.handed_to(name("b"), PATIENCE);
+        assert_eq!(next(&mut heirs, Some(name("b")), true), None);
+        tokio::time::advance(AGAIN * PATIENCE).await;
         assert_eq!(next(&mut heirs, Some(name("b")), true), Some(name("b")));
     }
 
