@@ -49,7 +49,7 @@ pub(crate) const ACK_EARLY: bool = cfg!(feature = "mutant-ack-early");
 pub(crate) const PUT_KEEPS_LEASE: bool = cfg!(feature = "mutant-put-keeps-lease");
 
 /// How the scripts begin that hold what a feature leaves out of one of them.
-const PUBLISH: &str = "-- KEYS: ctl, then the entry that something goes along for";
+const PUBLISH: &str = "-- Publications, one after the other in one step.";
 const FILL: &str = "-- ARGV: check the server's identity (0 or 1), load, token's lineage, token,";
 const TAKE: &str = "-- KEYS: ctl, stream; ARGV: partition, worker, consumer,";
 const SETTLE: &str = "-- KEYS: ctl, stream, dead; ARGV: known,";
@@ -64,7 +64,8 @@ struct Weakening {
 
 fn weakenings() -> Vec<Weakening> {
     let of = |on, of, part, instead: &str| Weakening { on, of, part, instead: instead.to_owned() };
-    let along = "local along, entry, load = ARGV[11], KEYS[2], ARGV[12]\n";
+    let (names, keys) = ("  for _, name in ipairs(names) do\n", "  for _, key in ipairs(keys) do\n");
+    let read = "  p.counts_after = ARGV[at + 8]\n";
     vec![
         of(
             NO_IDENTITY,
@@ -72,8 +73,8 @@ fn weakenings() -> Vec<Weakening> {
             "return string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')",
             "return 'any'",
         ),
-        of(PLAIN_DEL, "", "  marks_write(base, ctl, names, event.soft)\n", ""),
-        of(PLAIN_DEL, "", "    lease_end(base, lease, lease_read(lease), key[1], key[2])\n", ""),
+        of(PLAIN_DEL, "", names, "  for _, name in ipairs({}) do\n"),
+        of(PLAIN_DEL, "", keys, "  for _, key in ipairs({}) do\n"),
         of(
             CLEAR_DIRTY,
             SETTLE,
@@ -81,19 +82,9 @@ fn weakenings() -> Vec<Weakening> {
             "",
         ),
         of(ACK_EARLY, TAKE, "  taken[#taken + 1] = ", "  done[#done + 1] = id\n  taken[#taken + 1] = "),
-        of(
-            PUT_KEEPS_LEASE,
-            "",
-            "  marks_write(base, ctl, names, event.soft)\n",
-            "  if not event.kept then\n    marks_write(base, ctl, names, event.soft)\n  end\n",
-        ),
-        of(
-            PUT_KEEPS_LEASE,
-            "",
-            "  for _, key in ipairs(keys) do\n",
-            "  for _, key in ipairs(event.kept and {} or keys) do\n",
-        ),
-        of(PUT_KEEPS_LEASE, PUBLISH, along, &format!("{along}event.kept = along == 'pending'\n")),
+        of(PUT_KEEPS_LEASE, "", names, "  for _, name in ipairs(event.kept and {} or names) do\n"),
+        of(PUT_KEEPS_LEASE, "", keys, "  for _, key in ipairs(event.kept and {} or keys) do\n"),
+        of(PUT_KEEPS_LEASE, PUBLISH, read, &format!("{read}  p.event.kept = p.along == 'pending'\n")),
         of(PUT_KEEPS_LEASE, FILL, "return 'dirty'", "return 'stored'"),
     ]
 }

@@ -6,8 +6,9 @@ use super::address::{Credentials, config};
 use super::codec::{announced, hurry, logged, pack_names, unpack_names};
 use super::entries::{filled, looked, peeked};
 use super::inbox::entries;
-use super::log::{published, stream_entry};
+use super::log::stream_entry;
 use super::members::{beaten, read_members};
+use super::publish::answers;
 use super::reply::Parts;
 use crate::backend::Logged;
 use crate::model::Event;
@@ -19,7 +20,7 @@ const PARTS_MAX: usize = 64;
 /// An answer to anything, read by every reader: a value on each line, `*N` and `%N` are lists and maps of the next ones.
 pub(crate) fn answer<'a>(mut lines: impl Iterator<Item = &'a [u8]>) {
     let Some(answer) = value(&mut lines, 0) else { return };
-    drop((looked(answer.clone()), filled(answer.clone()), published(answer.clone()), beaten(answer.clone())));
+    drop((looked(answer.clone()), filled(answer.clone()), answers(answer.clone()), beaten(answer.clone())));
     drop((peeked(answer.clone()), entries(answer.clone())));
     if let Ok((id, fields)) = stream_entry(answer.clone())
         && let Some((_, logged)) = logged(&id, &fields)

@@ -19,6 +19,7 @@ use super::connection::{Command, Connection, Task};
 use super::errors::explain;
 use super::handshake::Fault;
 use super::rounds::Rounds;
+use super::steps::Steps;
 use crate::backend::{BackendError, LinkState};
 
 /// Between two attempts to connect: the first, and what doubling it ends at.
@@ -45,6 +46,8 @@ pub(super) struct Parts {
     pub(super) waiting: Vec<Connection>,
     /// Over those.
     pub(super) rounds: Rounds,
+    /// Over those for data.
+    pub(super) steps: Steps,
     /// The connections' tasks: they end with the generation.
     pub(super) tasks: Vec<Task>,
     /// Where to ask whether the servers answer.
@@ -58,6 +61,7 @@ pub(super) struct Generation {
     data: Vec<Connection>,
     waiting: Vec<Connection>,
     rounds: Rounds,
+    steps: Steps,
     slots: Vec<u16>,
     next: AtomicUsize,
     ended: CancellationToken,
@@ -75,6 +79,11 @@ impl Generation {
     /// Where it is waited for replicas and for the disk.
     pub(super) fn rounds(&self) -> &Rounds {
         &self.rounds
+    }
+
+    /// What is published goes through here.
+    pub(super) fn steps(&self) -> &Steps {
+        &self.steps
     }
 
     /// Ends it, for whoever waits for an answer too.
@@ -242,13 +251,14 @@ impl Link {
         parts: Parts,
         attend: &impl Fn(Arc<Generation>) -> A,
     ) -> Duration {
-        let Parts { server, warnings, data, waiting, rounds, tasks, slots } = parts;
+        let Parts { server, warnings, data, waiting, rounds, steps, tasks, slots } = parts;
         let started = Instant::now();
         let generation = Arc::new(Generation {
             server: server.clone(),
             data,
             waiting,
             rounds,
+            steps,
             slots,
             next: AtomicUsize::new(0),
             ended: CancellationToken::new(),

@@ -1,121 +1,17 @@
-//! The log: publishing, reading, and where it stands.
-
-use std::time::Duration;
+//! The log: reading it, and where it stands.
 
 use bytes::Bytes;
 use fred::types::Value;
 use tracing::warn;
 
-use super::codec::{entry_seq, logged, pack_names, provenance_args, target_args};
-use super::connection::{Arg, Command, Connection};
+use super::Context;
+use super::codec::{entry_seq, logged};
+use super::connection::{Command, Connection};
 use super::errors::{explain, is_wrong_type};
-use super::members::read_members;
 use super::reply::Parts;
-use super::rounds::Rounds;
-use super::{Context, durable, script};
-use crate::backend::{Along, BackendError, Durability, HOLD_MAX, Logged, Publication, Published, Put, Token};
-use crate::model::{Event, Hardness, Seq, Shard};
+use crate::backend::{BackendError, Logged, Token};
+use crate::model::{Seq, Shard};
 use crate::telemetry::Throttle;
-
-/// See [`crate::backend::Backend::publish`].
-pub(super) async fn publish(
-    context: &Context,
-    (connection, rounds): (&Connection, &Rounds),
-    shard: Shard,
-    publication: &Publication,
-) -> Result<Published, BackendError> {
-    let Publication { event, entries, confirm, along, known, repeat_after } = publication;
-    if event.targets.is_empty() || Event::TARGETS_MAX < event.targets.len() {
-        return Err(BackendError::Refused(format!(
-            "an event has 1 to {} targets, this one has {}",
-            Event::TARGETS_MAX,
-            event.targets.len()
-        )));
-    }
-    let request_id = event.request_id.as_deref().unwrap_or_default();
-    if Event::TEXT_BYTES_MAX < request_id.len() {
-        return Err(BackendError::Refused(format!(
-            "a request id has at most {} bytes",
-            Event::TEXT_BYTES_MAX
-        )));
-    }
-
-    context.seen(shard, *known);
-    let keys = context.keys.shard(shard);
-    let mut own: Vec<String> = along.iter().map(|along| keys.entry(along.entry())).collect();
-    own.extend(entries.iter().map(|entry| keys.entry(entry)));
-    let mut args = vec![Arg::from(context.known(shard))];
-    args.extend(context.settings_args());
-    args.extend([Arg::from(event.hardness == Hardness::Soft), Arg::from(*confirm)]);
-    args.extend(provenance_args(&event.provenance));
-    args.extend([Arg::from(request_id), Arg::from(*repeat_after)]);
-    args.extend(along_args(along.as_ref()));
-    args.push(event.provenance.trace.map_or_else(|| Arg::from(""), |trace| Arg::from(trace.to_string())));
-    args.extend(target_args(&event.targets));
-
-    let answer = script::PUBLISH.run(connection, keys, own, args).await.map_err(|error| explain(&error))?;
-    let mut published = published(answer)?;
-    context.seen(shard, published.token.seq);
-    let wanted = durable::wanted(along.as_ref());
-    published.durability = durable::harden(context, rounds, shard, wanted).await?;
-    Ok(published)
-}
-
-/// What goes along as `publish.lua` takes it: what, load, names, envelope, fresh, kept, and three more.
-fn along_args(along: Option<&Along>) -> [Arg; 9] {
-    let nothing = || Arg::from("");
-    let value = |put: &Put| {
-        let Put { names, envelope, fresh, kept } = put;
-        [Arg::from(pack_names(names)), Arg::from(envelope.clone()), Arg::from(*fresh), Arg::from(*kept)]
-    };
-    let no_value = || [""; 4].map(Arg::from);
-    let (what, load, [names, envelope, fresh, kept], more) = match along {
-        None => ("", "", no_value(), [nothing(), nothing(), nothing()]),
-        Some(Along::Value { load, put, .. }) => {
-            ("value", &*load.0, value(put), [nothing(), nothing(), nothing()])
-        }
-        Some(Along::Quarantine { load, hold, .. }) => {
-            // one of no length could not be set
-            let hold = (*hold).clamp(Duration::from_millis(1), HOLD_MAX);
-            ("hold", &*load.0, no_value(), [Arg::from(hold), nothing(), nothing()])
-        }
-        Some(Along::Ended { load, put, written, .. }) => {
-            let written = written.map_or_else(nothing, Arg::from);
-            let more = [written, Arg::from(put.is_some()), nothing()];
-            ("end", &*load.0, put.as_ref().map_or_else(no_value, value), more)
-        }
-        Some(Along::Pending { entry, load, put, partition, backlog_max, .. }) => {
-            let more = [
-                Arg::from(u64::from(*partition)),
-                Arg::from(*backlog_max),
-                Arg::from(u64::from(entry.version)),
-            ];
-            ("pending", &*load.0, value(put), more)
-        }
-    };
-    let [first, second, third] = more;
-    [Arg::from(what), Arg::from(load), names, envelope, fresh, kept, first, second, third]
-}
-
-/// What `publish.lua` answered.
-pub(super) fn published(answer: Value) -> Result<Published, BackendError> {
-    let mut parts = Parts::of("publish", answer)?;
-    let status = parts.text()?;
-    if status == "full" {
-        return Err(BackendError::Full(parts.number()?));
-    }
-    let token = parts.token()?;
-    let members = read_members(Parts::of("members", parts.value()?)?)?;
-    let (deferred, stored) = (parts.text()? == "1", parts.text()? == "1");
-    Ok(Published {
-        token,
-        repeated: status == "repeated",
-        members,
-        deferred,
-        stored,
-        durability: Durability::default(),
-    })
-}
 
 /// See [`crate::backend::Backend::head`]; `None` where the shard has no lineage.
 pub(super) async fn head(

@@ -6,6 +6,7 @@ use super::connection::{Connection, Opener, Task};
 use super::handshake::{Checked, Fault};
 use super::link::Parts;
 use super::rounds::Rounds;
+use super::steps::Steps;
 use super::{Valkey, function, handshake};
 use crate::backend::BackendError;
 
@@ -32,7 +33,8 @@ impl Valkey {
         }
         let waiting = data.split_off(self.pool);
         let rounds = Rounds::over(&waiting, self.context.keys.count());
-        Ok(Parts { server, warnings, data, waiting, rounds, tasks, slots: self.context.slots() })
+        let steps = Steps::new(self.context.keys.count());
+        Ok(Parts { server, warnings, data, waiting, rounds, steps, tasks, slots: self.context.slots() })
     }
 
     /// One connection that may be used.
@@ -52,6 +54,7 @@ impl Valkey {
             data,
             waiting: Vec::new(),
             rounds: Rounds::over(&[], self.context.keys.count()),
+            steps: Steps::new(self.context.keys.count()),
             tasks,
             slots: vec![0],
         })

@@ -22,10 +22,12 @@ mod locks;
 mod log;
 mod making;
 mod members;
+mod publish;
 mod reply;
 mod rounds;
 mod script;
 mod settings;
+mod steps;
 mod subscription;
 #[cfg(test)]
 mod tests;
@@ -140,10 +142,13 @@ impl Backend for Valkey {
 
     async fn keep_connected(&self, stop: CancellationToken) -> Result<(), BackendError> {
         let attend = async |generation: Arc<Generation>| {
-            if self.provides_function() {
-                function::look_after(&generation).await;
-            }
-            pending::<()>().await;
+            let function = async {
+                if self.provides_function() {
+                    function::look_after(&generation).await;
+                }
+                pending::<()>().await;
+            };
+            join(function, generation.steps().serve(&self.context, &generation)).await;
         };
         let primary = self.primary.keep(&stop, || self.connect(), attend);
         let reader = async {
@@ -203,8 +208,7 @@ impl Backend for Valkey {
 
     async fn publish(&self, shard: Shard, publication: Publication) -> Result<Published, BackendError> {
         let generation = self.primary.connected()?;
-        let ways = (generation.data(), generation.rounds());
-        self.run(&generation, log::publish(&self.context, ways, shard, &publication)).await
+        self.run(&generation, publish::publish(&self.context, &generation, shard, publication)).await
     }
 
     async fn beat(&self, shard: Shard, beat: Beat) -> Result<Head, BackendError> {

@@ -32,7 +32,7 @@ end
 -- The entry before the lease: a server short of memory refuses only a script's first write.
 local answer, err = judge(), nil
 if answer == 'stored' then
-  err = entry_write(KEYS[2], ARGV[4], ARGV[3], ARGV[2], ARGV[7], ARGV[8], ARGV[9], ARGV[10])
+  err = entry_write(KEYS[2], millis(), ARGV[4], ARGV[3], ARGV[2], ARGV[7], ARGV[8], ARGV[9], ARGV[10])
 end
 if lease then
   lease_end(base, KEYS[3], lease, ARGV[5], ARGV[6], answer == 'stored' and not err)

@@ -143,7 +143,8 @@ local function coherd_invalidate(keys, args)
   if not event then
     return redis.error_reply('ERR ' .. fault)
   end
-  local ctl = ctl_ensure(base, '0')
+  local step = step_begin(base, '0')
+  local ctl = step.ctl
   if 1 < num(ctl.shards) then
     return redis.error_reply('ERR this cluster has ' .. ctl.shards
       .. ' shards and an event may concern them all: use the inbox or HTTP')
@@ -152,14 +153,14 @@ local function coherd_invalidate(keys, args)
   if seen then
     return seen .. '-0'
   end
-  local err, logged, message = publish(base, ctl, event, {}, '0')
+  local err = publish(step, event, {})
   if err then
     return err
   end
+  step_end(step)
   -- the next heartbeat takes note of it
   redis.pcall('HINCRBY', base .. 'ctl', 'called', '1')
-  tell(base, 'events', message)
-  return logged.seq .. '-0'
+  return step.ctl.seq .. '-0'
 end
 
 redis.register_function('coherd_invalidate', coherd_invalidate)

@@ -205,8 +205,7 @@ local function names_with(given, packed)
 end
 
 -- A lease: its load, its lineage, and whether somebody waits for its end; nil where there is none.
-local function lease_read(key)
-  local text = redis.pcall('GET', key)
+local function lease_parse(text)
   if type(text) ~= 'string' then
     return nil
   end
@@ -215,6 +214,10 @@ local function lease_read(key)
     return nil
   end
   return {owner = owner, token = token, lin = lin, wanted = wanted == '|w', text = text}
+end
+
+local function lease_read(key)
+  return lease_parse(redis.pcall('GET', key))
 end
 
 -- A write to the origin holds a lease of its own, which keeps out every fill and lasts longer than theirs. It is
@@ -232,17 +235,30 @@ local function tell(base, channel, message)
   redis.pcall('PUBLISH', base .. channel, cmsgpack.pack(message))
 end
 
-local function lease_end(base, key, lease, ns, name, filled)
-  redis.call('DEL', key)
+local function lease_wake(base, lease, ns, name, filled)
   if lease and lease.wanted then
     tell(base, 'signals', {kind = 'wake', ns = ns, key = name, filled = filled or false})
   end
 end
 
+local function lease_end(base, key, lease, ns, name, filled)
+  redis.call('DEL', key)
+  lease_wake(base, lease, ns, name, filled)
+end
+
+-- Ends whatever lease there is of a key.
+local function lease_void(base, ns, name)
+  local key = base .. 'l:' .. ns .. ':' .. name
+  local text = redis.pcall('GETDEL', key)
+  if failed(text) then
+    redis.call('DEL', key)
+  end
+  lease_wake(base, lease_parse(text), ns, name)
+end
+
 -- Writes the fields that every entry has, and more. Without `kept` it is kept for ever. A key that holds something else
 -- is dropped.
-local function entry_write(key, token, lin, load, names, envelope, fresh, kept, ...)
-  local now = millis()
+local function entry_write(key, now, token, lin, load, names, envelope, fresh, kept, ...)
   local fields = {'t', token, 'l', lin, 'u', load, 'tg', names, 'v', envelope, 'x', str(now + num(fresh)), ...}
   local reply = redis.pcall('HSET', key, unpack(fields))
   if wrong_type(reply) then
@@ -327,28 +343,24 @@ local function targets_spell(targets)
   return fields, names, keys, all
 end
 
--- Marks names as named by event `seq`, and forgets the older generation when the younger is full: whatever that one
--- knew is covered by the floor, which only asks more than the marks did.
-local function marks_write(base, ctl, names, soft)
-  local seq, floor, softfloor = ctl.seq, num(ctl.floor), num(ctl.softfloor)
+-- Marks names as named by the events that named them, and forgets the older generation when the younger is full: whatever
+-- that one knew is covered by the floor, which only asks more than the marks did. `marks` is flat: name, number, ascending.
+local function marks_write(base, ctl, marks)
+  local floor, softfloor = num(ctl.floor), num(ctl.softfloor)
   local current = base .. 'wm:' .. (ctl.cur == '0' and '0' or '1')
-  for first = 1, #names, CHUNK do
-    local fields = {}
-    for i = first, math.min(first + CHUNK - 1, #names) do
-      fields[#fields + 1] = (soft and '~' or '') .. names[i]
-      fields[#fields + 1] = seq
-    end
-    if wrong_type(redis.pcall('HSET', current, unpack(fields))) then
+  for first = 1, #marks, 2 * CHUNK do
+    local last = math.min(first + 2 * CHUNK - 1, #marks)
+    if wrong_type(redis.pcall('HSET', current, unpack(marks, first, last))) then
       redis.call('UNLINK', current)
-      redis.call('HSET', current, unpack(fields))
-      floor = num(seq)
+      redis.call('HSET', current, unpack(marks, first, last))
+      floor = num(ctl.seq)
     end
   end
   if num(ctl.wmmax or '500000') < num(redis.call('HLEN', current)) then
     floor = math.max(floor, num(ctl.closed))
     softfloor = math.max(softfloor, num(ctl.closed))
     ctl.cur = ctl.cur == '0' and '1' or '0'
-    ctl.closed = seq
+    ctl.closed = ctl.seq
     redis.call('UNLINK', base .. 'wm:' .. ctl.cur)
   end
   ctl.floor, ctl.softfloor = str(floor), str(softfloor)
@@ -364,18 +376,28 @@ local function request_seen(base, ctl, request_id, after)
   return lin == ctl.lin and num(after) < num(seq) and seq or nil
 end
 
--- Logs and announces an event. XADD comes first, for a script does not roll back: it is the one call that can fail,
--- and then nothing has changed. Only a log that somebody else has spoilt is worth a new lineage.
--- Returns an error reply, or nil and the control record that holds the event's place.
-local function publish(base, ctl, event, entries, known, settings)
-  local fields, names, keys, all = targets_spell(event.targets)
-  local us = micros()
-  local log = base .. 'log'
+-- What the events of one script have in common: the control record, the moment, and what is still to be written and
+-- told once all of them are logged.
+local function step_begin(base, known, settings)
+  local ctl, us = ctl_ensure(base, known, settings), micros()
+  local ms = math.floor(us / 1000)
+  return {
+    base = base, known = known, settings = settings, ctl = ctl,
+    us = str(us), ms = ms, at = str(ms), rest = str(us % 1000), marks = {}, messages = {},
+  }
+end
+
+-- Logs an event in a step, and does what it says. XADD comes first, for a script does not roll back: it is the one call
+-- that can fail, and then nothing has changed. Only a log that somebody else has spoilt is worth a new lineage.
+-- Returns an error reply, or nil; the event's place then is what the step's control record says.
+local function publish(step, event, entries)
+  local base, fields, names, keys, all = step.base, targets_spell(event.targets)
 
   local function append()
+    local ctl = step.ctl
     local seq = str(num(ctl.seq) + 1)
-    local nonce = digest(ctl.nonce, seq, str(us), ctl.rid, unpack(fields))
-    local args = {'lin', ctl.lin, 'p', ctl.nonce, 'n', nonce, 'at', str(math.floor(us / 1000)), 'us', str(us % 1000)}
+    local nonce = digest(ctl.nonce, seq, step.us, ctl.rid, unpack(fields))
+    local args = {'lin', ctl.lin, 'p', ctl.nonce, 'n', nonce, 'at', step.at, 'us', step.rest}
     local function more(name, value)
       if value ~= '' then
         args[#args + 1] = name
@@ -391,30 +413,31 @@ local function publish(base, ctl, event, entries, known, settings)
     for _, part in ipairs(fields) do
       args[#args + 1] = part
     end
-    local reply = redis.pcall('XADD', log, 'MAXLEN', '~', ctl.logmax or '200000', seq .. '-0', unpack(args))
+    local log, logmax = base .. 'log', ctl.logmax or '200000'
+    local reply = redis.pcall('XADD', log, 'MAXLEN', '~', logmax, seq .. '-0', unpack(args))
     return failed(reply) and reply or nil, seq, nonce, args
   end
 
   local err, seq, nonce, args = append()
   if err and (wrong_type(err) or string.find(err.err, 'ERR', 1, true) == 1) then
-    ctl = lineage_begin(base, ctl, known, ctl.rid, settings)
+    step.ctl = lineage_begin(base, step.ctl, step.known, step.ctl.rid, step.settings)
     err, seq, nonce, args = append()
   end
   if err then
     return err
   end
 
-  local floor = event.soft and 'softfloor' or 'floor'
+  local ctl = step.ctl
   ctl.seq, ctl.nonce = seq, nonce
   if all then
-    ctl[floor] = seq
+    ctl[event.soft and 'softfloor' or 'floor'] = seq
   end
-  marks_write(base, ctl, names, event.soft)
-  redis.call('HSET', base .. 'ctl', 'seq', seq, 'nonce', nonce, 'floor', ctl.floor, 'softfloor', ctl.softfloor,
-    'cur', ctl.cur, 'closed', ctl.closed)
+  for _, name in ipairs(names) do
+    step.marks[#step.marks + 1] = (event.soft and '~' or '') .. name
+    step.marks[#step.marks + 1] = seq
+  end
   for _, key in ipairs(keys) do
-    local lease = base .. 'l:' .. key[1] .. ':' .. key[2]
-    lease_end(base, lease, lease_read(lease), key[1], key[2])
+    lease_void(base, key[1], key[2])
   end
   for _, entry in ipairs(entries) do
     -- a pending write is newer than the origin: it stays until it is flushed
@@ -427,5 +450,20 @@ local function publish(base, ctl, event, entries, known, settings)
   if event.request_id ~= '' then
     redis.call('SET', base .. 'rq:' .. event.request_id, ctl.lin .. '|' .. seq, 'PX', '60000')
   end
-  return nil, ctl, {id = seq .. '-0', fields = args}
+  step.messages[#step.messages + 1] = {id = seq .. '-0', fields = args}
+  return nil
+end
+
+-- Writes down what a step has come to, and announces its events.
+local function step_end(step)
+  if #step.messages == 0 then
+    return
+  end
+  local base, ctl = step.base, step.ctl
+  marks_write(base, ctl, step.marks)
+  redis.call('HSET', base .. 'ctl', 'seq', ctl.seq, 'nonce', ctl.nonce, 'floor', ctl.floor, 'softfloor', ctl.softfloor,
+    'cur', ctl.cur, 'closed', ctl.closed)
+  for _, message in ipairs(step.messages) do
+    tell(base, 'events', message)
+  end
 end

@@ -1,92 +1,90 @@
--- KEYS: ctl, then the entry that something goes along for if there is one, then the entries to drop
--- ARGV: known, logmax, wmmax, shards, soft, confirm, src, why, request id,
---       the request id counts after, what goes along ('', value, hold, end, pending), load, names, envelope, fresh ms,
---       kept ms, then of what goes along three more: hold: for how many ms; end: the write's number if the origin has it,
---       whether there is a value; pending: partition, most lines, version; then a traceparent;
+-- Publications, one after the other in one step.
+-- KEYS: ctl, then of each publication the entry that something goes along for if there is one, then the entries to drop
+-- ARGV: known, logmax, wmmax, shards; then of each publication how many entries to drop, how many targets, soft, confirm,
+--       src, why, traceparent, request id, the request id counts after, what goes along ('', value, hold, end, pending); if
+--       anything does, eight more: load, names, envelope, fresh ms, kept ms, and of hold: for how many ms; of end: the
+--       write's number if the origin has it, whether there is a value; of pending: partition, most lines, version;
 --       then per target kind, namespace, text; what goes along is about the first
 local base = string.sub(KEYS[1], 1, -4)
-local settings = {ARGV[2], ARGV[3], ARGV[4]}
-local ctl = ctl_ensure(base, ARGV[1], settings)
+local step = step_begin(base, ARGV[1], {ARGV[2], ARGV[3], ARGV[4]})
+local lines, told = {}, {}
 
-local seen = request_seen(base, ctl, ARGV[9], ARGV[10])
-if seen then
-  return {'repeated', ctl.lin, seen, members_read(base), '0', '0'}
+-- How many lines a queue has.
+local function lines_of(stream)
+  if not lines[stream] then
+    local count = redis.pcall('XLEN', stream)
+    lines[stream] = type(count) == 'number' and count or 0
+  end
+  return lines[stream]
 end
 
-local event = {
-  soft = ARGV[5] == '1',
-  confirm = ARGV[6] == '1',
-  src = ARGV[7],
-  why = ARGV[8],
-  request_id = ARGV[9],
-  traceparent = ARGV[20],
-  targets = {},
-}
-for i = 21, #ARGV, 3 do
-  event.targets[#event.targets + 1] = {ARGV[i], ARGV[i + 1], ARGV[i + 2]}
-end
-local along, entry, load = ARGV[11], KEYS[2], ARGV[12]
-local entries = {}
-for i = along ~= '' and 3 or 2, #KEYS do
-  entries[#entries + 1] = KEYS[i]
+local function write(p, kept, ...)
+  redis.call('UNLINK', p.entry)
+  local ctl = step.ctl
+  entry_write(p.entry, step.ms, ctl.seq, ctl.lin, p.load, p.names, p.envelope, p.fresh, kept, ...)
 end
 
-local stream = base .. 'w:' .. ARGV[17]
-if along == 'pending' then
-  local lines = redis.pcall('XLEN', stream)
-  lines = type(lines) == 'number' and lines or 0
-  if num(ARGV[18]) <= lines then
-    return {'full', str(lines)}
+-- Before the event: the place of what goes along, and what it takes there.
+local before = {}
+
+function before.pending(p)
+  p.partition, p.stream = p.more[1], base .. 'w:' .. p.more[1]
+  if num(p.more[2]) <= lines_of(p.stream) then
+    return {'full', str(lines[p.stream])}
   end
 end
 
 -- the event ends whatever lease there is
-local ns, name = ARGV[22], ARGV[23]
-local lease, key = nil, nil
-if along == 'hold' or along == 'end' then
-  key = base .. 'l:' .. ns .. ':' .. name
-  lease = lease_read(key)
+function before.hold(p)
+  p.key = base .. 'l:' .. p.ns .. ':' .. p.name
+  p.lease = lease_read(p.key)
 end
 
-local err, logged, message = publish(base, ctl, event, entries, ARGV[1], settings)
-if err then
-  return err
+before['end'] = before.hold
+
+-- After the event, which has the place that the control record says. Whether a value was stored.
+local after = {}
+
+function after.value(p)
+  write(p, p.kept)
+  return true
 end
 
-local stored = '0'
-local function write(kept, ...)
-  redis.call('UNLINK', entry)
-  entry_write(entry, logged.seq, logged.lin, load, ARGV[13], ARGV[14], ARGV[15], kept, ...)
-  stored = '1'
+function after.hold(p)
+  local mark = quarantine(p.lease) and p.lease.owner ~= QUARANTINE .. p.load and DISTURBED or QUARANTINE
+  redis.call('SET', p.key, mark .. p.load .. '|' .. step.ctl.seq .. '|' .. step.ctl.lin, 'PX', p.more[1])
 end
 
-if along == 'value' then
-  write(ARGV[16])
-elseif along == 'hold' then
-  local mark = quarantine(lease) and lease.owner ~= QUARANTINE .. load and DISTURBED or QUARANTINE
-  redis.call('SET', key, mark .. load .. '|' .. logged.seq .. '|' .. logged.lin, 'PX', ARGV[17])
-elseif along == 'end' then
-  local dirty = redis.pcall('HGET', entry, 'd')
+after['end'] = function(p)
+  local written, lease = p.more[1], p.lease
+  local dirty = redis.pcall('HGET', p.entry, 'd')
   dirty = type(dirty) == 'string' and num(dirty) or nil
   -- what is pending stays unless the origin has a newer write
-  if not dirty or ARGV[17] ~= '' and dirty < num(ARGV[17]) then
-    if ARGV[18] == '1' and lease and lease.owner == QUARANTINE .. load and lease.lin == logged.lin then
-      write(ARGV[16])
-    else
-      redis.call('UNLINK', entry)
-    end
+  if dirty and (written == '' or num(written) <= dirty) then
+    return false
   end
-elseif along == 'pending' then
-  local parked = redis.pcall('HGET', entry, 'k')
-  write(nil, 'd', logged.seq, 's', str(millis()), 'f', ARGV[15] .. '|' .. ARGV[16])
+  if p.more[2] == '1' and lease and lease.owner == QUARANTINE .. p.load and lease.lin == step.ctl.lin then
+    write(p, p.kept)
+    return true
+  end
+  redis.call('UNLINK', p.entry)
+end
+
+function after.pending(p)
+  local stream = p.stream
+  local parked = redis.pcall('HGET', p.entry, 'k')
+  write(p, nil, 'd', step.ctl.seq, 's', step.at, 'f', p.fresh .. '|' .. p.kept)
   local function append()
-    return redis.pcall('XADD', stream, '*', 'ns', ns, 'v', ARGV[19], 'key', name, 'seq', logged.seq, 'lin', logged.lin)
+    return redis.pcall('XADD', stream, '*', 'ns', p.ns, 'v', p.more[3], 'key', p.name, 'seq', step.ctl.seq, 'lin',
+      step.ctl.lin)
   end
   local id = append()
   if failed(id) then
     redis.call('UNLINK', stream)
+    lines[stream] = 0
     id = append()
   end
+  lines[stream] = lines_of(stream) + 1
   -- a key that is parked stays so: its next attempt is with this write
   local queue, line = string.match(type(parked) == 'string' and parked or '', '^(%d+)|(.+)$')
   if queue then
@@ -94,19 +92,90 @@ elseif along == 'pending' then
     if type(due) == 'string' then
       redis.call('ZREM', base .. 'w:' .. queue .. ':parked', line)
       redis.pcall('XDEL', base .. 'w:' .. queue, line)
+      lines[base .. 'w:' .. queue] = nil
       if wrong_type(redis.pcall('ZADD', stream .. ':parked', due, id)) then
         redis.call('UNLINK', stream .. ':parked')
         redis.call('ZADD', stream .. ':parked', due, id)
       end
-      redis.call('HSET', entry, 'k', ARGV[17] .. '|' .. id)
+      redis.call('HSET', p.entry, 'k', p.partition .. '|' .. id)
     end
   end
-  -- a worker that found nothing to do waits to be told
-  local owner = redis.pcall('GET', stream .. ':owner')
+  told[p.partition] = told[p.partition] or false
+  return true
+end
+
+-- A worker that found nothing to do waits to be told.
+local function tell_worker(partition)
+  local key = base .. 'w:' .. partition .. ':owner'
+  local owner = redis.pcall('GET', key)
   if type(owner) == 'string' and string.sub(owner, 1, 1) == 'w' then
-    redis.pcall('SET', stream .. ':owner', '-' .. string.sub(owner, 2), 'KEEPTTL')
-    tell(base, 'signals', {kind = 'work', partition = num(ARGV[17])})
+    redis.pcall('SET', key, '-' .. string.sub(owner, 2), 'KEEPTTL')
+    tell(base, 'signals', {kind = 'work', partition = num(partition)})
   end
 end
-tell(base, 'events', message)
-return {'logged', logged.lin, logged.seq, members_read(base), event.deferred and '1' or '0', stored}
+
+-- Reads a publication; where the next one's arguments and keys begin.
+local function read(at, key)
+  local drops, targets = num(ARGV[at]), num(ARGV[at + 1])
+  local p = {along = ARGV[at + 9], entries = {}}
+  p.event = {
+    soft = ARGV[at + 2] == '1',
+    confirm = ARGV[at + 3] == '1',
+    src = ARGV[at + 4],
+    why = ARGV[at + 5],
+    traceparent = ARGV[at + 6],
+    request_id = ARGV[at + 7],
+    targets = {},
+  }
+  p.counts_after = ARGV[at + 8]
+  at = at + 10
+  if p.along ~= '' then
+    p.entry, key = KEYS[key], key + 1
+    p.load, p.names, p.envelope, p.fresh, p.kept = unpack(ARGV, at, at + 4)
+    p.more = {unpack(ARGV, at + 5, at + 7)}
+    at = at + 8
+    p.ns, p.name = ARGV[at + 1], ARGV[at + 2]
+  end
+  for i = key, key + drops - 1 do
+    p.entries[#p.entries + 1] = KEYS[i]
+  end
+  for i = at, at + 3 * targets - 1, 3 do
+    p.event.targets[#p.event.targets + 1] = {ARGV[i], ARGV[i + 1], ARGV[i + 2]}
+  end
+  return p, at + 3 * targets, key + drops
+end
+
+local function answer(p)
+  local event, ctl = p.event, step.ctl
+  local seen = request_seen(base, ctl, event.request_id, p.counts_after)
+  if seen then
+    return {'repeated', ctl.lin, seen, '0', '0'}
+  end
+  local refused = before[p.along] and before[p.along](p)
+  if refused then
+    return refused
+  end
+  local err = publish(step, event, p.entries)
+  if err then
+    return nil, err
+  end
+  local stored = after[p.along] and after[p.along](p)
+  return {'logged', step.ctl.lin, step.ctl.seq, event.deferred and '1' or '0', stored and '1' or '0'}
+end
+
+local answers, at, key = {}, 5, 2
+while ARGV[at] do
+  local p, err
+  p, at, key = read(at, key)
+  answers[#answers + 1], err = answer(p)
+  if err and #step.messages == 0 then
+    return err
+  elseif err then
+    break
+  end
+end
+for partition in pairs(told) do
+  tell_worker(partition)
+end
+step_end(step)
+return {'published', members_read(base), answers}

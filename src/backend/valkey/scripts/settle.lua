@@ -5,19 +5,25 @@ local base = string.sub(KEYS[1], 1, -4)
 local stream, dead = KEYS[2], KEYS[3]
 local settings = {ARGV[2], ARGV[3], ARGV[4]}
 local answers, done, away = {}, {}, {}
-local ctl, now = nil, millis()
+local step, now = nil, millis()
+
+-- What has been done is done, however far it went.
+local function leave()
+  if step then
+    step_end(step)
+  end
+  lines_leave(stream, done, away)
+end
 
 local function announce(ns, key)
-  ctl = ctl or ctl_ensure(base, ARGV[1], settings)
+  step = step or step_begin(base, ARGV[1], settings)
   local event = {soft = false, confirm = false, src = 'write', why = '', request_id = '', targets = {{'key', ns, key}}}
-  local err, logged, message = publish(base, ctl, event, {}, ARGV[1], settings)
+  local err = publish(step, event, {})
   if err then
-    lines_leave(stream, done, away)
+    leave()
     error(err)
   end
-  ctl = logged
-  tell(base, 'events', message)
-  return logged
+  return step.ctl
 end
 
 local function park(id, entry, pause, counts, why)
@@ -91,5 +97,5 @@ end
 for i = 6, #ARGV, 9 do
   answers[#answers + 1] = settle(i)
 end
-lines_leave(stream, done, away)
+leave()
 return {'settled', unpack(answers)}

@@ -10,6 +10,7 @@ mod inbox;
 mod link;
 mod log;
 mod server;
+mod steps;
 mod subscription;
 
 use std::sync::Arc;
