@@ -105,6 +105,9 @@ pub struct Take {
     pub consumer: String,
     /// For how long the queue is the worker's own.
     pub lease: Duration,
+    /// The longest that a write is parked for: one that is due later was parked while the server's clock was ahead, and is
+    /// due now.
+    pub pause_max: Duration,
     /// What another took and did not settle for longer than this is taken over.
     pub idle: Duration,
     /// Whether that is looked for now. Who has just come by the queue does so in any case.

@@ -150,6 +150,7 @@ impl Worker {
             worker: self.shared.coherence.member().to_owned(),
             consumer: self.shared.instance.clone(),
             lease,
+            pause_max: pause::longest(&self.shared.settings),
             idle: if all { Duration::ZERO } else { lease },
             adopt: look,
             max: hand.room(),

@@ -24,6 +24,11 @@ pub(super) fn after(
     pause.max(asked.unwrap_or_default().min(settings.max.max(pause)))
 }
 
+/// The longest that a write waits, whoever parks it.
+pub(super) fn longest(settings: &Settings) -> Duration {
+    settings.max.mul_f64(1.5).max(settings.takeover)
+}
+
 /// Whether the origin was asked at all: else the attempt does not count.
 pub(super) fn was_asked(error: &OriginError) -> bool {
     !matches!(error, OriginError::LeftAlone(_) | OriginError::Overloaded)
@@ -53,6 +58,7 @@ mod tests {
         let of = |attempts, share| after(&settings(), attempts, &failed, None, share).as_millis();
         assert_eq!((of(1, 0.5), of(2, 0.5), of(3, 0.5), of(30, 0.5)), (100, 200, 400, 30_000));
         assert_eq!((of(1, 0.0), of(1, 1.0)), (50, 150));
+        assert_eq!(of(30, 1.0), longest(&settings()).as_millis());
     }
 
     #[test]

@@ -49,6 +49,7 @@ fn wish(worker: &str) -> Take {
         worker: worker.to_owned(),
         consumer: worker.to_owned(),
         lease: HOLD,
+        pause_max: Duration::from_hours(1),
         idle: HOLD,
         adopt: true,
         max: 100,
@@ -241,6 +242,10 @@ pub(crate) async fn a_parked_write_waits_and_its_neighbours_do_not<F: Fixture>()
     let waiting = it.b.waiting_writes(SHARD, PARTITION, 10).await.unwrap();
     let one = waiting.iter().find(|it| it.line.entry == entry("1")).unwrap();
     assert!(one.due.is_some_and(|due| Duration::ZERO < due) && one.attempts == 0, "{one:?}");
+
+    // Nobody parks for so long: the clock has gone back since.
+    let impatient = Take { pause_max: PAUSE / 2, ..wish("a") };
+    assert_eq!(texts(&take(&it.a, impatient).await), ["newer"]);
 }
 
 pub(crate) async fn a_parked_write_comes_again_when_it_is_due<F: Fixture>() {

@@ -41,6 +41,7 @@ pub(crate) enum WriteAsk {
         worker: Who,
         consumer: Who,
         lease: u64,
+        pause_max: u64,
         idle: u64,
         adopt: bool,
         max: usize,
@@ -124,12 +125,13 @@ impl Past {
                     repeat_after: 0,
                 })
             }
-            WriteAsk::Take { partition, worker, consumer, lease, idle, adopt, max, bytes_max } => {
+            WriteAsk::Take { partition, worker, consumer, lease, pause_max, idle, adopt, max, bytes_max } => {
                 Command::Take(Take {
                     partition,
                     worker: named(worker),
                     consumer: named(consumer),
                     lease: units(lease),
+                    pause_max: units(pause_max),
                     idle: units(idle),
                     adopt,
                     max,
@@ -227,12 +229,15 @@ fn take() -> impl Strategy<Value = WriteAsk> {
     let bytes_max = prop_oneof![4 => Just(1 << 20), 1 => 1..100_usize];
     // Mostly the same worker: another one has to wait for the end of its lease.
     let worker = prop_oneof![4 => Just(0), 1 => who()];
-    (partition(), worker, who(), 1..4_u64, 0..3_u64, any::<bool>(), max, bytes_max).prop_map(
-        |(partition, worker, consumer, lease, idle, adopt, max, bytes_max)| WriteAsk::Take {
+    let pause_max = prop_oneof![1 => 2..4_u64, 2 => Just(1000)];
+    let times = (1..4_u64, pause_max, 0..3_u64);
+    (partition(), worker, who(), times, any::<bool>(), max, bytes_max).prop_map(
+        |(partition, worker, consumer, (lease, pause_max, idle), adopt, max, bytes_max)| WriteAsk::Take {
             partition,
             worker,
             consumer,
             lease,
+            pause_max,
             idle,
             adopt,
             max,

@@ -1,9 +1,11 @@
 //! Who brings writes to the origin when a worker is gone, stops, or is no longer the one.
 
 use super::{arrived, drained, effects, put, read, setup};
-use crate::harness::instance::Cluster;
+use crate::harness::clock::Clocks;
+use crate::harness::instance::{Cluster, Setup};
 use crate::harness::origin::Effect;
 use crate::harness::resp::Reply;
+use crate::harness::server::Options;
 use crate::harness::wait::{SOON, eventually};
 
 /// What is in hand of a worker, told by what the origin holds.
@@ -22,6 +24,30 @@ async fn another_takes_over_from_a_worker_that_was_killed() {
     let applied = effects(&cluster, "k").iter().filter(|(_, effect)| *effect == Effect::Applied).count();
     assert_eq!(applied, 1, "the same write twice is no second write");
     assert_eq!(read(cluster.instance(1 - owner), "k").await.1, "v");
+}
+
+/// What was taken an hour ahead seems to be taken in an hour: nobody may wait for that.
+#[tokio::test]
+#[expect(clippy::print_stderr, reason = "a test that is left out says so")]
+async fn another_takes_over_what_was_taken_before_the_servers_clock_went_back() {
+    let Some(clocks) = Clocks::build() else {
+        eprintln!("left out: clocks cannot be stepped without Linux and a C compiler");
+        return;
+    };
+    clocks.set("server", 3_600);
+    let server = Options::default().env(clocks.variables("server"));
+    let setup = Setup { server, ..setup(2, "behind") };
+    let mut cluster = Cluster::with(setup).await;
+    let gate = cluster.origin.hold_writes("k");
+    put(cluster.instance(0), "k", "v").await;
+    gate.arrived(1).await;
+    let owner = owner(&cluster).await;
+    clocks.set("server", 0);
+    cluster.nodes[owner].instance.kill().await;
+    gate.arrived(2).await;
+    gate.release();
+    arrived(&cluster, "k", Some("v")).await;
+    drained(cluster.instance(1 - owner)).await;
 }
 
 /// The instance that has the queue in which the key is: the one whose connection brought the write.

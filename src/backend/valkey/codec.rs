@@ -64,10 +64,19 @@ pub(super) fn target_args(targets: &[Target]) -> impl Iterator<Item = Arg> {
     })
 }
 
-/// An announcement; `None` if it cannot be read.
-pub(super) fn announced(message: &[u8]) -> Option<(LineageId, Logged)> {
-    let Announced { id, fields } = rmp_serde::from_slice(message).ok()?;
-    logged(&id, &fields)
+/// The events of an announcement, which follow each other; `None` where one cannot be read, and nothing behind it.
+pub(super) fn announced(mut message: &[u8]) -> impl Iterator<Item = Option<(LineageId, Logged)>> {
+    std::iter::from_fn(move || {
+        if message.is_empty() {
+            return None;
+        }
+        let read = Announced::deserialize(&mut rmp_serde::Deserializer::new(&mut message));
+        let event = read.ok().and_then(|Announced { id, fields }| logged(&id, &fields));
+        if event.is_none() {
+            message = &[];
+        }
+        Some(event)
+    })
 }
 
 /// A signal; `None` if it cannot be read.
@@ -171,7 +180,7 @@ mod tests {
         assert!(entry("9-0", &["key", "1"]).is_none(), "a key without a namespace");
         assert!(entry("9-0", &["tag"]).is_none(), "a field without a value");
         assert!(logged(b"9-0", &["hello", "world"]).is_none(), "no chain");
-        assert!(announced(b"\xc1").is_none());
+        assert_eq!(announced(b"\xc1").collect::<Vec<_>>(), [None]);
         assert!(hurry(b"nonsense").is_none());
     }
 

@@ -35,7 +35,7 @@ pub(crate) fn answer<'a>(mut lines: impl Iterator<Item = &'a [u8]>) {
 /// A message of the events channel.
 pub(crate) fn announcement(bytes: &[u8]) {
     drop(hurry(bytes));
-    if let Some((_, logged)) = announced(bytes) {
+    for (_, logged) in announced(bytes).flatten() {
         event(&logged);
     }
 }

@@ -1,6 +1,6 @@
 //! Messages: a connection of its own that the server has confirmed to be subscribed, and that proves to be alive.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -63,7 +63,8 @@ pub(super) async fn subscribe(
 
     let mut ticks = interval(PING_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    Ok(Live { connection, task: Some(task), slot, messages, channels, ended, ticks, ping: None })
+    let signals = VecDeque::new();
+    Ok(Live { connection, task: Some(task), slot, messages, signals, channels, ended, ticks, ping: None })
 }
 
 /// fred's `subscribe` returns when the command is written. The server answers in order: what it says of this client
@@ -90,6 +91,8 @@ pub(super) struct Live {
     task: Option<Task>,
     slot: u16,
     messages: Receiver<Message>,
+    /// The rest of a message that held several.
+    signals: VecDeque<Signal>,
     channels: HashMap<String, Channel>,
     ended: CancellationToken,
     ticks: Interval,
@@ -104,17 +107,23 @@ impl Live {
         self.messages.len()
     }
 
-    fn read(&self, message: &Message) -> Option<Signal> {
-        let channel = *self.channels.get(&*message.channel)?;
-        let Some(payload) = message.value.as_bytes() else { return Some(Signal::Lost) };
-        let signal = match channel {
-            Channel::Events(shard) => {
-                announced(payload).map(|(lineage, logged)| Signal::Event { shard, lineage, logged })
+    /// What a message says; one that cannot be read is lost.
+    fn read(&mut self, message: &Message) {
+        let Some(channel) = self.channels.get(&*message.channel).copied() else { return };
+        let Some(payload) = message.value.as_bytes() else { return self.signals.push_back(Signal::Lost) };
+        match channel {
+            Channel::Events(shard) => self.signals.extend(announced(payload).map(|event| {
+                event.map_or(Signal::Lost, |(lineage, logged)| Signal::Event { shard, lineage, logged })
+            })),
+            Channel::Signals(shard) => {
+                let signal = hurry(payload).and_then(|hurry| hurried(shard, hurry));
+                self.signals.push_back(signal.unwrap_or(Signal::Lost));
             }
-            Channel::Signals(shard) => hurry(payload).and_then(|hurry| hurried(shard, hurry)),
-            Channel::Inbox => message.value.clone().into_bytes().map(Signal::Inbox),
-        };
-        Some(signal.unwrap_or(Signal::Lost))
+            Channel::Inbox => {
+                let arrived = message.value.clone().into_bytes().map(Signal::Inbox);
+                self.signals.push_back(arrived.unwrap_or(Signal::Lost));
+            }
+        }
     }
 }
 
@@ -151,15 +160,16 @@ async fn silence(connection: &Connection, slot: u16, ticks: &mut Interval, ping:
 impl Subscription for Live {
     async fn next(&mut self) -> Option<Signal> {
         loop {
+            if let Some(signal) = self.signals.pop_front() {
+                return Some(signal);
+            }
             let task = self.task.as_mut()?;
             // what has arrived is told before the end is
             tokio::select! {
                 biased;
                 message = self.messages.recv() => match message {
                     Ok(message) => {
-                        if let Some(signal) = self.read(&message) {
-                            return Some(signal);
-                        }
+                        self.read(&message);
                         continue;
                     }
                     Err(RecvError::Lagged(_)) => return Some(Signal::Lost),

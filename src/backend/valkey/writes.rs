@@ -10,7 +10,7 @@ use super::log::stream_entry;
 use super::reply::Parts;
 use super::{Context, script};
 use crate::backend::{
-    BackendError, Backlog, Dead, EntryId, HOLD_MAX, Leave, Line, Look, PARTITIONS_MAX, Partition, Pending,
+    BackendError, Backlog, Dead, EntryId, Leave, Line, Look, PARTITIONS_MAX, Partition, Pending,
     Settled, Settlement, Survey, Take, Taken, WORKERS_MAX, Waiting,
 };
 use crate::model::{Key, LineageId, Namespace, Shard};
@@ -25,7 +25,7 @@ pub(super) async fn take(
     shard: Shard,
     take: &Take,
 ) -> Result<Taken, BackendError> {
-    let Take { partition, worker, consumer, lease, idle, adopt, max, bytes_max } = take;
+    let Take { partition, worker, consumer, lease, pause_max, idle, adopt, max, bytes_max } = take;
     let keys = context.keys.shard(shard);
     let args = vec![
         Arg::from(u64::from(*partition)),
@@ -35,7 +35,7 @@ pub(super) async fn take(
         Arg::from(*idle),
         Arg::from(*max as u64),
         Arg::from(*bytes_max as u64),
-        Arg::from(HOLD_MAX),
+        Arg::from(*pause_max),
         Arg::from(*adopt),
     ];
     let answer = script::TAKE.run(connection, keys, vec![keys.queue(*partition)], args).await;

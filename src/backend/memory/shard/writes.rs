@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::queues::{LineId, read, spelt};
 use super::{ShardState, after, place};
 use crate::backend::{
-    Backlog, Dead, EntryId, HOLD_MAX, Leave, Line, Look, Partition, Pending, Settled, Settlement, Signal,
+    Backlog, Dead, EntryId, Leave, Line, Look, Partition, Pending, Settled, Settlement, Signal,
     Survey, Take, Taken, Waiting,
 };
 use crate::model::{Event, Provenance, Seq, Target};
@@ -37,7 +37,7 @@ impl ShardState {
             Err(left) => return Taken::Other { left },
         };
         let mut hand = Hand { writes: Vec::new(), bytes: 0, lines: 0, superseded: 0 };
-        let late = after(now, HOLD_MAX);
+        let late = after(now, take.pause_max);
         for id in self.queues.all_due(partition, now, late, take.max) {
             if !hand.room(take) {
                 break;

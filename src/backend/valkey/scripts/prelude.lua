@@ -231,8 +231,8 @@ local function quarantine(lease)
 end
 
 -- Tells whoever listens; what cannot be told is found in the log.
-local function tell(base, channel, message)
-  redis.pcall('PUBLISH', base .. channel, cmsgpack.pack(message))
+local function tell(base, channel, ...)
+  redis.pcall('PUBLISH', base .. channel, cmsgpack.pack(...))
 end
 
 local function lease_wake(base, lease, ns, name, filled)
@@ -454,7 +454,7 @@ local function publish(step, event, entries)
   return nil
 end
 
--- Writes down what a step has come to, and announces its events.
+-- Writes down what a step has come to, and announces its events: one message, in which they follow each other.
 local function step_end(step)
   if #step.messages == 0 then
     return
@@ -463,7 +463,5 @@ local function step_end(step)
   marks_write(base, ctl, step.marks)
   redis.call('HSET', base .. 'ctl', 'seq', ctl.seq, 'nonce', ctl.nonce, 'floor', ctl.floor, 'softfloor', ctl.softfloor,
     'cur', ctl.cur, 'closed', ctl.closed)
-  for _, message in ipairs(step.messages) do
-    tell(base, 'events', message)
-  end
+  tell(base, 'events', unpack(step.messages))
 end
