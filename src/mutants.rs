@@ -65,7 +65,7 @@ struct Weakening {
 fn weakenings() -> Vec<Weakening> {
     let of = |on, of, part, instead: &str| Weakening { on, of, part, instead: instead.to_owned() };
     let (names, keys) = ("  for _, name in ipairs(names) do\n", "  for _, key in ipairs(keys) do\n");
-    let read = "  p.counts_after = ARGV[at + 8]\n";
+    let read = "kept = false, ";
     vec![
         of(
             NO_IDENTITY,
@@ -84,7 +84,7 @@ fn weakenings() -> Vec<Weakening> {
         of(ACK_EARLY, TAKE, "  taken[#taken + 1] = ", "  done[#done + 1] = id\n  taken[#taken + 1] = "),
         of(PUT_KEEPS_LEASE, "", names, "  for _, name in ipairs(event.kept and {} or names) do\n"),
         of(PUT_KEEPS_LEASE, "", keys, "  for _, key in ipairs(event.kept and {} or keys) do\n"),
-        of(PUT_KEEPS_LEASE, PUBLISH, read, &format!("{read}  p.event.kept = p.along == 'pending'\n")),
+        of(PUT_KEEPS_LEASE, PUBLISH, read, "kept = along == 'pending', "),
         of(PUT_KEEPS_LEASE, FILL, "return 'dirty'", "return 'stored'"),
     ]
 }

@@ -300,6 +300,11 @@ end
 -- What an event's targets are in the log (plain fields, `ns` before what it goes with) and in the watermarks.
 -- `targets` are triples of kind, namespace, text; kinds are key, prefix, tag, ns, all.
 local function targets_spell(targets)
+  local only = #targets == 1 and targets[1]
+  if only and only[1] == 'key' then
+    -- what most events are
+    return {'ns', only[2], 'key', only[3]}, {'k/' .. only[2] .. '/' .. only[3]}, {{only[2], only[3]}}, false
+  end
   local fields, names, keys, all, ns = {}, {}, {}, false, nil
   local function field(name, value)
     fields[#fields + 1] = name
@@ -377,42 +382,54 @@ local function request_seen(base, ctl, request_id, after)
 end
 
 -- What the events of one script have in common: the control record, the moment, and what is still to be written and
--- told once all of them are logged.
+-- told once all of them are logged; and keys that are known to be absent.
 local function step_begin(base, known, settings)
   local ctl, us = ctl_ensure(base, known, settings), micros()
   local ms = math.floor(us / 1000)
   return {
     base = base, known = known, settings = settings, ctl = ctl,
-    us = str(us), ms = ms, at = str(ms), rest = str(us % 1000), marks = {}, messages = {},
+    us = str(us), ms = ms, at = str(ms), rest = str(us % 1000), marks = {}, messages = {}, absent = {},
   }
+end
+
+-- A nonce that nothing else has: the first of a step holds the chain, the clock and the server, the others count.
+local function nonce_next(step, seq)
+  if step.lin ~= step.ctl.lin then
+    step.lin, step.nonces = step.ctl.lin, 0
+    step.root = digest(step.ctl.nonce, seq, step.us, step.ctl.rid)
+    return step.root
+  end
+  step.nonces = step.nonces + 1
+  return string.sub(step.root, 1, 12) .. string.format('%04x', step.nonces)
 end
 
 -- Logs an event in a step, and does what it says. XADD comes first, for a script does not roll back: it is the one call
 -- that can fail, and then nothing has changed. Only a log that somebody else has spoilt is worth a new lineage.
 -- Returns an error reply, or nil; the event's place then is what the step's control record says.
 local function publish(step, event, entries)
-  local base, fields, names, keys, all = step.base, targets_spell(event.targets)
+  local base, targets, names, keys, all = step.base, targets_spell(event.targets)
+  local fields = {}
+  local function field(name, value)
+    if value ~= '' then
+      fields[#fields + 1] = name
+      fields[#fields + 1] = value
+    end
+  end
+  field('soft', event.soft and '1' or '')
+  field('c', event.confirm and '1' or '')
+  field('src', event.src)
+  field('why', event.why)
+  field('rq', event.request_id)
+  field('tp', event.traceparent or '')
+  for _, part in ipairs(targets) do
+    fields[#fields + 1] = part
+  end
 
   local function append()
     local ctl = step.ctl
     local seq = str(num(ctl.seq) + 1)
-    local nonce = digest(ctl.nonce, seq, step.us, ctl.rid, unpack(fields))
-    local args = {'lin', ctl.lin, 'p', ctl.nonce, 'n', nonce, 'at', step.at, 'us', step.rest}
-    local function more(name, value)
-      if value ~= '' then
-        args[#args + 1] = name
-        args[#args + 1] = value
-      end
-    end
-    more('soft', event.soft and '1' or '')
-    more('c', event.confirm and '1' or '')
-    more('src', event.src)
-    more('why', event.why)
-    more('rq', event.request_id)
-    more('tp', event.traceparent or '')
-    for _, part in ipairs(fields) do
-      args[#args + 1] = part
-    end
+    local nonce = nonce_next(step, seq)
+    local args = {'lin', ctl.lin, 'p', ctl.nonce, 'n', nonce, 'at', step.at, 'us', step.rest, unpack(fields)}
     local log, logmax = base .. 'log', ctl.logmax or '200000'
     local reply = redis.pcall('XADD', log, 'MAXLEN', '~', logmax, seq .. '-0', unpack(args))
     return failed(reply) and reply or nil, seq, nonce, args
@@ -437,11 +454,15 @@ local function publish(step, event, entries)
     step.marks[#step.marks + 1] = seq
   end
   for _, key in ipairs(keys) do
-    lease_void(base, key[1], key[2])
+    if not step.absent[base .. 'l:' .. key[1] .. ':' .. key[2]] then
+      lease_void(base, key[1], key[2])
+    end
   end
   for _, entry in ipairs(entries) do
     -- a pending write is newer than the origin: it stays until it is flushed
-    if redis.pcall('HEXISTS', entry, 'd') == 1 then
+    if step.absent[entry] then
+      -- nothing to drop
+    elseif redis.pcall('HEXISTS', entry, 'd') == 1 then
       event.deferred = true
     elseif not event.soft then
       redis.call('UNLINK', entry)

@@ -19,7 +19,10 @@ local function lines_of(stream)
 end
 
 local function write(p, kept, ...)
-  redis.call('UNLINK', p.entry)
+  if not step.absent[p.entry] then
+    redis.call('UNLINK', p.entry)
+  end
+  step.absent[p.entry] = nil
   local ctl = step.ctl
   entry_write(p.entry, step.ms, ctl.seq, ctl.lin, p.load, p.names, p.envelope, p.fresh, kept, ...)
 end
@@ -52,6 +55,7 @@ end
 
 function after.hold(p)
   local mark = quarantine(p.lease) and p.lease.owner ~= QUARANTINE .. p.load and DISTURBED or QUARANTINE
+  step.absent[p.key] = nil
   redis.call('SET', p.key, mark .. p.load .. '|' .. step.ctl.seq .. '|' .. step.ctl.lin, 'PX', p.more[1])
 end
 
@@ -72,7 +76,7 @@ end
 
 function after.pending(p)
   local stream = p.stream
-  local parked = redis.pcall('HGET', p.entry, 'k')
+  local parked = not step.absent[p.entry] and redis.pcall('HGET', p.entry, 'k')
   write(p, nil, 'd', step.ctl.seq, 's', step.at, 'f', p.fresh .. '|' .. p.kept)
   local function append()
     return redis.pcall('XADD', stream, '*', 'ns', p.ns, 'v', p.more[3], 'key', p.name, 'seq', step.ctl.seq, 'lin',
@@ -116,33 +120,26 @@ end
 
 -- Reads a publication; where the next one's arguments and keys begin.
 local function read(at, key)
-  local drops, targets = num(ARGV[at]), num(ARGV[at + 1])
-  local p = {along = ARGV[at + 9], entries = {}}
-  p.event = {
-    soft = ARGV[at + 2] == '1',
-    confirm = ARGV[at + 3] == '1',
-    src = ARGV[at + 4],
-    why = ARGV[at + 5],
-    traceparent = ARGV[at + 6],
-    request_id = ARGV[at + 7],
-    targets = {},
+  local drops, targets, along, entry = num(ARGV[at]), num(ARGV[at + 1]), ARGV[at + 9], nil
+  local event = {
+    soft = ARGV[at + 2] == '1', confirm = ARGV[at + 3] == '1', src = ARGV[at + 4], why = ARGV[at + 5],
+    traceparent = ARGV[at + 6], request_id = ARGV[at + 7], targets = {}, kept = false, deferred = false,
   }
-  p.counts_after = ARGV[at + 8]
-  at = at + 10
-  if p.along ~= '' then
-    p.entry, key = KEYS[key], key + 1
-    p.load, p.names, p.envelope, p.fresh, p.kept = unpack(ARGV, at, at + 4)
-    p.more = {unpack(ARGV, at + 5, at + 7)}
-    at = at + 8
-    p.ns, p.name = ARGV[at + 1], ARGV[at + 2]
+  local first = at + 10
+  if along ~= '' then
+    entry, key, first = KEYS[key], key + 1, first + 8
   end
-  for i = key, key + drops - 1 do
-    p.entries[#p.entries + 1] = KEYS[i]
+  for i = first, first + 3 * targets - 1, 3 do
+    event.targets[#event.targets + 1] = {ARGV[i], ARGV[i + 1], ARGV[i + 2]}
   end
-  for i = at, at + 3 * targets - 1, 3 do
-    p.event.targets[#p.event.targets + 1] = {ARGV[i], ARGV[i + 1], ARGV[i + 2]}
-  end
-  return p, at + 3 * targets, key + drops
+  -- All at once: a table that grows field by field is made anew several times.
+  local p = {
+    event = event, counts_after = ARGV[at + 8], along = along, entry = entry, entries = {unpack(KEYS, key, key + drops - 1)},
+    load = ARGV[at + 10], names = ARGV[at + 11], envelope = ARGV[at + 12], fresh = ARGV[at + 13], kept = ARGV[at + 14],
+    more = {ARGV[at + 15], ARGV[at + 16], ARGV[at + 17]}, ns = ARGV[first + 1], name = ARGV[first + 2],
+    partition = false, stream = false, key = false, lease = false,
+  }
+  return p, first + 3 * targets, key + drops
 end
 
 local function answer(p)
@@ -163,10 +160,31 @@ local function answer(p)
   return {'logged', step.ctl.lin, step.ctl.seq, event.deferred and '1' or '0', stored and '1' or '0'}
 end
 
-local answers, at, key = {}, 5, 2
+-- One question for all of them: of most keys there is nothing that an event would end.
+local function absent(keys)
+  if 1 < #keys and #keys <= CHUNK and redis.call('EXISTS', unpack(keys)) == 0 then
+    for _, key in ipairs(keys) do
+      step.absent[key] = true
+    end
+  end
+end
+
+local answers, publications, leases, at, key = {}, {}, {}, 5, 2
 while ARGV[at] do
-  local p, err
+  local p
   p, at, key = read(at, key)
+  publications[#publications + 1] = p
+  for _, target in ipairs(p.event.targets) do
+    if target[1] == 'key' then
+      leases[#leases + 1] = base .. 'l:' .. target[2] .. ':' .. target[3]
+    end
+  end
+end
+absent(leases)
+absent({unpack(KEYS, 2, CHUNK + 2)})
+
+for _, p in ipairs(publications) do
+  local err
   answers[#answers + 1], err = answer(p)
   if err and #step.messages == 0 then
     return err
