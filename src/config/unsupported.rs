@@ -15,7 +15,6 @@ pub(super) fn find(config: &Config, reader: &mut Reader) {
     refuse("backend.url", !matches!(backend.url.topology, Topology::Single(_)));
     let reader_url = backend.reader_url.as_ref();
     refuse("backend.reader_url", reader_url.is_some_and(|url| !matches!(url.topology, Topology::Single(_))));
-    refuse("backend.shards", 1 < backend.shards);
     refuse("coherence.on_failover", coherence.on_failover == OnFailover::Verify);
     refuse("coherence.tracking", coherence.tracking);
     for (name, namespace) in &config.namespaces {

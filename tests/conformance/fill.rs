@@ -5,7 +5,7 @@ use coherd::model::{Event, Target};
 
 use super::fixture::Fixture;
 use super::kit::{
-    SHARD, SHORT, Standing, Two, ask, claim, entry, eventually, fill, fill_unleased, hard, key, lease, load,
+    SHORT, Standing, Two, ask, claim, entry, eventually, fill, fill_unleased, hard, home, key, lease, load,
     peek, prefix, publish, soft, standing, tag, tagged, two, users, value,
 };
 
@@ -130,13 +130,13 @@ pub(crate) async fn a_fill_with_another_token_than_the_leases_is_refused<F: Fixt
 
 pub(crate) async fn a_fill_without_a_lease_is_kept_out_by_newer_events_alone<F: Fixture>() {
     let it = two::<F>().await;
-    let token = it.a.head(SHARD).await.unwrap();
+    let token = it.a.head(home(&it.a)).await.unwrap();
     let filled = fill_unleased(&it.a, &entry("1"), "a", token.clone(), tagged("1", &["t"])).await;
     assert_eq!(filled, Filled::Stored);
     assert_eq!(peek(&it.b, &entry("1")).await.unwrap().token, token);
 
     for event in [hard(key("1")), soft(tag("t"))] {
-        let token = it.a.head(SHARD).await.unwrap();
+        let token = it.a.head(home(&it.a)).await.unwrap();
         publish(&it.b, event).await;
         let late = fill_unleased(&it.a, &entry("1"), "a", token, tagged("old", &["t"])).await;
         assert_eq!(late, Filled::Refused(FillRefusal::Stale));
@@ -161,7 +161,7 @@ pub(crate) async fn a_lease_of_a_lineage_that_ended_is_void<F: Fixture>() {
     let other = lease(&it.a, &entry("2"), "a").await;
     it.begin_another_lineage().await;
     let token = lease(&it.b, &entry("1"), "b").await;
-    assert_eq!(token, it.a.head(SHARD).await.unwrap());
+    assert_eq!(token, it.a.head(home(&it.a)).await.unwrap());
     let late = fill(&it.a, &entry("1"), "a", old, value("old")).await;
     assert_eq!(late, Filled::Refused(FillRefusal::LeaseLost));
     let late = fill(&it.a, &entry("2"), "a", other, value("old")).await;

@@ -20,7 +20,7 @@ impl Default for Settings {
     }
 }
 
-/// A store of one shard that nobody else uses, and two instances of it.
+/// A store that nobody else uses, and two instances of it.
 #[async_trait(?Send)]
 pub(crate) trait Fixture: Sized {
     /// An empty store. `keep_connected` runs for both instances until the fixture is dropped, and both are connected.
@@ -32,7 +32,7 @@ pub(crate) trait Fixture: Sized {
     /// FLUSHALL.
     async fn flush_all(&self);
 
-    /// Ends the lineage, and leaves entries and leases: `ctl` is deleted.
+    /// Ends the lineage, and leaves entries and leases: `ctl` is deleted, of every shard.
     async fn end_lineage(&self);
 
     /// Appends to the inbox stream.

@@ -8,13 +8,17 @@ use coherd::backend::{
     Backend, Beat, Claim, EntryId, Fill, Filled, Found, LoadId, Lookup, Member, Publication, Published, Put,
     Signal, Stored, Subscription, Token,
 };
-use coherd::model::{Event, Hardness, Key, Name, Namespace, Prefix, Seq, Shard, Tag, Target, covering};
+use coherd::model::{
+    Event, Hardness, Key, Name, Namespace, Prefix, Seq, Shard, ShardCount, Tag, Target, covering,
+};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::fixture::{Fixture, Settings};
 
-/// The only shard.
-pub(crate) const SHARD: Shard = Shard(0);
+/// Where there are several shards, so many of them.
+pub(crate) const SHARDS: u16 = 4;
+/// And that is where all keys of the cases are: not the first, which is special.
+const HOME: Shard = Shard(2);
 /// Longer than anything that is expected to happen may take.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 /// A time that passes within a test.
@@ -47,7 +51,7 @@ impl<F: Fixture> Two<F> {
     /// A heartbeat of both, who have seen everything up to `known`.
     async fn beat(&self, known: Seq) {
         for (instance, backend) in [("a", &self.a), ("b", &self.b)] {
-            backend.beat(SHARD, Beat { member: member(instance, 1), known }).await.unwrap();
+            backend.beat(home(&backend), Beat { member: member(instance, 1), known }).await.unwrap();
         }
     }
 
@@ -62,6 +66,18 @@ impl<F: Fixture> Two<F> {
         self.fixture.flush_all().await;
         self.beat(known).await;
     }
+}
+
+/// The shard that the cases are about.
+pub(crate) fn home(backend: &Arc<dyn Backend>) -> Shard {
+    if backend.shards() == ShardCount::ONE { Shard(0) } else { HOME }
+}
+
+/// A key of the shard that the cases are about, which begins with `text`.
+fn at_home(namespace: &str, text: &str) -> Key {
+    let keys = (0_u32..).map(|n| if n == 0 { text.to_owned() } else { format!("{text}~{n}") });
+    let mut homely = keys.filter(|key| ShardCount::new(SHARDS).of(namespace, key) == HOME);
+    Key::new(&homely.next().expect("every shard has keys")).unwrap()
 }
 
 /// A member that has confirmed nothing.
@@ -86,12 +102,12 @@ pub(crate) fn entry(key: &str) -> EntryId {
 
 /// The entry of a key.
 pub(crate) fn entry_in(namespace: &str, key: &str) -> EntryId {
-    EntryId { namespace: Namespace::new(namespace).unwrap(), version: 1, key: Key::new(key).unwrap() }
+    EntryId { namespace: Namespace::new(namespace).unwrap(), version: 1, key: at_home(namespace, key) }
 }
 
 /// A key in `users` as a target.
 pub(crate) fn key(key: &str) -> Target {
-    Target::Key(users(), Key::new(key).unwrap())
+    Target::Key(users(), at_home("users", key))
 }
 
 /// A prefix in `users` as a target.
@@ -208,7 +224,7 @@ pub(crate) async fn store(backend: &Arc<dyn Backend>, entry: &EntryId, put: Put)
 
 /// Publishes an event.
 pub(crate) async fn publish(backend: &Arc<dyn Backend>, event: Event) -> Published {
-    backend.publish(SHARD, publication(event)).await.unwrap()
+    backend.publish(home(&backend), publication(event)).await.unwrap()
 }
 
 /// The entry as it is stored.
@@ -244,7 +260,7 @@ pub(crate) async fn standing(backend: &Arc<dyn Backend>, entry: &EntryId) -> Sta
 
 /// The last event's number.
 pub(crate) async fn head(backend: &Arc<dyn Backend>) -> Seq {
-    backend.head(SHARD).await.unwrap().seq
+    backend.head(home(&backend)).await.unwrap().seq
 }
 
 /// Asks until the answer is the one wanted.

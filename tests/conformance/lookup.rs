@@ -7,7 +7,7 @@ use coherd::model::Target;
 
 use super::fixture::Fixture;
 use super::kit::{
-    LONG, SHARD, SHORT, Standing, ask, claim, entry, eventually, fill, hard, head, lease, load, look, peek,
+    LONG, SHORT, Standing, ask, claim, entry, eventually, fill, hard, head, home, lease, load, look, peek,
     publish, question, standing, store, tag, tagged, two, users, value,
 };
 
@@ -176,7 +176,7 @@ pub(crate) async fn an_entry_of_a_lineage_that_ended_is_void<F: Fixture>() {
     let it = two::<F>().await;
     let stored = store(&it.a, &entry("1"), value("old")).await;
     it.begin_another_lineage().await;
-    let head = it.a.head(SHARD).await.unwrap();
+    let head = it.a.head(home(&it.a)).await.unwrap();
     assert_ne!(head.lineage, stored.lineage);
     assert!(stored.seq < head.seq);
     assert_eq!(peek(&it.a, &entry("1")).await.unwrap().token, stored);

@@ -179,3 +179,4 @@ macro_rules! conformance {
 // One line for each backend.
 conformance!(on_memory, crate::conformance::memory::Joined);
 conformance!(on_valkey, crate::conformance::valkey::Connected);
+conformance!(on_shards, crate::conformance::valkey::Sharded);

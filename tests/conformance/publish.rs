@@ -8,8 +8,8 @@ use futures_util::future::join_all;
 
 use super::fixture::{Fixture, Settings};
 use super::kit::{
-    SHARD, Standing, Two, ask, claim, entry, entry_in, fill, hard, head, key, lease, load, look, peek,
-    prefix, publication, publish, soft, standing, store, tag, tag_name, tagged, two, two_with, users, value,
+    Standing, Two, ask, claim, entry, entry_in, fill, hard, head, home, key, lease, load, look, peek, prefix,
+    publication, publish, soft, standing, store, tag, tag_name, tagged, two, two_with, users, value,
 };
 
 /// Stores a value under each key, publishes the event on the other instance, and tells the standings after it.
@@ -156,7 +156,7 @@ fn request(id: &str) -> Publication {
 
 pub(crate) async fn a_repeated_request_logs_nothing_and_gets_the_first_place<F: Fixture>() {
     let it = two::<F>().await;
-    let first = it.a.publish(SHARD, request("r")).await.unwrap();
+    let first = it.a.publish(home(&it.a), request("r")).await.unwrap();
     assert!(!first.repeated);
     store(&it.a, &entry("1"), tagged("1", &["t"])).await;
     publish(&it.a, hard(tag("other"))).await;
@@ -166,22 +166,23 @@ pub(crate) async fn a_repeated_request_logs_nothing_and_gets_the_first_place<F: 
         along: Some(Along::Value { entry: entry("2"), load: load("w"), put: value("2") }),
         ..request("r")
     };
-    let second = it.b.publish(SHARD, repeat).await.unwrap();
+    let second = it.b.publish(home(&it.b), repeat).await.unwrap();
     assert_eq!((&second.token, second.repeated), (&first.token, true));
     assert_eq!(second.members.len(), 2);
     assert_eq!(head(&it.a).await, last);
     assert_eq!(standing(&it.a, &entry("1")).await, Standing::Fresh);
     assert_eq!(peek(&it.a, &entry("2")).await, None);
 
-    let other = it.b.publish(SHARD, request("r2")).await.unwrap();
+    let other = it.b.publish(home(&it.b), request("r2")).await.unwrap();
     assert_eq!((other.token.seq, other.repeated), (last + 1, false));
 }
 
 pub(crate) async fn a_repeat_counts_only_beyond_the_number_given<F: Fixture>() {
     let it = two::<F>().await;
-    let first = it.a.publish(SHARD, request("r")).await.unwrap().token.seq;
+    let first = it.a.publish(home(&it.a), request("r")).await.unwrap().token.seq;
     let after = async |repeat_after| {
-        let published = it.b.publish(SHARD, Publication { repeat_after, ..request("r") }).await.unwrap();
+        let published =
+            it.b.publish(home(&it.b), Publication { repeat_after, ..request("r") }).await.unwrap();
         (published.token.seq, published.repeated)
     };
     assert_eq!(after(first - 1).await, (first, true));
@@ -212,7 +213,9 @@ pub(crate) async fn a_value_takes_effect_with_its_event<F: Fixture>() {
     let (at, put) = (entry("1"), tagged("new", &["t"]));
     let written = Some(Along::Value { entry: at, load: load("w"), put });
     let published =
-        it.b.publish(SHARD, Publication { along: written, ..publication(hard(key("1"))) }).await.unwrap();
+        it.b.publish(home(&it.b), Publication { along: written, ..publication(hard(key("1"))) })
+            .await
+            .unwrap();
     let stored = peek(&it.a, &entry("1")).await.unwrap();
     assert_eq!((stored.token, stored.load, &stored.envelope[..]), (published.token, load("w"), &b"new"[..]));
     assert_eq!(stored.names, [tag_name("t")]);
@@ -246,7 +249,7 @@ pub(crate) async fn a_lineage_begun_by_an_event_starts_above_what_is_known<F: Fi
     // A number that no clock has reached.
     let known = 1 << 50;
     fixture.flush_all().await;
-    let published = a.publish(SHARD, Publication { known, ..publication(hard(tag("t"))) }).await.unwrap();
+    let published = a.publish(home(&a), Publication { known, ..publication(hard(tag("t"))) }).await.unwrap();
     assert!(known < published.token.seq, "{}", published.token.seq);
     assert_eq!(head(&a).await, published.token.seq);
 }
@@ -254,14 +257,14 @@ pub(crate) async fn a_lineage_begun_by_an_event_starts_above_what_is_known<F: Fi
 pub(crate) async fn a_lost_store_begins_another_lineage_above_what_is_known<F: Fixture>() {
     let it = two::<F>().await;
     let forgotten = request("r");
-    let old = it.a.publish(SHARD, forgotten.clone()).await.unwrap().token;
+    let old = it.a.publish(home(&it.a), forgotten.clone()).await.unwrap().token;
     store(&it.a, &entry("1"), value("1")).await;
     it.lose(old.seq).await;
-    let new = it.a.head(SHARD).await.unwrap();
+    let new = it.a.head(home(&it.a)).await.unwrap();
     assert_ne!(new.lineage, old.lineage);
     assert!(old.seq < new.seq);
     assert_eq!(look(&it.a, &entry("1")).await, Found::Nothing { stale: None });
-    let published = it.b.publish(SHARD, forgotten).await.unwrap();
+    let published = it.b.publish(home(&it.b), forgotten).await.unwrap();
     assert_eq!((published.repeated, published.token.seq), (false, new.seq + 1));
-    assert!(it.a.read_log(SHARD, 0, 10).await.unwrap().len() == 1);
+    assert!(it.a.read_log(home(&it.a), 0, 10).await.unwrap().len() == 1);
 }

@@ -5,22 +5,22 @@ use tokio::time::timeout;
 
 use super::fixture::Fixture;
 use super::kit::{
-    Ears, SHARD, SOON, Two, ask, claim, entry, fill, hard, head, key, lease, load, look, publication,
-    publish, tag, tagged, two, value,
+    Ears, SOON, Two, ask, claim, entry, fill, hard, head, home, key, lease, load, look, publication, publish,
+    tag, tagged, two, value,
 };
 
 pub(crate) async fn an_event_is_announced_to_every_instance_as_it_is_logged<F: Fixture>() {
     let it = two::<F>().await;
     let mut ears = [Ears::of(&it.a).await, Ears::of(&it.b).await];
     let start = head(&it.a).await;
-    it.a.publish(SHARD, Publication { confirm: true, ..publication(hard(key("1"))) }).await.unwrap();
+    it.a.publish(home(&it.a), Publication { confirm: true, ..publication(hard(key("1"))) }).await.unwrap();
     let token = publish(&it.b, hard(tag("t"))).await.token;
-    let log = it.a.read_log(SHARD, start, 10).await.unwrap();
+    let log = it.a.read_log(home(&it.a), start, 10).await.unwrap();
     assert_eq!(log.len(), 2);
     for ears in &mut ears {
         for logged in &log {
             let expected =
-                Signal::Event { shard: SHARD, lineage: token.lineage.clone(), logged: logged.clone() };
+                Signal::Event { shard: home(&it.a), lineage: token.lineage.clone(), logged: logged.clone() };
             assert_eq!(ears.next().await, Some(expected));
         }
     }
@@ -30,8 +30,8 @@ pub(crate) async fn a_confirmation_is_heard<F: Fixture>() {
     let it = two::<F>().await;
     let cursor = publish(&it.a, hard(tag("t"))).await.token.seq;
     let mut ears = Ears::of(&it.a).await;
-    it.b.confirm(SHARD, "b", cursor).await.unwrap();
-    let expected = Signal::Confirmed { shard: SHARD, instance: "b".to_owned(), cursor };
+    it.b.confirm(home(&it.b), "b", cursor).await.unwrap();
+    let expected = Signal::Confirmed { shard: home(&it.a), instance: "b".to_owned(), cursor };
     assert_eq!(ears.next().await, Some(expected));
 }
 
@@ -40,6 +40,11 @@ async fn wanted<F: Fixture>(it: &Two<F>, key: &str) -> coherd::backend::Token {
     let token = lease(&it.a, &entry(key), "a").await;
     ask(&it.b, &entry(key), claim("b")).await;
     token
+}
+
+/// The key as a wake-up names it.
+fn named(key: &str) -> String {
+    entry(key).key.to_string()
 }
 
 pub(crate) async fn who_waits_for_a_lease_hears_how_it_ended<F: Fixture>() {
@@ -61,7 +66,7 @@ pub(crate) async fn who_waits_for_a_lease_hears_how_it_ended<F: Fixture>() {
 
     let heard = ears.wakes_until(&entry("voided")).await;
     let expected = [("filled", true), ("released", false), ("refused", false), ("voided", false)];
-    assert_eq!(heard, expected.map(|(key, filled)| (key.to_owned(), filled)));
+    assert_eq!(heard, expected.map(|(key, filled)| (named(key), filled)));
 }
 
 pub(crate) async fn who_waits_for_a_load_hears_of_it_though_it_took_its_lease_in_another_lineage<
@@ -73,7 +78,7 @@ pub(crate) async fn who_waits_for_a_load_hears_of_it_though_it_took_its_lease_in
     it.begin_another_lineage().await;
     let token = lease(&it.a, &entry("1"), "a").await;
     fill(&it.a, &entry("1"), "a", token, value("1")).await;
-    assert_eq!(ears.wakes_until(&entry("1")).await, [("1".to_owned(), true)]);
+    assert_eq!(ears.wakes_until(&entry("1")).await, [(named("1"), true)]);
 }
 
 pub(crate) async fn a_lease_that_nobody_waits_for_ends_in_silence<F: Fixture>() {
@@ -109,7 +114,7 @@ pub(crate) async fn a_lease_that_nobody_waits_for_ends_in_silence<F: Fixture>() 
     wanted(&it, "last").await;
     it.a.release(&entry("last"), &load("a")).await.unwrap();
     let heard = ears.wakes_until(&entry("last")).await;
-    assert_eq!(heard, [("again".to_owned(), false), ("last".to_owned(), false)]);
+    assert_eq!(heard, [(named("again"), false), (named("last"), false)]);
 }
 
 pub(crate) async fn a_message_on_the_inbox_channel_is_heard_as_it_came<F: Fixture>() {

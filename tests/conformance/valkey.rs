@@ -1,4 +1,4 @@
-//! The Valkey backend, on a server of each case's own.
+//! The Valkey backend, on a server of each case's own: with one shard, and with several.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,12 +6,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use coherd::backend::valkey::{Settings as ValkeySettings, Valkey};
 use coherd::backend::{Backend, LinkState};
-use coherd::model::ShardCount;
+use coherd::model::{Shard, ShardCount};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::fixture::{Fixture, Settings};
-use super::kit::SOON;
+use super::kit::{SHARDS, SOON};
 use crate::harness::server::Server;
 
 /// Two instances that are connected to one server.
@@ -26,23 +26,38 @@ impl Connected {
     pub(crate) fn server(&self) -> &Server {
         &self.server
     }
+
+    async fn over(settings: Settings, shards: ShardCount) -> Self {
+        let server = Server::start().await;
+        let url = server.url_at(server.addr());
+        let (instances, stop) = two_at(&url, shards, settings).await;
+        Self { instances, server, _stop: stop }
+    }
+}
+
+/// Two instances that are connected, until the guard is dropped.
+#[expect(clippy::disallowed_methods, reason = "the test's own runtime ends with it")]
+pub(super) async fn two_at(
+    url: &str,
+    shards: ShardCount,
+    settings: Settings,
+) -> ([Arc<Valkey>; 2], DropGuard) {
+    let instances = [(); 2].map(|()| Valkey::new(valkey(url, shards, settings)).unwrap());
+    let stop = CancellationToken::new();
+    for instance in &instances {
+        let (keeper, stop) = (Arc::clone(instance), stop.clone());
+        tokio::spawn(async move { keeper.keep_connected(stop).await });
+        let mut link = instance.link();
+        let up = link.wait_for(|state| matches!(state, LinkState::Up { .. }));
+        timeout(SOON, up).await.expect("the backend connects").unwrap();
+    }
+    (instances, stop.drop_guard())
 }
 
 #[async_trait(?Send)]
 impl Fixture for Connected {
-    #[expect(clippy::disallowed_methods, reason = "the test's own runtime ends with it")]
     async fn start(settings: Settings) -> Self {
-        let server = Server::start().await;
-        let instances = [(); 2].map(|()| Valkey::new(valkey(&server, settings)).unwrap());
-        let stop = CancellationToken::new();
-        for instance in &instances {
-            let (keeper, stop) = (Arc::clone(instance), stop.clone());
-            tokio::spawn(async move { keeper.keep_connected(stop).await });
-            let mut link = instance.link();
-            let up = link.wait_for(|state| matches!(state, LinkState::Up { .. }));
-            timeout(SOON, up).await.expect("the backend connects").unwrap();
-        }
-        Self { instances, server, _stop: stop.drop_guard() }
+        Self::over(settings, ShardCount::ONE).await
     }
 
     fn instances(&self) -> [Arc<dyn Backend>; 2] {
@@ -54,7 +69,9 @@ impl Fixture for Connected {
     }
 
     async fn end_lineage(&self) {
-        self.server.command(&["DEL", "coherd:{main}:ctl"]).await;
+        for ctl in controls(self.instances[0].shards()) {
+            self.server.command(&["DEL", &ctl]).await;
+        }
     }
 
     async fn inbox_add(&self, fields: &[(&str, &str)]) {
@@ -68,10 +85,48 @@ impl Fixture for Connected {
     }
 }
 
-fn valkey(server: &Server, settings: Settings) -> ValkeySettings {
+/// The control record of every shard.
+pub(super) fn controls(shards: ShardCount) -> impl Iterator<Item = String> {
+    shards.all().map(|Shard(number)| match number {
+        0 => "coherd:{main}:ctl".to_owned(),
+        other => format!("coherd:{{main.{other}}}:ctl"),
+    })
+}
+
+/// The same over several shards.
+pub(crate) struct Sharded(Connected);
+
+#[async_trait(?Send)]
+impl Fixture for Sharded {
+    async fn start(settings: Settings) -> Self {
+        Self(Connected::over(settings, ShardCount::new(SHARDS)).await)
+    }
+
+    fn instances(&self) -> [Arc<dyn Backend>; 2] {
+        self.0.instances()
+    }
+
+    async fn flush_all(&self) {
+        self.0.flush_all().await;
+    }
+
+    async fn end_lineage(&self) {
+        self.0.end_lineage().await;
+    }
+
+    async fn inbox_add(&self, fields: &[(&str, &str)]) {
+        self.0.inbox_add(fields).await;
+    }
+
+    async fn inbox_publish(&self, message: &str) {
+        self.0.inbox_publish(message).await;
+    }
+}
+
+fn valkey(url: &str, shards: ShardCount, settings: Settings) -> ValkeySettings {
     let Settings { log_max_events, watermarks_max } = settings;
     ValkeySettings {
-        url: server.url_at(server.addr()),
+        url: url.to_owned(),
         reader_url: None,
         username: None,
         password: None,
@@ -80,7 +135,7 @@ fn valkey(server: &Server, settings: Settings) -> ValkeySettings {
         connect_timeout: Duration::from_secs(5),
         command_timeout: Duration::from_secs(5),
         cluster: "main".to_owned(),
-        shards: ShardCount::ONE,
+        shards,
         log_max_events: log_max_events as u64,
         watermarks_max: watermarks_max as u64,
         min_replicas_ack: 0,

@@ -11,7 +11,7 @@ use coherd::model::{Event, Seq, Target};
 
 use super::fixture::Fixture;
 use super::kit::{
-    SHARD, Standing, ask, claim, entry, fill, hard, key, lease, load, look, peek, publication, publish,
+    Standing, ask, claim, entry, fill, hard, home, key, lease, load, look, peek, publication, publish,
     standing, store, tag, tagged, two, value,
 };
 
@@ -25,7 +25,7 @@ fn event_of(entry: &EntryId) -> Event {
 
 async fn along(backend: &Arc<dyn Backend>, along: Along) -> Published {
     let publication = Publication { along: Some(along.clone()), ..publication(event_of(along.entry())) };
-    backend.publish(SHARD, publication).await.unwrap()
+    backend.publish(home(&backend), publication).await.unwrap()
 }
 
 fn behind(key: &str, by: &str, put: Put) -> Along {
@@ -63,11 +63,11 @@ fn leave(worker: &str, to: Option<&str>) -> Leave {
 
 async fn survey(backend: &Arc<dyn Backend>, worker: &str, beyond: u16) -> Survey {
     let look = Look { beyond, worker: worker.to_owned(), gone: HOLD };
-    backend.survey(SHARD, look).await.unwrap()
+    backend.survey(home(&backend), look).await.unwrap()
 }
 
 async fn take(backend: &Arc<dyn Backend>, take: Take) -> Vec<Pending> {
-    match backend.take_writes(SHARD, take).await.unwrap() {
+    match backend.take_writes(home(&backend), take).await.unwrap() {
         Taken::Own { writes, .. } => writes,
         other @ Taken::Other { .. } => panic!("{other:?}"),
     }
@@ -78,7 +78,8 @@ fn texts(writes: &[Pending]) -> Vec<&str> {
 }
 
 async fn settle(backend: &Arc<dyn Backend>, line: &Line, settled: Settled) -> Settlement {
-    let settled = backend.settle_writes(SHARD, PARTITION, vec![(line.clone(), settled)]).await.unwrap();
+    let settled =
+        backend.settle_writes(home(&backend), PARTITION, vec![(line.clone(), settled)]).await.unwrap();
     settled[0]
 }
 
@@ -213,7 +214,8 @@ pub(crate) async fn a_newer_write_supersedes_an_older_one<F: Fixture>() {
     }
     assert_eq!(peek(&it.a, &entry("1")).await.unwrap().dirty, Some(second));
     put(&it.b, "1", "three").await;
-    let Taken::Own { writes, superseded, more, due } = it.a.take_writes(SHARD, wish("a")).await.unwrap()
+    let Taken::Own { writes, superseded, more, due } =
+        it.a.take_writes(home(&it.a), wish("a")).await.unwrap()
     else {
         panic!("another's")
     };
@@ -230,7 +232,7 @@ pub(crate) async fn a_parked_write_waits_and_its_neighbours_do_not<F: Fixture>()
     settle(&it.a, &writes[1].line, Settled::Flushed { event: false }).await;
     put(&it.a, "3", "three").await;
     assert_eq!(texts(&take(&it.a, wish("a")).await), ["three"]);
-    let waiting = it.b.waiting_writes(SHARD, PARTITION, 10).await.unwrap();
+    let waiting = it.b.waiting_writes(home(&it.b), PARTITION, 10).await.unwrap();
     let one = waiting.iter().find(|it| it.line.entry == entry("1")).unwrap();
     assert_eq!((waiting.len(), one.attempts, one.error.as_deref()), (2, 1, Some("no")));
     assert!(one.due.is_some_and(|due| due <= PAUSE));
@@ -239,7 +241,7 @@ pub(crate) async fn a_parked_write_waits_and_its_neighbours_do_not<F: Fixture>()
     put(&it.b, "1", "newer").await;
     assert_eq!(texts(&take(&it.a, wish("a")).await), [""; 0]);
     assert_eq!(survey(&it.a, "a", 0).await.backlog.pending, 2);
-    let waiting = it.b.waiting_writes(SHARD, PARTITION, 10).await.unwrap();
+    let waiting = it.b.waiting_writes(home(&it.b), PARTITION, 10).await.unwrap();
     let one = waiting.iter().find(|it| it.line.entry == entry("1")).unwrap();
     assert!(one.due.is_some_and(|due| Duration::ZERO < due) && one.attempts == 0, "{one:?}");
 
@@ -277,7 +279,7 @@ pub(crate) async fn what_a_dead_worker_took_is_taken_over<F: Fixture>() {
     assert_eq!(texts(&take(&it.a, brief).await), ["one"]);
     let idle = Take { idle: Duration::ZERO, ..wish("b") };
     let writes = loop {
-        match it.b.take_writes(SHARD, idle.clone()).await.unwrap() {
+        match it.b.take_writes(home(&it.b), idle.clone()).await.unwrap() {
             Taken::Own { writes, .. } => break writes,
             Taken::Other { left } => assert!(left <= Duration::from_millis(1)),
         }
@@ -294,15 +296,15 @@ pub(crate) async fn what_a_dead_worker_took_is_taken_over<F: Fixture>() {
 pub(crate) async fn a_queue_has_one_owner_until_it_is_given_up<F: Fixture>() {
     let it = two::<F>().await;
     take(&it.a, wish("a")).await;
-    let Taken::Other { left } = it.b.take_writes(SHARD, wish("b")).await.unwrap() else {
+    let Taken::Other { left } = it.b.take_writes(home(&it.b), wish("b")).await.unwrap() else {
         panic!("two owners")
     };
     assert!(left <= HOLD && HOLD < left + Duration::from_secs(10));
-    it.b.leave_writes(SHARD, leave("b", None)).await.unwrap();
-    assert!(matches!(it.b.take_writes(SHARD, wish("b")).await.unwrap(), Taken::Other { .. }));
+    it.b.leave_writes(home(&it.b), leave("b", None)).await.unwrap();
+    assert!(matches!(it.b.take_writes(home(&it.b), wish("b")).await.unwrap(), Taken::Other { .. }));
     let mut signals = it.b.subscribe().await.unwrap();
-    it.a.leave_writes(SHARD, leave("a", None)).await.unwrap();
-    assert_eq!(signals.next().await, Some(Signal::Work(SHARD, PARTITION)), "those who wait are told");
+    it.a.leave_writes(home(&it.a), leave("a", None)).await.unwrap();
+    assert_eq!(signals.next().await, Some(Signal::Work(home(&it.a), PARTITION)), "those who wait are told");
     take(&it.b, wish("b")).await;
 }
 
@@ -312,14 +314,18 @@ pub(crate) async fn a_queue_is_handed_to_one_of_those_that_are_there<F: Fixture>
     assert_eq!(survey(&it.b, "b", 0).await.workers, ["b"]);
     assert_eq!(survey(&it.a, "a", 0).await.workers, ["a", "b"]);
     let mut signals = it.b.subscribe().await.unwrap();
-    it.a.leave_writes(SHARD, leave("a", Some("b"))).await.unwrap();
-    assert_eq!(signals.next().await, Some(Signal::Work(SHARD, PARTITION)), "it is told");
-    assert!(matches!(it.a.take_writes(SHARD, wish("a")).await.unwrap(), Taken::Other { .. }));
+    it.a.leave_writes(home(&it.a), leave("a", Some("b"))).await.unwrap();
+    assert_eq!(signals.next().await, Some(Signal::Work(home(&it.a), PARTITION)), "it is told");
+    assert!(matches!(it.a.take_writes(home(&it.a), wish("a")).await.unwrap(), Taken::Other { .. }));
     take(&it.b, wish("b")).await;
-    it.b.leave_writes(SHARD, leave("b", None)).await.unwrap();
+    it.b.leave_writes(home(&it.b), leave("b", None)).await.unwrap();
     assert_eq!(survey(&it.a, "a", 0).await.workers, ["a"], "whoever stops is not there");
     let hasty = Look { beyond: 0, worker: "c".to_owned(), gone: Duration::ZERO };
-    assert_eq!(it.a.survey(SHARD, hasty).await.unwrap().workers, [""; 0], "nor who has not looked for long");
+    assert_eq!(
+        it.a.survey(home(&it.a), hasty).await.unwrap().workers,
+        [""; 0],
+        "nor who has not looked for long"
+    );
     take(&it.a, wish("a")).await;
 }
 
@@ -334,7 +340,7 @@ pub(crate) async fn a_worker_that_found_nothing_hears_of_the_next_write<F: Fixtu
     loop {
         match signals.next().await.unwrap() {
             Signal::Work(shard, partition) => {
-                assert_eq!((shard, partition), (SHARD, PARTITION));
+                assert_eq!((shard, partition), (home(&it.a), PARTITION));
                 told += 1;
             }
             Signal::Event { logged, .. } if logged.event.targets == [tag("end")] => break,
@@ -350,23 +356,23 @@ pub(crate) async fn a_dead_write_is_dropped_with_an_event_and_kept_with_the_dead
     put(&it.a, "2", "two").await;
     let writes = take(&it.a, wish("a")).await;
     let dead = |max| Settled::Dead { max, pause: PAUSE, error: "never".to_owned() };
-    let head = it.a.head(SHARD).await.unwrap().seq;
+    let head = it.a.head(home(&it.a)).await.unwrap().seq;
     assert_eq!(settle(&it.a, &writes[0].line, dead(1)).await, Settlement::Done);
     assert_eq!(settle(&it.a, &writes[1].line, dead(1)).await, Settlement::Full);
-    assert_eq!(it.a.head(SHARD).await.unwrap().seq, head + 1);
+    assert_eq!(it.a.head(home(&it.a)).await.unwrap().seq, head + 1);
     assert_eq!(standing(&it.b, &entry("1")).await, Standing::Gone);
     assert_eq!(standing(&it.b, &entry("2")).await, Standing::Fresh);
-    let letters = it.b.dead_writes(SHARD, "", 10).await.unwrap();
+    let letters = it.b.dead_writes(home(&it.b), "", 10).await.unwrap();
     let letter = &letters[0];
     assert_eq!((letters.len(), letter.pending.line.seq, letter.error.as_str()), (1, seq, "never"));
     assert_eq!((&letter.pending.envelope[..], letter.pending.attempts), (&b"one"[..], 1));
     assert_eq!(letter.pending.line.entry, entry("1"));
-    assert_eq!(letter.pending.lineage, it.a.head(SHARD).await.unwrap().lineage);
-    assert!(it.b.dead_writes(SHARD, &letter.id, 10).await.unwrap().is_empty());
+    assert_eq!(letter.pending.lineage, it.a.head(home(&it.a)).await.unwrap().lineage);
+    assert!(it.b.dead_writes(home(&it.b), &letter.id, 10).await.unwrap().is_empty());
     let Survey { backlog, .. } = survey(&it.b, "b", 0).await;
     assert_eq!((backlog.pending, backlog.dead), (1, 1));
-    assert_eq!(it.b.drop_dead(SHARD, std::slice::from_ref(&letter.id)).await.unwrap(), 1);
-    assert_eq!(it.b.drop_dead(SHARD, std::slice::from_ref(&letter.id)).await.unwrap(), 0);
+    assert_eq!(it.b.drop_dead(home(&it.b), std::slice::from_ref(&letter.id)).await.unwrap(), 1);
+    assert_eq!(it.b.drop_dead(home(&it.b), std::slice::from_ref(&letter.id)).await.unwrap(), 0);
 }
 
 pub(crate) async fn what_the_origin_has_a_newer_one_of_is_dropped_with_an_event<F: Fixture>() {
@@ -375,7 +381,7 @@ pub(crate) async fn what_the_origin_has_a_newer_one_of_is_dropped_with_an_event<
     let writes = take(&it.a, wish("a")).await;
     assert_eq!(settle(&it.a, &writes[0].line, Settled::Outdone).await, Settlement::Done);
     assert_eq!(standing(&it.b, &entry("1")).await, Standing::Gone);
-    assert!(seq < it.a.head(SHARD).await.unwrap().seq);
+    assert!(seq < it.a.head(home(&it.a)).await.unwrap().seq);
 }
 
 pub(crate) async fn a_full_queue_takes_no_further_write<F: Fixture>() {
@@ -384,15 +390,15 @@ pub(crate) async fn a_full_queue_takes_no_further_write<F: Fixture>() {
     for key in ["1", "2"] {
         put(&it.a, key, "v").await;
     }
-    let head = it.a.head(SHARD).await.unwrap();
+    let head = it.a.head(home(&it.a)).await.unwrap();
     let Along::Pending { entry: at, load: by, put, partition, wanted, .. } = behind("3", "w", value("new"))
     else {
         unreachable!()
     };
     let full = Along::Pending { entry: at, load: by, put, partition, backlog_max: 2, wanted };
     let refused = Publication { along: Some(full), ..publication(hard(key("3"))) };
-    assert!(matches!(it.a.publish(SHARD, refused).await, Err(BackendError::Full(2))));
-    assert_eq!(it.a.head(SHARD).await.unwrap(), head, "nothing took effect");
+    assert!(matches!(it.a.publish(home(&it.a), refused).await, Err(BackendError::Full(2))));
+    assert_eq!(it.a.head(home(&it.a)).await.unwrap(), head, "nothing took effect");
     assert_eq!(standing(&it.a, &entry("3")).await, Standing::Fresh);
 }
 
@@ -422,7 +428,7 @@ pub(crate) async fn no_more_is_taken_than_is_asked_for<F: Fixture>() {
         put(&it.a, &n.to_string(), "12345678").await;
     }
     let few = Take { max: 3, ..wish("a") };
-    let Taken::Own { writes, more, .. } = it.a.take_writes(SHARD, few).await.unwrap() else { panic!() };
+    let Taken::Own { writes, more, .. } = it.a.take_writes(home(&it.a), few).await.unwrap() else { panic!() };
     assert_eq!((writes.len(), more), (3, true));
     let small = Take { bytes_max: 10, ..wish("a") };
     assert_eq!(take(&it.a, small).await.len(), 8, "those that came at once");

@@ -114,7 +114,6 @@ fn what_is_not_obeyed_is_refused() {
         ("", "backend.url=valkey-cluster://h", "backend.url"),
         ("", "backend.url=redis-sentinel://h?service=s", "backend.url"),
         ("", "backend.reader_url=valkey-cluster://h", "backend.reader_url"),
-        ("", "backend.shards=2", "backend.shards"),
         ("", "coherence.on_failover=verify", "coherence.on_failover"),
         ("", "coherence.tracking=true", "coherence.tracking"),
         (SQL, "namespaces.u.origin.retries=2", "namespaces.u.origin.retries"),
