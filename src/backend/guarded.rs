@@ -65,6 +65,10 @@ impl Guarded {
         if !self.connected.load(Ordering::Relaxed) {
             return result;
         }
+        // One server of several says nothing of the others, and how long it is asked its connections decide.
+        if !self.inner.stands_as_one() && generation != 0 {
+            return result;
+        }
         // A refusal is an answer.
         let failed = matches!(result, Err(BackendError::TimedOut | BackendError::Unavailable(_)));
         if failed {
@@ -114,8 +118,12 @@ impl Backend for Guarded {
         self.inner.keep_connected(stop).await
     }
 
-    fn distrust(&self, why: &str) {
-        self.inner.distrust(why);
+    fn stands_as_one(&self) -> bool {
+        self.inner.stands_as_one()
+    }
+
+    fn distrust(&self, shard: Shard, why: &str) {
+        self.inner.distrust(shard, why);
     }
 
     async fn peek(&self, entries: &[EntryId]) -> Result<Vec<Option<Stored>>, BackendError> {

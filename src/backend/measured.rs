@@ -59,8 +59,12 @@ impl Backend for Measured {
         self.inner.keep_connected(stop).await
     }
 
-    fn distrust(&self, why: &str) {
-        self.inner.distrust(why);
+    fn stands_as_one(&self) -> bool {
+        self.inner.stands_as_one()
+    }
+
+    fn distrust(&self, shard: Shard, why: &str) {
+        self.inner.distrust(shard, why);
     }
 
     async fn peek(&self, entries: &[EntryId]) -> Result<Vec<Option<Stored>>, BackendError> {

@@ -176,6 +176,11 @@ pub enum Signal {
 pub trait Subscription: Send {
     /// The next signal; `None` once the connection is gone. Cancel-safe: a call that is dropped loses nothing.
     async fn next(&mut self) -> Option<Signal>;
+
+    /// Whether a shard's events and the messages of the inbox channel come here in the order in which they were sent.
+    fn in_order_with_inbox(&self, _shard: Shard) -> bool {
+        true
+    }
 }
 
 /// An entry of the inbox stream.
@@ -240,8 +245,14 @@ pub trait Backend: Send + Sync + 'static {
     /// Connects, reconnects with back-off, and returns when stopped. Runs as a supervised task.
     async fn keep_connected(&self, stop: CancellationToken) -> Result<(), BackendError>;
 
-    /// Gives the connection up at once: it does not answer any more. [`Self::keep_connected`] makes another.
-    fn distrust(&self, why: &str);
+    /// Gives the connection to a shard's server up at once: it does not answer any more. [`Self::keep_connected`] makes
+    /// another.
+    fn distrust(&self, shard: Shard, why: &str);
+
+    /// All shards are on one server: where one does not answer, none does.
+    fn stands_as_one(&self) -> bool {
+        true
+    }
 
     /// Reads entries as they are stored, in one round trip, checking nothing; a replica may answer.
     /// The answers are in the order of the question.

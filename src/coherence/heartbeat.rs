@@ -78,7 +78,7 @@ impl Heartbeat {
                 debug!(shard = self.shard.0, error = %error, "heartbeat failed");
                 if matches!(error, BackendError::TimedOut) {
                     // A connection that is half open is found by nothing else.
-                    self.shared.backend.distrust("a heartbeat had no answer");
+                    self.shared.backend.distrust(self.shard, "a heartbeat had no answer");
                 }
                 false
             }

@@ -109,7 +109,8 @@ impl Tail {
                     }
                 },
                 signal = next(&mut subscription) => if let Some(signal) = signal {
-                    self.signal(signal).await;
+                    let after = self.heard_before(&signal, subscription.as_deref());
+                    self.signal(signal, after).await;
                 } else {
                     info!("the subscription ended, making another");
                     self.shared.subscribed.store(false, Ordering::Relaxed);
@@ -133,7 +134,7 @@ impl Tail {
         })
     }
 
-    async fn signal(&mut self, signal: Signal) {
+    async fn signal(&mut self, signal: Signal, after: Vec<(Shard, Seq)>) {
         match signal {
             Signal::Event { shard, lineage, logged } => self.announced(shard, &lineage, &logged).await,
             Signal::Wake { namespace, key, filled } => {
@@ -144,7 +145,6 @@ impl Tail {
             Signal::Work(shard, partition) => self.shared.work.wake(&(shard, partition), ()),
             Signal::Confirmed { shard, instance, cursor } => self.shared.confirm(shard, instance, cursor),
             Signal::Inbox(payload) => {
-                let after = self.shards.iter().map(|it| (it.shard, it.heard_up_to())).collect();
                 // Best effort by contract: what does not fit is dropped and counted.
                 if self.heard.try_send(Message { payload, after }).is_err() {
                     self.shared.metrics.count_rejected(RejectReason::Overloaded);
@@ -155,6 +155,16 @@ impl Tail {
                 self.catch_up_all(Gap::Lagged).await;
             }
         }
+    }
+
+    /// What was heard before a message of the inbox channel was sent.
+    fn heard_before(&self, signal: &Signal, by: Option<&dyn Subscription>) -> Vec<(Shard, Seq)> {
+        if !matches!(signal, Signal::Inbox(_)) {
+            return Vec::new();
+        }
+        let in_order = |shard| by.is_some_and(|by| by.in_order_with_inbox(shard));
+        let up_to = |it: &Tailed| if in_order(it.shard) { it.heard_up_to() } else { Seq::MAX };
+        self.shards.iter().map(|it| (it.shard, up_to(it))).collect()
     }
 
     /// Announcements were missed, nobody knows which.

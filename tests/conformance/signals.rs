@@ -136,7 +136,7 @@ pub(crate) async fn a_distrusted_connection_ends_and_another_is_made<F: Fixture>
     let before = generation(&link.borrow_and_update()).expect("connected at the start");
     let (mut ears, mut others) = (Ears::of(&it.a).await, Ears::of(&it.b).await);
 
-    it.a.distrust("a test says so");
+    it.a.distrust(home(&it.a), "a test says so");
     assert_eq!(ears.next().await, None);
     let again = link.wait_for(|state| generation(state).is_some_and(|now| before < now));
     timeout(SOON, again).await.expect("another connection is made").unwrap();

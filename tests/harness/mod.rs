@@ -10,6 +10,7 @@ pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod resp;
+pub(crate) mod ring;
 pub(crate) mod server;
 pub(crate) mod task;
 mod tests;

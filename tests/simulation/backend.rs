@@ -39,7 +39,7 @@ impl Backend for Remote {
         Ok(())
     }
 
-    fn distrust(&self, why: &str) {
+    fn distrust(&self, _shard: Shard, why: &str) {
         self.0.end(why);
     }
 

@@ -94,7 +94,7 @@ impl Backend for Memory {
         Ok(())
     }
 
-    fn distrust(&self, why: &str) {
+    fn distrust(&self, _shard: Shard, why: &str) {
         self.connection.down(why);
     }
 

@@ -90,7 +90,7 @@ async fn a_connection_that_is_cut_is_not_made_again() {
     let stop = CancellationToken::new();
     let test = async {
         memory.cut(true);
-        memory.distrust("twice");
+        memory.distrust(Shard(0), "twice");
         // With the clock paused this returns once nothing else can run.
         tokio::time::sleep(Duration::from_secs(60)).await;
         assert!(memory.head(Shard(0)).await.is_err());

@@ -11,7 +11,9 @@ use bytes::Bytes;
 use fred::clients::Client;
 use fred::error::{Error, ErrorKind};
 use fred::interfaces::ClientLike;
-use fred::types::config::{Config, ConnectionConfig, Options, PerformanceConfig, TcpConfig};
+use fred::types::config::{
+    Config, ConnectionConfig, Options, PerformanceConfig, Server, ServerConfig, TcpConfig,
+};
 use fred::types::{ClusterHash, CustomCommand, Value};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
@@ -43,6 +45,17 @@ impl Opener {
     /// Whether it leads to a Valkey Cluster.
     pub(super) fn is_clustered(&self) -> bool {
         self.config.server.is_clustered()
+    }
+
+    /// The servers that the address names.
+    pub(super) fn servers(&self) -> Vec<Server> {
+        self.config.server.hosts()
+    }
+
+    /// The same way to one of them, or to another that they know.
+    pub(super) fn at(&self, server: &Server) -> Self {
+        let server = ServerConfig::Centralized { server: server.clone() };
+        Self { config: Config { server, ..self.config.clone() }, ..self.clone() }
     }
 
     /// Connects and authenticates, nothing more.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::Settings;
 use super::connection::Arg;
-use super::durable::AofCell;
 use super::keys::Keyspace;
 use crate::backend::Fence;
 use crate::clock::Clock;
@@ -22,8 +21,9 @@ pub(super) struct Context {
     /// How far a server's clock was ahead of this machine's boot clock at the most, in microseconds.
     ahead: AtomicU64,
     clock: Clock,
-    /// On Valkey Cluster fred follows a moved slot to a server that no handshake has seen: scripts look for themselves.
-    pub(super) check_identity: bool,
+    /// The way leads to a Valkey Cluster, where a shard may move to another server and back: scripts look for themselves
+    /// whether they are on the one that the lineage was begun on.
+    pub(super) clustered: bool,
     /// About how many events a log keeps.
     pub(super) log_max_events: u64,
     /// How many names a generation of watermarks holds.
@@ -32,8 +32,6 @@ pub(super) struct Context {
     pub(super) min_replicas_ack: u32,
     /// How long an answer may take.
     pub(super) command_timeout: Duration,
-    /// What the server does with its append-only file, as of the last handshake.
-    pub(super) aof: AofCell,
     /// Some namespace writes behind: what the server forgets is lost.
     pub(super) keeps_writes: bool,
     /// Some namespace takes writes, which may ask for what keeps them.
@@ -44,17 +42,16 @@ impl Context {
     /// For a way to the server that is clustered or is not.
     pub(super) fn new(settings: &Settings, clustered: bool) -> Self {
         Self {
-            keys: Keyspace::new(&settings.cluster, settings.shards),
+            keys: Keyspace::new(&settings.cluster, settings.shards, clustered),
             seen: settings.shards.all().map(|_| AtomicU64::new(0)).collect(),
             fence: AtomicU64::new(0),
             ahead: AtomicU64::new(0),
             clock: Clock::Boottime,
-            check_identity: clustered,
+            clustered,
             log_max_events: settings.log_max_events.max(1),
             watermarks_max: settings.watermarks_max.max(1),
             min_replicas_ack: settings.min_replicas_ack,
             command_timeout: settings.command_timeout,
-            aof: AofCell::default(),
             keeps_writes: settings.keeps_writes,
             takes_writes: settings.takes_writes,
         }
@@ -107,15 +104,6 @@ impl Context {
             0 => 0,
             ahead => ahead.saturating_add(self.micros() + Self::CLOCKS_APART).min(Self::KNOWN_MAX),
         }
-    }
-
-    /// Where the servers are that every connection leads to: on Valkey Cluster each shard may have its own.
-    pub(super) fn slots(&self) -> Vec<u16> {
-        let mut slots: Vec<u16> = self.keys.count().all().map(|shard| self.keys.shard(shard).slot).collect();
-        if !self.check_identity {
-            slots.truncate(1);
-        }
-        slots
     }
 
     /// What scripts keep of the configuration.

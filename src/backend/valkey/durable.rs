@@ -1,6 +1,5 @@
 //! How durable what a connection wrote is: waiting for the append-only file and for replicas.
 
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use fred::error::Error;
@@ -23,24 +22,6 @@ pub(super) enum Aof {
     Sometimes = 1,
     /// Whatever is answered is on the disk.
     Always = 2,
-}
-
-/// An [`Aof`] that changes.
-#[derive(Debug, Default)]
-pub(super) struct AofCell(AtomicU8);
-
-impl AofCell {
-    pub(super) fn set(&self, aof: Aof) {
-        self.0.store(aof as u8, Ordering::Relaxed);
-    }
-
-    fn get(&self) -> Aof {
-        match self.0.load(Ordering::Relaxed) {
-            0 => Aof::Off,
-            1 => Aof::Sometimes,
-            _ => Aof::Always,
-        }
-    }
 }
 
 /// What is asked for.
@@ -76,7 +57,7 @@ pub(super) async fn harden(
             )));
         }
     }
-    let aof = match context.aof.get() {
+    let aof = match rounds.aof() {
         Aof::Off => false,
         Aof::Always => true,
         Aof::Sometimes if wanted == Durability::Memory => false,

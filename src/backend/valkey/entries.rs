@@ -32,7 +32,7 @@ pub(super) async fn lookup(
     let own = vec![keys.entry(&ask.entry), keys.lease(&ask.entry.namespace, &ask.entry.key)];
     let claim = ask.claim.as_ref();
     let mut args = vec![
-        Arg::from(context.check_identity),
+        Arg::from(context.clustered),
         Arg::from(ask.have.as_ref().map_or("", |have| &have.0)),
         Arg::from(claim.map_or("", |claim| &claim.load.0)),
         // a lease of no length could not be set
@@ -89,7 +89,7 @@ pub(super) async fn fill(
     let (_, keys) = context.keys.of(entry);
     let own = vec![keys.entry(entry), keys.lease(&entry.namespace, &entry.key)];
     let mut args = vec![
-        Arg::from(context.check_identity),
+        Arg::from(context.clustered),
         Arg::from(&*load.0),
         Arg::from(token.lineage.as_str()),
         Arg::from(token.seq),

@@ -32,6 +32,10 @@ pub(super) fn explain(error: &Error) -> BackendError {
     if NO.contains(&code) {
         return BackendError::Refused(text.to_owned());
     }
+    // a slot that is being moved: the script says so itself where it may not have done anything yet
+    if text.contains("non local key in a cluster node") {
+        return BackendError::Unavailable(text.to_owned());
+    }
     match error.kind() {
         ErrorKind::Timeout => BackendError::TimedOut,
         ErrorKind::IO
@@ -65,6 +69,16 @@ pub(super) fn is_wrong_type(error: &Error) -> bool {
 pub(super) fn is_no_group(error: &Error) -> bool {
     // a reader that was waiting when the stream was deleted hears UNBLOCKED
     error.details().starts_with("NOGROUP") || error.details().starts_with("UNBLOCKED")
+}
+
+/// Whether a server of a Cluster says that it does not have the slot.
+pub(super) fn is_moved(unavailable: &str) -> bool {
+    unavailable.starts_with("MOVED") || unavailable.starts_with("CLUSTERDOWN")
+}
+
+/// Whether a server says that it is none of a Cluster's.
+pub(super) fn is_no_cluster(refusal: &str) -> bool {
+    refusal.contains("cluster support disabled")
 }
 
 /// Whether the connection leads to a server that is no primary (any more).

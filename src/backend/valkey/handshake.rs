@@ -23,8 +23,8 @@ pub(super) struct Checked {
     pub(super) server: String,
     /// What an operator should mend.
     pub(super) warnings: Vec<String>,
-    /// It has an append-only file.
-    pub(super) aof: bool,
+    /// What it does with its append-only file, as far as it was asked.
+    pub(super) aof: Aof,
 }
 
 /// Why a connection is not used.
@@ -53,12 +53,16 @@ impl From<Fault> for BackendError {
 
 /// Checks the server and reconciles every shard with it.
 pub(super) async fn handshake(context: &Context, connection: &Connection) -> Result<Checked, Fault> {
-    let checked = check_servers(context, connection).await?;
+    let checked = look_over(context, connection).await?;
     let shards = context.keys.count().all();
     try_join_all(shards.map(|shard| reconcile(context, connection, shard))).await?;
-    let Checked { server, mut warnings, aof } = checked;
+    Ok(checked)
+}
+
+/// Checks the server; its shards are still to be reconciled with it.
+pub(super) async fn look_over(context: &Context, connection: &Connection) -> Result<Checked, Fault> {
+    let Checked { server, mut warnings, aof } = check_server(context, connection).await?;
     let (aof, dumps) = persistence(connection, aof).await;
-    context.aof.set(aof);
     if context.keeps_writes && aof == Aof::Off {
         let dumps = if dumps { "only dumps now and then" } else { "nothing" };
         warnings.push(format!(
@@ -66,12 +70,12 @@ pub(super) async fn handshake(context: &Context, connection: &Connection) -> Res
              are lost with it. `CONFIG SET appendonly yes`, and the same in its configuration file"
         ));
     }
-    Ok(Checked { server, warnings, aof: aof != Aof::Off })
+    Ok(Checked { server, warnings, aof })
 }
 
 /// What the server does with its append-only file, and whether it makes dumps. One that does not let itself be asked
 /// (`CONFIG` is often forbidden) counts as syncing now and then, and as making dumps.
-async fn persistence(connection: &Connection, aof: bool) -> (Aof, bool) {
+async fn persistence(connection: &Connection, aof: Aof) -> (Aof, bool) {
     let asked = Command::new("CONFIG", 0).args(["GET", "appendfsync", "save"]);
     let settings: Vec<String> = match connection.call(asked).await.map(|answer| Parts::of("config", answer)) {
         Ok(Ok(mut parts)) => iter::from_fn(|| parts.text().ok()).collect(),
@@ -82,26 +86,27 @@ async fn persistence(connection: &Connection, aof: bool) -> (Aof, bool) {
         pairs.iter().find(|[of, _]| of == name).map(|[_, value]| value.as_str())
     };
     let aof = match (aof, set("appendfsync")) {
-        (false, _) => Aof::Off,
-        (true, Some("always")) => Aof::Always,
-        (true, _) => Aof::Sometimes,
+        (Aof::Off, _) => Aof::Off,
+        (_, Some("always")) => Aof::Always,
+        (_, _) => Aof::Sometimes,
     };
     (aof, set("save").is_none_or(|save| !save.is_empty()))
 }
 
 /// Only looks at the server: for connections that carry messages and no data.
-pub(super) async fn check_servers(context: &Context, connection: &Connection) -> Result<Checked, Fault> {
-    let infos = context.slots().into_iter().map(|slot| info(connection, slot));
-    let mut checked = None;
-    for info in try_join_all(infos).await? {
-        checked = Some(judge(&info).map_err(Fault::Refused)?);
+pub(super) async fn check_server(context: &Context, connection: &Connection) -> Result<Checked, Fault> {
+    let answer = connection.call(Command::new("INFO", 0)).await.map_err(|error| explain(&error))?;
+    let info = text(answer).ok_or_else(|| BackendError::Protocol("INFO: not a text".to_owned()))?;
+    let is = |line: &str| info.lines().any(|of| of.trim_end() == line);
+    if context.clustered && is("role:slave") {
+        // The map was old, or will be in a moment.
+        return Err(Fault::Down(BackendError::Unavailable("it is a replica".to_owned())));
     }
-    checked.ok_or_else(|| Fault::Down(BackendError::Protocol("no server was asked".to_owned())))
-}
-
-async fn info(connection: &Connection, slot: u16) -> Result<String, BackendError> {
-    let answer = connection.call(Command::new("INFO", slot)).await.map_err(|error| explain(&error))?;
-    text(answer).ok_or_else(|| BackendError::Protocol("INFO: not a text".to_owned()))
+    if !context.clustered && is("redis_mode:cluster") {
+        let why = "it is a node of a Cluster: `backend.url = \"valkey-cluster://…\"`, with any of its nodes";
+        return Err(Fault::Refused(why.to_owned()));
+    }
+    judge(&info).map_err(Fault::Refused)
 }
 
 /// What `INFO` says of a server: usable, with warnings, or why not.
@@ -143,7 +148,7 @@ fn judge(info: &str) -> Result<Checked, String> {
              `CONFIG SET min-replicas-to-write 1` bounds how long two primaries can both be believed"
         ));
     }
-    Ok(Checked { server, warnings, aof: field("aof_enabled") == "1" })
+    Ok(Checked { server, warnings, aof: if field("aof_enabled") == "1" { Aof::Sometimes } else { Aof::Off } })
 }
 
 /// Compares the server with the one that the shard's lineage was begun on; another one begins a new lineage.

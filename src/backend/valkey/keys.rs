@@ -18,17 +18,19 @@ pub(super) struct ShardKeys {
     base: String,
     /// Where Valkey Cluster keeps it.
     pub(super) slot: u16,
+    /// It is kept by a Valkey Cluster.
+    pub(super) clustered: bool,
 }
 
 impl Keyspace {
     /// `{CLUSTER}` is the first shard, `{CLUSTER.1}` and so on are the others.
-    pub(super) fn new(cluster: &str, count: ShardCount) -> Self {
+    pub(super) fn new(cluster: &str, count: ShardCount, clustered: bool) -> Self {
         let shard = |shard: Shard| {
             let tag = match shard.0 {
                 0 => cluster.to_owned(),
                 other => format!("{cluster}.{other}"),
             };
-            ShardKeys { base: format!("coherd:{{{tag}}}:"), slot: redis_keyslot(tag.as_bytes()) }
+            ShardKeys { base: format!("coherd:{{{tag}}}:"), slot: redis_keyslot(tag.as_bytes()), clustered }
         };
         Self { shards: count.all().map(shard).collect(), count }
     }
@@ -134,7 +136,7 @@ mod tests {
 
     #[test]
     fn shards_after_the_first_carry_their_number() {
-        let keys = Keyspace::new("main", ShardCount::new(3));
+        let keys = Keyspace::new("main", ShardCount::new(3), false);
         assert_eq!(keys.shard(Shard(0)).ctl(), "coherd:{main}:ctl");
         assert_eq!(keys.shard(Shard(2)).log(), "coherd:{main.2}:log");
         assert_eq!(keys.inbox(), "coherd:{main}:inbox");
@@ -142,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_key_with_braces_does_not_leave_its_shard() {
-        let keys = Keyspace::new("main", ShardCount::ONE);
+        let keys = Keyspace::new("main", ShardCount::ONE, true);
         let entry = EntryId {
             namespace: Namespace::new("users").unwrap(),
             version: 3,

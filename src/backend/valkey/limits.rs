@@ -7,7 +7,12 @@ use super::errors::explain;
 use super::reply::Parts;
 use super::{Context, script};
 use crate::backend::{Arrival, BackendError};
-use crate::model::Verdict;
+use crate::model::{Shard, Verdict};
+
+/// Where it is counted what a caller has spent.
+pub(super) fn shard(context: &Context, arrival: Arrival<'_>) -> Shard {
+    context.keys.count().of(arrival.namespace, &arrival.caller.to_string())
+}
 
 /// See [`crate::backend::Backend::admit`].
 pub(super) async fn admit(
@@ -15,9 +20,9 @@ pub(super) async fn admit(
     connection: &Connection,
     arrival: Arrival<'_>,
 ) -> Result<Verdict, BackendError> {
+    let keys = context.keys.shard(shard(context, arrival));
     let Arrival { namespace, caller, quota } = arrival;
     let caller = caller.to_string();
-    let keys = context.keys.shard(context.keys.count().of(namespace, &caller));
     let interval = u64::try_from(quota.interval().as_nanos()).unwrap_or(u64::MAX);
     let args = vec![Arg::from(interval), Arg::from(u64::from(quota.burst()))];
     let answer = script::ADMIT.run(connection, keys, vec![keys.caller(namespace, &caller)], args).await;

@@ -34,6 +34,9 @@ const PING_EVERY: Duration = Duration::from_secs(1);
 /// What waits for replicas keeps the answers behind it: so many time-outs of a command are silence there.
 const WAITING_FACTOR: u32 = 4;
 
+/// Why there is no connection before the first attempt.
+const NOT_YET: &str = "not connected yet";
+
 /// What a generation is made of.
 pub(super) struct Parts {
     /// Such as `valkey 9.1.2`.
@@ -50,8 +53,6 @@ pub(super) struct Parts {
     pub(super) steps: Steps,
     /// The connections' tasks: they end with the generation.
     pub(super) tasks: Vec<Task>,
-    /// Where to ask whether the servers answer.
-    pub(super) slots: Vec<u16>,
 }
 
 /// Connections until the first of them dies or nobody trusts them any more.
@@ -62,7 +63,6 @@ pub(super) struct Generation {
     waiting: Vec<Connection>,
     rounds: Rounds,
     steps: Steps,
-    slots: Vec<u16>,
     next: AtomicUsize,
     ended: CancellationToken,
     why: OnceLock<String>,
@@ -135,19 +135,18 @@ impl Generation {
     async fn silent(&self, connections: &[Connection], limit: Duration) -> String {
         loop {
             sleep(PING_EVERY).await;
-            let ping = |connection: &Connection, slot: u16| {
+            let ping = |connection: &Connection| {
                 let connection = connection.clone();
                 async move {
                     let heard = connection.answers();
-                    match connection.call_within(Command::new("PING", slot), limit).await {
+                    match connection.call_within(Command::new("PING", 0), limit).await {
                         // The PING stood in a row behind what waits for replicas.
                         Err(_) if connection.answers() != heard => Ok(Value::Null),
                         answer => answer,
                     }
                 }
             };
-            let everywhere = |connection| self.slots.iter().map(move |slot| ping(connection, *slot));
-            if let Err(error) = try_join_all(connections.iter().flat_map(everywhere)).await {
+            if let Err(error) = try_join_all(connections.iter().map(ping)).await {
                 return match explain(&error) {
                     BackendError::TimedOut => format!("no answer to PING within {limit:?}"),
                     other => other.to_string(),
@@ -171,7 +170,7 @@ impl Link {
         Self {
             name,
             current: ArcSwapOption::empty(),
-            state: watch::Sender::new(LinkState::Down("not connected yet".to_owned())),
+            state: watch::Sender::new(LinkState::Down(NOT_YET.to_owned())),
             made: AtomicU64::new(0),
             command_timeout,
         }
@@ -180,6 +179,11 @@ impl Link {
     /// Changes are seen by every holder.
     pub(super) fn state(&self) -> watch::Receiver<LinkState> {
         self.state.subscribe()
+    }
+
+    /// An attempt to connect has had an outcome.
+    pub(super) fn was_tried(&self) -> bool {
+        !matches!(&*self.state.borrow(), LinkState::Down(why) if why == NOT_YET)
     }
 
     /// The connections, if there are any.
@@ -251,7 +255,7 @@ impl Link {
         parts: Parts,
         attend: &impl Fn(Arc<Generation>) -> A,
     ) -> Duration {
-        let Parts { server, warnings, data, waiting, rounds, steps, tasks, slots } = parts;
+        let Parts { server, warnings, data, waiting, rounds, steps, tasks } = parts;
         let started = Instant::now();
         let generation = Arc::new(Generation {
             server: server.clone(),
@@ -259,7 +263,6 @@ impl Link {
             waiting,
             rounds,
             steps,
-            slots,
             next: AtomicUsize::new(0),
             ended: CancellationToken::new(),
             why: OnceLock::new(),

@@ -25,7 +25,7 @@ pub(super) async fn lock(
     let LockAsk { name, token, ttl, wanted } = ask;
     let keys = context.keys.shard(context.keys.count().of_lock(name));
     let args = vec![
-        Arg::from(context.check_identity),
+        Arg::from(context.clustered),
         Arg::from(token.as_str()),
         Arg::from(at_least_one(ttl)),
         Arg::from(context.fence_known()),
@@ -55,8 +55,7 @@ pub(super) async fn extend(
     ttl: Duration,
 ) -> Result<Asked<Option<Fence>>, BackendError> {
     let keys = context.keys.shard(context.keys.count().of_lock(name));
-    let args =
-        vec![Arg::from(context.check_identity), Arg::from(token.as_str()), Arg::from(at_least_one(ttl))];
+    let args = vec![Arg::from(context.clustered), Arg::from(token.as_str()), Arg::from(at_least_one(ttl))];
     let answer = script::EXTEND.run(connection, keys, vec![keys.lock(name)], args).await;
     let mut parts = Parts::of("extend", answer.map_err(|error| explain(&error))?)?;
     Ok(Asked::Answered(match parts.text()?.as_str() {

@@ -2,7 +2,9 @@
 
 use futures_util::future::try_join_all;
 
+use super::cluster::Node;
 use super::connection::{Connection, Opener, Task};
+use super::durable::Aof;
 use super::handshake::{Checked, Fault};
 use super::link::Parts;
 use super::rounds::Rounds;
@@ -11,19 +13,20 @@ use super::{Valkey, function, handshake};
 use crate::backend::BackendError;
 
 impl Valkey {
-    /// The connections of a generation, each checked.
-    pub(super) async fn connect(&self) -> Result<Parts, Fault> {
+    /// The connections of a generation, each checked: to the server, or to one of a Cluster, whose shards are reconciled with
+    /// it one by one as they are found there.
+    pub(super) async fn connect(&self, node: Option<&Node>) -> Result<Parts, Fault> {
         // what waits for replicas or the disk holds up everything behind it on its connection
         let waits = 0 < self.context.min_replicas_ack || self.context.takes_writes;
         let waiting = if waits { self.pool } else { 0 };
-        let made = try_join_all((0..self.pool + waiting).map(|_| self.open())).await?;
+        let made = try_join_all((0..self.pool + waiting).map(|_| self.open(node))).await?;
         let (mut data, mut tasks, mut checks) = (Vec::new(), Vec::new(), Vec::new());
         for (connection, task, checked) in made {
             data.push(connection);
             tasks.push(task);
             checks.push(checked);
         }
-        let Some(Checked { server, mut warnings, .. }) = checks.pop() else {
+        let Some(Checked { server, mut warnings, aof }) = checks.pop() else {
             return Err(Fault::Down(BackendError::Unavailable("no connection was made".to_owned())));
         };
         if self.provides_function()
@@ -32,15 +35,18 @@ impl Valkey {
             warnings.push(format!("the function `coherd_invalidate` could not be loaded: {error}"));
         }
         let waiting = data.split_off(self.pool);
-        let rounds = Rounds::over(&waiting, self.context.keys.count());
+        let rounds = Rounds::over(&waiting, self.context.keys.count(), aof);
         let steps = Steps::new(self.context.keys.count());
-        Ok(Parts { server, warnings, data, waiting, rounds, steps, tasks, slots: self.context.slots() })
+        Ok(Parts { server, warnings, data, waiting, rounds, steps, tasks })
     }
 
     /// One connection that may be used.
-    pub(super) async fn open(&self) -> Result<(Connection, Task, Checked), Fault> {
-        let (connection, task) = self.opener.open().await?;
-        let checked = handshake::handshake(&self.context, &connection).await?;
+    pub(super) async fn open(&self, node: Option<&Node>) -> Result<(Connection, Task, Checked), Fault> {
+        let (connection, task) = node.map_or(&self.opener, Node::opener).open().await?;
+        let checked = match node {
+            Some(_) => handshake::look_over(&self.context, &connection).await?,
+            None => handshake::handshake(&self.context, &connection).await?,
+        };
         Ok((connection, task, checked))
     }
 
@@ -53,10 +59,9 @@ impl Valkey {
             warnings: Vec::new(),
             data,
             waiting: Vec::new(),
-            rounds: Rounds::over(&[], self.context.keys.count()),
+            rounds: Rounds::over(&[], self.context.keys.count(), Aof::Off),
             steps: Steps::new(self.context.keys.count()),
             tasks,
-            slots: vec![0],
         })
     }
 

@@ -4,6 +4,8 @@
 //! all been through the `handshake`; messages and waiting have connections of their own.
 
 mod address;
+mod at;
+mod cluster;
 mod codec;
 mod connection;
 mod context;
@@ -45,12 +47,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::address::Credentials;
+use self::cluster::{Cluster, Spread};
 use self::connection::{Command, Connection, Opener};
 use self::context::Context;
 use self::entries::Looked;
 use self::link::{Generation, Link};
 use self::locks::Asked;
 pub use self::settings::Settings;
+use self::subscription::Scope;
 use super::{
     Arrival, Backend, BackendError, Beat, Dead, EntryId, Fence, Fill, Filled, Found, Head, HotKey,
     InboxEntry, Leave, Line, LinkState, LoadId, LockAsk, LockToken, Locked, Logged, Look, Lookup, Member,
@@ -59,12 +63,17 @@ use super::{
 };
 use crate::model::{Key, Namespace, Seq, Shard, ShardCount, Verdict};
 
+/// Where the inbox is.
+const INBOX: Shard = Shard(0);
+
 /// Valkey 7.2 and later, or Redis 7.0 and later.
 pub struct Valkey {
-    context: Context,
+    context: Arc<Context>,
     opener: Opener,
     pool: usize,
     primary: Link,
+    /// Instead of it.
+    cluster: Option<Arc<Cluster>>,
     reader: Option<(Link, Opener)>,
 }
 
@@ -91,8 +100,15 @@ impl Valkey {
         };
         let primary = opener(&settings.url)?;
         let reader = settings.reader_url.as_deref().map(opener).transpose()?;
+        if primary.is_clustered() && reader.is_some() {
+            let why = "a Cluster has no `backend.reader_url`: entries are read from their primaries";
+            return Err(BackendError::Refused(why.to_owned()));
+        }
+        let context = Arc::new(Context::new(&settings, primary.is_clustered()));
+        let cluster = || Cluster::new(&context, &primary, command_timeout);
         Ok(Arc::new(Self {
-            context: Context::new(&settings, primary.is_clustered()),
+            cluster: primary.is_clustered().then(cluster),
+            context,
             opener: primary,
             pool: settings.pool.max(1),
             primary: Link::new("primary", command_timeout),
@@ -100,28 +116,13 @@ impl Valkey {
         }))
     }
 
-    /// How long one PING takes, and what answers it, such as `valkey 9.1.2`.
+    /// How long one PING takes, and what answers it, such as `valkey 9.1.2`: on a Cluster the server of the first shard.
     pub async fn ping(&self) -> Result<(Duration, String), BackendError> {
-        let generation = self.primary.connected()?;
+        let at = self.at(Shard(0))?;
         let sent = Instant::now();
-        let ping = generation.data().call(Command::new("PING", 0));
-        self.run(&generation, async { ping.await.map_err(|error| errors::explain(&error)) }).await?;
-        Ok((sent.elapsed(), generation.server.clone()))
-    }
-
-    /// What an operation says while the generation lives. A server that became a replica ends it.
-    async fn run<T>(
-        &self,
-        generation: &Generation,
-        operation: impl Future<Output = Result<T, BackendError>>,
-    ) -> Result<T, BackendError> {
-        let result = generation.within(operation).await;
-        if let Err(BackendError::Refused(why)) = &result
-            && errors::is_demotion(why)
-        {
-            generation.end("the server is no primary any more");
-        }
-        result
+        let ping = at.data().call(Command::new("PING", 0));
+        self.run(&at, async { ping.await.map_err(|error| errors::explain(&error)) }).await?;
+        Ok((sent.elapsed(), at.server.clone()))
     }
 
     /// Begins the lineage of a shard that lost its data, over a connection in use.
@@ -136,11 +137,19 @@ impl Backend for Valkey {
         self.context.keys.count()
     }
 
+    fn stands_as_one(&self) -> bool {
+        self.cluster.is_none()
+    }
+
     fn link(&self) -> watch::Receiver<LinkState> {
-        self.primary.state()
+        self.cluster.as_ref().map_or_else(|| self.primary.state(), |cluster| cluster.state())
     }
 
     async fn keep_connected(&self, stop: CancellationToken) -> Result<(), BackendError> {
+        if let Some(cluster) = &self.cluster {
+            cluster.keep(self, &stop).await;
+            return Ok(());
+        }
         let attend = async |generation: Arc<Generation>| {
             let function = async {
                 if self.provides_function() {
@@ -150,7 +159,7 @@ impl Backend for Valkey {
             };
             join(function, generation.steps().serve(&self.context, &generation)).await;
         };
-        let primary = self.primary.keep(&stop, || self.connect(), attend);
+        let primary = self.primary.keep(&stop, || self.connect(None), attend);
         let reader = async {
             if let Some((link, opener)) = &self.reader {
                 link.keep(&stop, || self.connect_reader(opener), |_| pending()).await;
@@ -160,8 +169,11 @@ impl Backend for Valkey {
         Ok(())
     }
 
-    fn distrust(&self, why: &str) {
-        self.primary.distrust(why);
+    fn distrust(&self, shard: Shard, why: &str) {
+        match &self.cluster {
+            Some(cluster) => cluster.distrust(shard, why),
+            None => self.primary.distrust(why),
+        }
     }
 
     async fn peek(&self, entries: &[EntryId]) -> Result<Vec<Option<Stored>>, BackendError> {
@@ -171,14 +183,13 @@ impl Backend for Valkey {
                 return peeked;
             }
         }
-        let generation = self.primary.connected()?;
-        self.run(&generation, entries::peek(&self.context, generation.data(), entries)).await
+        self.peek_primaries(entries).await
     }
 
     async fn lookup(&self, lookup: Lookup) -> Result<Found, BackendError> {
-        let generation = self.primary.connected()?;
-        let connection = generation.data();
-        self.run(&generation, async {
+        let at = self.at_entry(&lookup.entry)?;
+        let connection = at.data();
+        self.run(&at, async {
             if let Looked::Found(found) = entries::lookup(&self.context, connection, &lookup).await? {
                 return Ok(found);
             }
@@ -192,40 +203,39 @@ impl Backend for Valkey {
     }
 
     async fn fill(&self, fill: Fill) -> Result<Filled, BackendError> {
-        let generation = self.primary.connected()?;
-        self.run(&generation, entries::fill(&self.context, generation.data(), &fill)).await
+        let at = self.at_entry(&fill.entry)?;
+        self.run(&at, entries::fill(&self.context, at.data(), &fill)).await
     }
 
     async fn lease(&self, entry: &EntryId) -> Result<Option<(LoadId, Duration)>, BackendError> {
-        let generation = self.primary.connected()?;
-        self.run(&generation, entries::lease(&self.context, generation.data(), entry)).await
+        let at = self.at_entry(entry)?;
+        self.run(&at, entries::lease(&self.context, at.data(), entry)).await
     }
 
     async fn release(&self, entry: &EntryId, load: &LoadId) -> Result<(), BackendError> {
-        let generation = self.primary.connected()?;
-        self.run(&generation, entries::release(&self.context, generation.data(), entry, load)).await
+        let at = self.at_entry(entry)?;
+        self.run(&at, entries::release(&self.context, at.data(), entry, load)).await
     }
 
     async fn publish(&self, shard: Shard, publication: Publication) -> Result<Published, BackendError> {
-        let generation = self.primary.connected()?;
-        self.run(&generation, publish::publish(&self.context, &generation, shard, publication)).await
+        let at = self.at(shard)?;
+        self.run(&at, publish::publish(&self.context, &at, shard, publication)).await
     }
 
     async fn beat(&self, shard: Shard, beat: Beat) -> Result<Head, BackendError> {
-        let generation = self.primary.connected()?;
-        self.run(&generation, members::beat(&self.context, generation.data(), shard, &beat)).await
+        let at = self.at(shard)?;
+        self.run(&at, members::beat(&self.context, at.data(), shard, &beat)).await
     }
 
     async fn confirm(&self, shard: Shard, instance: &str, cursor: Seq) -> Result<(), BackendError> {
-        let generation = self.primary.connected()?;
-        self.run(&generation, members::confirm(&self.context, generation.data(), shard, instance, cursor))
-            .await
+        let at = self.at(shard)?;
+        self.run(&at, members::confirm(&self.context, at.data(), shard, instance, cursor)).await
     }
 
     async fn head(&self, shard: Shard) -> Result<Token, BackendError> {
-        let generation = self.primary.connected()?;
-        let connection = generation.data();
-        self.run(&generation, async {
+        let at = self.at(shard)?;
+        let connection = at.data();
+        self.run(&at, async {
             if let Some(token) = log::head(&self.context, connection, shard).await? {
                 return Ok(token);
             }
@@ -237,35 +247,39 @@ impl Backend for Valkey {
     }
 
     async fn read_log(&self, shard: Shard, after: Seq, max: usize) -> Result<Vec<Logged>, BackendError> {
-        let generation = self.primary.connected()?;
-        self.run(&generation, log::read_log(&self.context, generation.data(), shard, after, max)).await
+        let at = self.at(shard)?;
+        self.run(&at, log::read_log(&self.context, at.data(), shard, after, max)).await
     }
 
     async fn members(&self, shard: Shard) -> Result<Vec<Member>, BackendError> {
-        let generation = self.primary.connected()?;
-        self.run(&generation, members::members(&self.context, generation.data(), shard)).await
+        let at = self.at(shard)?;
+        self.run(&at, members::members(&self.context, at.data(), shard)).await
     }
 
     async fn forget(&self, shard: Shard, instance: &str, beats: Option<u64>) -> Result<(), BackendError> {
-        let generation = self.primary.connected()?;
-        self.run(&generation, members::forget(&self.context, generation.data(), shard, instance, beats)).await
+        let at = self.at(shard)?;
+        self.run(&at, members::forget(&self.context, at.data(), shard, instance, beats)).await
     }
 
     async fn subscribe(&self) -> Result<Box<dyn Subscription>, BackendError> {
+        if let Some(cluster) = &self.cluster {
+            return Ok(Box::new(Spread::subscribe(&self.context, cluster).await?));
+        }
         let generation = self.primary.connected()?;
-        let subscribing = subscription::subscribe(&self.context, &self.opener, generation.ended());
-        Ok(Box::new(self.run(&generation, subscribing).await?))
+        let scope = Scope { shards: self.context.keys.count().all().collect(), sharded: false };
+        let subscribing = subscription::subscribe(&self.context, &self.opener, generation.ended(), scope);
+        Ok(Box::new(generation.within(subscribing).await?))
     }
 
     async fn admit(&self, arrival: Arrival<'_>) -> Result<Verdict, BackendError> {
-        let generation = self.primary.connected()?;
-        self.run(&generation, limits::admit(&self.context, generation.data(), arrival)).await
+        let at = self.at(limits::shard(&self.context, arrival))?;
+        self.run(&at, limits::admit(&self.context, at.data(), arrival)).await
     }
 
     async fn lock(&self, ask: LockAsk<'_>) -> Result<Locked, BackendError> {
-        let generation = self.primary.connected()?;
-        let connection = generation.data();
-        self.run(&generation, async {
+        let at = self.at(self.context.keys.count().of_lock(ask.name))?;
+        let connection = at.data();
+        self.run(&at, async {
             if let Asked::Answered(locked) = locks::lock(&self.context, connection, ask).await? {
                 return Ok(locked);
             }
@@ -284,9 +298,9 @@ impl Backend for Valkey {
         token: &LockToken,
         ttl: Duration,
     ) -> Result<Option<Fence>, BackendError> {
-        let generation = self.primary.connected()?;
-        let connection = generation.data();
-        self.run(&generation, async {
+        let at = self.at(self.context.keys.count().of_lock(name))?;
+        let connection = at.data();
+        self.run(&at, async {
             if let Asked::Answered(fence) = locks::extend(&self.context, connection, name, token, ttl).await?
             {
                 return Ok(fence);
@@ -301,18 +315,18 @@ impl Backend for Valkey {
     }
 
     async fn unlock(&self, name: &Key, token: &LockToken) -> Result<bool, BackendError> {
-        let generation = self.primary.connected()?;
-        self.run(&generation, locks::unlock(&self.context, generation.data(), name, token)).await
+        let at = self.at(self.context.keys.count().of_lock(name))?;
+        self.run(&at, locks::unlock(&self.context, at.data(), name, token)).await
     }
 
     async fn keep_hot(&self, namespace: &Namespace, keys: &[HotKey]) -> Result<(), BackendError> {
-        let generation = self.primary.connected()?;
-        self.run(&generation, hot::keep(&self.context, generation.data(), namespace, keys)).await
+        let at = self.at(self.context.keys.count().of_hot(namespace))?;
+        self.run(&at, hot::keep(&self.context, at.data(), namespace, keys)).await
     }
 
     async fn hot(&self, namespace: &Namespace) -> Result<Vec<Key>, BackendError> {
-        let generation = self.primary.connected()?;
-        self.run(&generation, hot::keys(&self.context, generation.data(), namespace)).await
+        let at = self.at(self.context.keys.count().of_hot(namespace))?;
+        self.run(&at, hot::keys(&self.context, at.data(), namespace)).await
     }
 
     async fn inbox(
@@ -321,18 +335,14 @@ impl Backend for Valkey {
         max: usize,
         wait: Duration,
     ) -> Result<Vec<InboxEntry>, BackendError> {
-        let generation = self.primary.connected()?;
-        self.run(&generation, async {
-            let (connection, task) = if let Some(parked) = generation.unpark() {
-                parked
-            } else {
-                let (connection, task, _) = self.open().await?;
-                (connection, task)
-            };
+        let at = self.at(INBOX)?;
+        self.run(&at, async {
+            let (connection, task) =
+                if let Some(parked) = at.unpark() { parked } else { self.open_at(&at).await? };
             let entries = inbox::read(&self.context, &connection, consumer, max, wait).await;
             // one that did not answer in time may still be blocked: it goes, the next call makes another
             if entries.is_ok() {
-                generation.park(connection, task);
+                at.park(connection, task);
             }
             entries
         })
@@ -345,18 +355,18 @@ impl Backend for Valkey {
         max: usize,
         idle: Duration,
     ) -> Result<Vec<InboxEntry>, BackendError> {
-        let generation = self.primary.connected()?;
-        self.run(&generation, inbox::adopt(&self.context, generation.data(), consumer, max, idle)).await
+        let at = self.at(INBOX)?;
+        self.run(&at, inbox::adopt(&self.context, at.data(), consumer, max, idle)).await
     }
 
     async fn inbox_done(&self, ids: &[String]) -> Result<(), BackendError> {
-        let generation = self.primary.connected()?;
-        self.run(&generation, inbox::done(&self.context, generation.data(), ids)).await
+        let at = self.at(INBOX)?;
+        self.run(&at, inbox::done(&self.context, at.data(), ids)).await
     }
 
     async fn take_writes(&self, shard: Shard, take: Take) -> Result<Taken, BackendError> {
-        let generation = self.primary.connected()?;
-        self.run(&generation, writes::take(&self.context, generation.data(), shard, &take)).await
+        let at = self.at(shard)?;
+        self.run(&at, writes::take(&self.context, at.data(), shard, &take)).await
     }
 
     async fn settle_writes(
@@ -365,19 +375,19 @@ impl Backend for Valkey {
         partition: Partition,
         settled: Vec<(Line, Settled)>,
     ) -> Result<Vec<Settlement>, BackendError> {
-        let generation = self.primary.connected()?;
-        let settling = writes::settle(&self.context, generation.data(), shard, partition, &settled);
-        self.run(&generation, settling).await
+        let at = self.at(shard)?;
+        let settling = writes::settle(&self.context, at.data(), shard, partition, &settled);
+        self.run(&at, settling).await
     }
 
     async fn leave_writes(&self, shard: Shard, leave: Leave) -> Result<(), BackendError> {
-        let generation = self.primary.connected()?;
-        self.run(&generation, writes::leave(&self.context, generation.data(), shard, &leave)).await
+        let at = self.at(shard)?;
+        self.run(&at, writes::leave(&self.context, at.data(), shard, &leave)).await
     }
 
     async fn survey(&self, shard: Shard, look: Look) -> Result<Survey, BackendError> {
-        let generation = self.primary.connected()?;
-        self.run(&generation, writes::survey(&self.context, generation.data(), shard, &look)).await
+        let at = self.at(shard)?;
+        self.run(&at, writes::survey(&self.context, at.data(), shard, &look)).await
     }
 
     async fn waiting_writes(
@@ -386,18 +396,18 @@ impl Backend for Valkey {
         partition: Partition,
         max: usize,
     ) -> Result<Vec<Waiting>, BackendError> {
-        let generation = self.primary.connected()?;
-        self.run(&generation, writes::waiting(&self.context, generation.data(), shard, partition, max)).await
+        let at = self.at(shard)?;
+        self.run(&at, writes::waiting(&self.context, at.data(), shard, partition, max)).await
     }
 
     async fn dead_writes(&self, shard: Shard, after: &str, max: usize) -> Result<Vec<Dead>, BackendError> {
-        let generation = self.primary.connected()?;
-        self.run(&generation, writes::dead(&self.context, generation.data(), shard, after, max)).await
+        let at = self.at(shard)?;
+        self.run(&at, writes::dead(&self.context, at.data(), shard, after, max)).await
     }
 
     async fn drop_dead(&self, shard: Shard, ids: &[String]) -> Result<u64, BackendError> {
-        let generation = self.primary.connected()?;
-        self.run(&generation, writes::drop_dead(&self.context, generation.data(), shard, ids)).await
+        let at = self.at(shard)?;
+        self.run(&at, writes::drop_dead(&self.context, at.data(), shard, ids)).await
     }
 }
 

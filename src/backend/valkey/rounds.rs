@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Mutex as Turn, OnceCell};
 
 use super::connection::Connection;
+use super::durable::Aof;
 use crate::backend::BackendError;
 use crate::model::{Shard, ShardCount};
 
@@ -28,6 +29,7 @@ const QUESTIONS: usize = 2;
 pub(super) struct Rounds {
     lanes: Vec<Lane>,
     next: AtomicUsize,
+    aof: Aof,
 }
 
 struct Lane {
@@ -43,13 +45,18 @@ struct Round(Mutex<Arc<OnceCell<Result<u64, BackendError>>>>);
 
 impl Rounds {
     /// Over those connections, which nothing else may need at once.
-    pub(super) fn over(connections: &[Connection], shards: ShardCount) -> Self {
+    pub(super) fn over(connections: &[Connection], shards: ShardCount, aof: Aof) -> Self {
         let lane = |connection: &Connection| Lane {
             connection: connection.clone(),
             turn: Turn::default(),
             rounds: shards.all().flat_map(|_| [(); QUESTIONS]).map(|()| Round::default()).collect(),
         };
-        Self { lanes: connections.iter().map(lane).collect(), next: AtomicUsize::new(0) }
+        Self { lanes: connections.iter().map(lane).collect(), next: AtomicUsize::new(0), aof }
+    }
+
+    /// What the server does with its append-only file, as of the handshake.
+    pub(super) fn aof(&self) -> Aof {
+        self.aof
     }
 
     /// What `ask` says when it is asked after this. Who is dropped meanwhile leaves the asking to another.

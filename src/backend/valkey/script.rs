@@ -16,8 +16,16 @@ pub(super) const PRELUDE: &str = include_str!("scripts/prelude.lua");
 const CONSUMERS: &str = include_str!("scripts/consumers.lua");
 const WORK: &str = include_str!("scripts/work.lua");
 
+const MOVING: &str = include_str!("scripts/moving.lua");
+
 /// A script with everything it needs.
 pub(super) struct Script {
+    text: Text,
+    /// For Valkey Cluster.
+    clustered: Text,
+}
+
+struct Text {
     text: String,
     hash: String,
 }
@@ -25,7 +33,7 @@ pub(super) struct Script {
 macro_rules! scripts {
     ($($(#[$doc:meta])* $name:ident = $($part:expr),+;)*) => {$(
         $(#[$doc])*
-        pub(super) static $name: LazyLock<Script> = LazyLock::new(|| Script::of(&[PRELUDE, $($part),+]));
+        pub(super) static $name: LazyLock<Script> = LazyLock::new(|| Script::of(&[$($part),+]));
     )*
 
     #[cfg(test)]
@@ -61,9 +69,13 @@ scripts! {
 
 impl Script {
     fn of(parts: &[&str]) -> Self {
-        let text = mutants::scripts(parts.join("\n"));
-        let hash = sha1_hash(&text);
-        Self { text, hash }
+        let text = |prelude: &str| {
+            let text = mutants::scripts([&[prelude], parts].concat().join("\n"));
+            Text { hash: sha1_hash(&text), text }
+        };
+        // A channel of its shard's server instead of one of all servers.
+        let sharded = PRELUDE.replace("'PUBLISH'", "'SPUBLISH'");
+        Self { text: text(PRELUDE), clustered: text(&format!("{sharded}\n{MOVING}")) }
     }
 
     /// Runs it on a shard. `keys` follow the control record, which is always the first.
@@ -74,6 +86,7 @@ impl Script {
         keys: Vec<String>,
         args: Vec<Arg>,
     ) -> Result<Value, Error> {
+        let Text { text, hash } = if shard.clustered { &self.clustered } else { &self.text };
         let command = |name, script: &str| {
             Command::new(name, shard.slot)
                 .arg(script)
@@ -82,9 +95,9 @@ impl Script {
                 .args(keys.iter().map(String::as_str))
                 .args(args.iter().cloned())
         };
-        match connection.call(command("EVALSHA", &self.hash)).await {
+        match connection.call(command("EVALSHA", hash)).await {
             // nothing of it was carried out; sent whole, the server keeps it
-            Err(error) if is_noscript(&error) => connection.call(command("EVAL", &self.text)).await,
+            Err(error) if is_noscript(&error) => connection.call(command("EVAL", text)).await,
             answer => answer,
         }
     }
@@ -96,7 +109,16 @@ mod tests {
 
     #[test]
     fn the_weakenings_fit_the_scripts() {
-        let texts: Vec<&str> = all().into_iter().map(|script| script.text.as_str()).collect();
+        let texts: Vec<&str> = all().into_iter().map(|script| script.text.text.as_str()).collect();
         assert_eq!(mutants::misfits(&texts), [""; 0]);
+    }
+
+    #[test]
+    fn on_a_cluster_a_message_goes_to_its_shard() {
+        for script in all() {
+            assert_eq!(script.text.text.matches("'PUBLISH'").count(), 1);
+            assert_eq!(script.clustered.text.matches("'SPUBLISH'").count(), 1);
+            assert!(!script.clustered.text.contains("'PUBLISH'"));
+        }
     }
 }

@@ -6,10 +6,8 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use fred::error::Error;
-use fred::interfaces::{ClientLike as _, EventInterface as _, PubsubInterface as _};
-use fred::types::{Message, Value};
-use fred::util::redis_keyslot;
+use fred::interfaces::{EventInterface as _, PubsubInterface as _};
+use fred::types::Message;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +16,7 @@ use super::codec::{Hurry, announced, hurry};
 use super::connection::{Command, Connection, Opener, Task};
 use super::context::Context;
 use super::errors::explain;
-use super::handshake::check_servers;
+use super::handshake::check_server;
 use super::reply::text;
 use crate::backend::{BackendError, Signal, Subscription};
 use crate::model::{Key, Namespace, Shard};
@@ -37,59 +35,93 @@ enum Channel {
     Inbox,
 }
 
-/// Subscribes to every shard's channels and the inbox's. It ends with the generation it began in: a connection to a
+/// What is subscribed to at a server.
+pub(super) struct Scope {
+    /// The inbox's channel goes with the first shard.
+    pub(super) shards: Vec<Shard>,
+    /// The shards' channels are sharded ones, as on Valkey Cluster: each is known to its shard's server alone.
+    pub(super) sharded: bool,
+}
+
+/// Subscribes to shards' channels and the inbox's. It ends with the generation it began in: a connection to a
 /// server that was left would be alive and silent.
 pub(super) async fn subscribe(
     context: &Context,
     opener: &Opener,
     ended: CancellationToken,
+    scope: Scope,
 ) -> Result<Live, BackendError> {
     let (connection, task) = opener.open_with(MESSAGES_MAX).await?;
-    check_servers(context, &connection).await?;
+    check_server(context, &connection).await?;
 
-    let mut channels = HashMap::from([(context.keys.inbox(), Channel::Inbox)]);
-    for shard in context.keys.count().all() {
-        let (events, signals) = context.keys.channels(shard);
-        channels.insert(events, Channel::Events(shard));
-        channels.insert(signals, Channel::Signals(shard));
+    let mut channels = HashMap::new();
+    let (mut plain, mut sharded) = (Vec::new(), Vec::new());
+    let of_shards = if scope.sharded { &mut sharded } else { &mut plain };
+    for shard in &scope.shards {
+        let (events, signals) = context.keys.channels(*shard);
+        of_shards.extend([events.clone(), signals.clone()]);
+        channels.insert(events, Channel::Events(*shard));
+        channels.insert(signals, Channel::Signals(*shard));
+    }
+    if scope.shards.contains(&Shard(0)) {
+        plain.push(context.keys.inbox());
+        channels.insert(context.keys.inbox(), Channel::Inbox);
     }
     // before SUBSCRIBE, or the first messages find no reader
     let messages = connection.client().message_rx();
-    let names: Vec<String> = channels.keys().cloned().collect();
-    Box::pin(connection.client().subscribe(names)).await.map_err(|error| explain(&error))?;
-    // fred sends every SUBSCRIBE of a client to the node of its id
-    let slot = redis_keyslot(connection.client().id().as_bytes());
-    confirmed(&connection, slot, channels.len()).await?;
+    let count = Count { plain: plain.len(), sharded: sharded.len() };
+    if !plain.is_empty() {
+        Box::pin(connection.client().subscribe(plain)).await.map_err(|error| explain(&error))?;
+    }
+    // fred takes the first confirmation for the answer to the command, and a second for that to the next command
+    for channel in sharded {
+        Box::pin(connection.client().ssubscribe(channel)).await.map_err(|error| explain(&error))?;
+    }
+    count.confirmed(&connection).await?;
 
     let mut ticks = interval(PING_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let signals = VecDeque::new();
-    Ok(Live { connection, task: Some(task), slot, messages, signals, channels, ended, ticks, ping: None })
+    Ok(Live { connection, task: Some(task), count, messages, signals, channels, ended, ticks, ping: None })
 }
 
-/// fred's `subscribe` returns when the command is written. The server answers in order: what it says of this client
-/// next shows whether it has subscribed, or refused to.
-async fn confirmed(connection: &Connection, slot: u16, channels: usize) -> Result<(), BackendError> {
-    let answer = connection.call(Command::new("CLIENT", slot).arg("INFO")).await;
-    let info = text(answer.map_err(|error| explain(&error))?).unwrap_or_default();
-    let subscribed = info.split_whitespace().find_map(|field| field.strip_prefix("sub="));
-    if subscribed != Some(channels.to_string().as_str()) {
-        return Err(BackendError::Refused(format!(
-            "the server subscribed to {} of {channels} channels",
-            subscribed.unwrap_or("none")
-        )));
+/// How many channels a connection is subscribed to.
+#[derive(Clone, Copy)]
+struct Count {
+    plain: usize,
+    sharded: usize,
+}
+
+impl Count {
+    /// fred's `subscribe` returns when the command is written. The server answers in order: what it says of this client
+    /// next shows whether it has subscribed, or refused to. Later it shows whether it still is: with a slot that leaves a
+    /// server of a Cluster, the subscriptions to its channels end without a word that fred would pass on.
+    async fn confirmed(self, connection: &Connection) -> Result<(), BackendError> {
+        let answer = connection.call(Command::new("CLIENT", 0).arg("INFO")).await;
+        let info = text(answer.map_err(|error| explain(&error))?).unwrap_or_default();
+        let field =
+            |name: &str| info.split_whitespace().find_map(|field| field.strip_prefix(name)?.parse().ok());
+        let Self { plain, sharded } = self;
+        // servers before 7.0.3 do not say how many sharded ones there are
+        let (has, has_sharded) = (field("sub=").unwrap_or(0), field("ssub=").unwrap_or(sharded));
+        if (has, has_sharded) != (plain, sharded) {
+            let (has, channels) = (has + has_sharded, plain + sharded);
+            return Err(BackendError::Refused(format!(
+                "the server subscribed to {has} of {channels} channels"
+            )));
+        }
+        Ok(())
     }
-    Ok(())
 }
 
-type Ping = Pin<Box<dyn Future<Output = Result<Value, Error>> + Send>>;
+type Ping = Pin<Box<dyn Future<Output = Result<(), BackendError>> + Send>>;
 
 /// A live subscription.
 pub(super) struct Live {
     connection: Connection,
     /// `None` once the connection is gone.
     task: Option<Task>,
-    slot: u16,
+    count: Count,
     messages: Receiver<Message>,
     /// The rest of a message that held several.
     signals: VecDeque<Signal>,
@@ -140,8 +172,8 @@ fn hurried(shard: Shard, hurry: Hurry) -> Option<Signal> {
     }
 }
 
-/// Resolves when the connection does not answer.
-async fn silence(connection: &Connection, slot: u16, ticks: &mut Interval, ping: &mut Option<Ping>) {
+/// Resolves when the connection does not answer, or is not subscribed any more.
+async fn silence(connection: &Connection, count: Count, ticks: &mut Interval, ping: &mut Option<Ping>) {
     loop {
         if let Some(asked) = ping {
             let answer = asked.await;
@@ -152,7 +184,7 @@ async fn silence(connection: &Connection, slot: u16, ticks: &mut Interval, ping:
         }
         ticks.tick().await;
         let connection = connection.clone();
-        *ping = Some(Box::pin(async move { connection.call(Command::new("PING", slot)).await }));
+        *ping = Some(Box::pin(async move { count.confirmed(&connection).await }));
     }
 }
 
@@ -177,7 +209,7 @@ impl Subscription for Live {
                 },
                 () = self.ended.cancelled() => {}
                 _ = task => {}
-                () = silence(&self.connection, self.slot, &mut self.ticks, &mut self.ping) => {}
+                () = silence(&self.connection, self.count, &mut self.ticks, &mut self.ping) => {}
             }
             self.task = None;
         }

@@ -10,8 +10,8 @@ use super::log::stream_entry;
 use super::reply::Parts;
 use super::{Context, script};
 use crate::backend::{
-    BackendError, Backlog, Dead, EntryId, Leave, Line, Look, PARTITIONS_MAX, Partition, Pending,
-    Settled, Settlement, Survey, Take, Taken, WORKERS_MAX, Waiting,
+    BackendError, Backlog, Dead, EntryId, Leave, Line, Look, PARTITIONS_MAX, Partition, Pending, Settled,
+    Settlement, Survey, Take, Taken, WORKERS_MAX, Waiting,
 };
 use crate::model::{Key, LineageId, Namespace, Shard};
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::super::queues::{LineId, read, spelt};
 use super::{ShardState, after, place};
 use crate::backend::{
-    Backlog, Dead, EntryId, Leave, Line, Look, Partition, Pending, Settled, Settlement, Signal,
-    Survey, Take, Taken, Waiting,
+    Backlog, Dead, EntryId, Leave, Line, Look, Partition, Pending, Settled, Settlement, Signal, Survey, Take,
+    Taken, Waiting,
 };
 use crate::model::{Event, Provenance, Seq, Target};
 

@@ -80,10 +80,9 @@ async fn a_shard_on_a_server_that_no_handshake_has_seen_is_not_believed() {
     let before = backend.lookup(lookup("1", Some("a"))).await.unwrap();
     let Found::Leased { token: before, .. } = before else { panic!("no lease: {before:?}") };
     // what a slot leaves behind that moves to another server
-    let (_, keys) = backend.context.keys.of(&entry("1"));
-    let generation = backend.primary.generation().unwrap();
+    let (shard, keys) = backend.context.keys.of(&entry("1"));
     let command = Command::new("HSET", keys.slot).arg(keys.ctl()).args(["rid", "0123456789"]);
-    generation.data().call(command).await.unwrap();
+    backend.at(shard).unwrap().data().call(command).await.unwrap();
     let refused = backend.fill(fill("1", "a", before.clone())).await.unwrap();
     assert_eq!(refused, Filled::Refused(FillRefusal::Lineage));
     let after = backend.lookup(lookup("1", Some("a"))).await.unwrap();
@@ -92,12 +91,24 @@ async fn a_shard_on_a_server_that_no_handshake_has_seen_is_not_believed() {
 }
 
 #[tokio::test]
-async fn a_lost_server_ends_the_generation() {
+async fn a_lost_server_is_missed_and_the_others_are_not() {
     let mut servers = cluster().await;
     let (backend, _task) = connected(cluster_settings(&servers)).await;
     servers[1].stop();
     let mut link = backend.link();
-    timeout(LONG, link.wait_for(|state| matches!(state, LinkState::Down(_)))).await.expect("down").unwrap();
+    let told = |state: &LinkState, with: usize| matches!(state, LinkState::Up { warnings, .. } if warnings.len() == with);
+    timeout(LONG, link.wait_for(|state| told(state, 1))).await.expect("a server is missed").unwrap();
+    let LinkState::Up { warnings, .. } = link.borrow().clone() else { panic!("the others are there") };
+    assert!(warnings[0].starts_with(&format!("no connection to 127.0.0.1:{}", servers[1].port())));
+    let answered = async |shard| backend.head(shard).await.is_ok();
+    let (mut served, mut missed) = (0, 0);
+    for shard in backend.shards().all() {
+        *if answered(shard).await { &mut served } else { &mut missed } += 1;
+    }
+    assert!(0 < served && 0 < missed, "{served} {missed}");
     servers[1].revive().await;
-    timeout(LONG, link.wait_for(|state| matches!(state, LinkState::Up { .. }))).await.expect("up").unwrap();
+    timeout(LONG, link.wait_for(|state| told(state, 0))).await.expect("it is back").unwrap();
+    for shard in backend.shards().all() {
+        backend.head(shard).await.unwrap();
+    }
 }

@@ -104,7 +104,7 @@ async fn a_distrusted_connection_answers_nobody_any_more() {
     let asked = it.backend.head(S0);
     let distrusting = async {
         tokio::task::yield_now().await;
-        it.backend.distrust("a test says so");
+        it.backend.distrust(S0, "a test says so");
     };
     let (answer, ()) = tokio::join!(asked, distrusting);
     assert!(answer.unwrap_err().to_string().contains("a test says so"));

@@ -1,7 +1,7 @@
 //! Messages and their end.
 
 use super::*;
-use crate::backend::valkey::subscription::subscribe;
+use crate::backend::valkey::subscription::{Scope, subscribe};
 use crate::backend::{Signal, Subscription};
 
 async fn next(subscription: &mut Box<dyn Subscription>) -> Option<Signal> {
@@ -73,7 +73,10 @@ async fn confirmations_and_foreign_messages_come_through() {
 async fn falling_behind_is_told() {
     let it = Fixture::start().await;
     let ended = it.backend.primary.generation().unwrap().ended();
-    let live = subscribe(&it.backend.context, &it.backend.opener, ended).await.unwrap();
+    let live =
+        subscribe(&it.backend.context, &it.backend.opener, ended, Scope { shards: vec![S0], sharded: false })
+            .await
+            .unwrap();
     // more than may wait, in few round trips
     let flood = "for i = 1, 10000 do redis.call('PUBLISH', 'coherd:{main}:inbox', i) end";
     for _ in 0..3 {
@@ -130,7 +133,7 @@ async fn a_quiet_subscription_lives_on_though_its_waits_are_dropped() {
 async fn distrust_ends_it() {
     let it = Fixture::start().await;
     let mut subscription = it.backend.subscribe().await.unwrap();
-    it.backend.distrust("a test");
+    it.backend.distrust(S0, "a test");
     assert_eq!(next(&mut subscription).await, None);
 }
 
