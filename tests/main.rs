@@ -32,6 +32,7 @@ mod storm;
 mod strategies;
 mod telemetry;
 mod tidy;
+mod topologies;
 mod warm;
 mod watch;
 mod ways_in;

@@ -30,7 +30,7 @@ section! { at =>
         /// Certificates to trust, PEM, for `valkeys://`.
         ca_file: Option<PathBuf> = at.optional(path());
         /// How many parts keys are spread over; 0: 1, or 16 on a Cluster.
-        shards: u16 = at.or(0, int(0..=1024));
+        shards: u16 = at.or(0, int(0..=256));
         /// Connections for commands.
         pool: usize = at.or(4, int(1..=256));
         /// To have a connection.

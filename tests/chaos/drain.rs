@@ -6,6 +6,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::client::Client;
+use super::shared::base;
 use super::world::{Endpoint, World};
 use super::written::PARTITIONS;
 use crate::harness::resp::Reply;
@@ -49,10 +50,11 @@ pub(crate) async fn drain(world: &World) -> bool {
 
 /// How many writes are pending, as the server has them: what instances say of it is of a moment ago.
 async fn pending(world: &World) -> Option<i64> {
-    let mut server = world.direct().await?;
+    let server = world.server.lock().await;
     let mut sum = 0;
-    for partition in 0..PARTITIONS {
-        match server.command(&["XLEN", &format!("coherd:{{main}}:w:{partition}")]).await.ok()? {
+    for (shard, partition) in (0..world.shards).flat_map(|shard| (0..PARTITIONS).map(move |at| (shard, at))) {
+        let queue = format!("{}w:{partition}", base(shard));
+        match server.about(&queue, &["XLEN", &queue]).await {
             Reply::Integer(lines) => sum += lines,
             _ => return None,
         }

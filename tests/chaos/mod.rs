@@ -17,6 +17,7 @@ mod races;
 mod readers;
 mod report;
 mod run;
+mod shared;
 mod short;
 mod spaces;
 mod ways;

@@ -76,8 +76,12 @@ pub(super) async fn run(plan: Plan) -> Ran {
         }
     }
     let clocks = setup.clocks.is_some();
-    let mut kinds = plan.kinds;
+    let of_ring = |kind: &Kind| needs(*kind, Need::Ring);
+    setup.ring = plan.kinds.iter().any(of_ring)
+        && plan.kinds.iter().all(|kind| of_ring(kind) || kind.is_of_instances());
+    let (mut kinds, ring) = (plan.kinds, setup.ring);
     kinds.retain(|kind| appendonly || !needs(*kind, Need::AppendOnly));
+    kinds.retain(|kind| ring || !of_ring(kind));
     kinds.retain(|kind| clocks || !needs(*kind, Need::Clocks));
 
     let world = Arc::new(World::start(setup).await);

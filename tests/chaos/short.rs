@@ -47,6 +47,16 @@ async fn while_servers_die_and_come_back_as_others_no_promise_is_broken() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_slots_of_a_cluster_move_no_promise_is_broken() {
+    holds(10, &[Kind::SlotMoved, Kind::Kill, Kind::Pause]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_primaries_of_a_cluster_die_no_promise_is_broken() {
+    holds(11, &[Kind::PrimaryKilled, Kind::SlotMoved]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_origins_fail_no_promise_is_broken() {
     holds(6, &[Kind::OriginSlow, Kind::OriginHangs, Kind::OriginFails, Kind::KillInLoad, Kind::Kill]).await;
 }

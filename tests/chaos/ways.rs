@@ -48,8 +48,9 @@ impl Publisher {
             0..28 => self.http(Target::of(object, rng), soft, false, rng).await,
             28..50 => self.http(Target::of(object, rng), soft, true, rng).await,
             50..65 => self.purge(object, soft, rng).await,
-            65..77 => self.fcall(Target::of(object, rng), soft).await,
-            77..88 => self.inbox(Target::of(object, rng), soft, rng).await,
+            // An event may concern every shard, and the function reaches one.
+            65..77 if self.world.shards == 1 => self.fcall(Target::of(object, rng), soft).await,
+            65..88 => self.inbox(Target::of(object, rng), soft, rng).await,
             88..98 => self.pubsub(Target::of(object, rng), soft).await,
             _ => self.command(Target::of(object, rng), soft, rng).await,
         }
@@ -138,7 +139,11 @@ impl Publisher {
         if rng.random_bool(0.5) {
             command.args(["--url", &self.somewhere(rng).data]);
         } else {
-            command.args(["--backend", &format!("valkey://{}", *self.world.primary.borrow())]);
+            let url = match self.world.shards {
+                1 => format!("valkey://{}", *self.world.primary.borrow()),
+                _ => self.world.url.clone(),
+            };
+            command.args(["--backend", &url, "--shards", &self.world.shards.to_string()]);
         }
         command.stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
         let output = timeout(PATIENCE, command.output()).await;

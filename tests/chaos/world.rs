@@ -13,13 +13,14 @@ use tokio::sync::{Mutex, watch};
 use super::client::Client;
 use super::counters::Counters;
 use super::faults::Broken;
+use super::shared::Shared;
 use super::{spaces, written};
 use crate::harness::clock::Clocks;
 use crate::harness::instance::{Config, Instance};
 use crate::harness::origin::{Effect, Origin, Watch, Write};
 use crate::harness::proxy::Proxy;
 use crate::harness::resp::Connection;
-use crate::harness::server::{Options, Server};
+use crate::harness::server::Options;
 use crate::harness::wait::{SOON, eventually};
 use crate::history::{Done, Happened, History, Record};
 
@@ -41,6 +42,8 @@ pub(crate) struct Setup {
     pub(crate) seed: u64,
     /// The server they share.
     pub(crate) server: Options,
+    /// It is a cluster of servers with these options.
+    pub(crate) ring: bool,
     /// What their clocks and the server's go by; `None`: the time.
     pub(crate) clocks: Option<Clocks>,
     /// Where the history is kept, beside memory.
@@ -50,7 +53,7 @@ pub(crate) struct Setup {
 impl Setup {
     /// So many instances, with the defaults.
     pub(crate) fn new(instances: usize, seed: u64) -> Self {
-        Self { instances, seed, server: Options::default(), clocks: None, file: None }
+        Self { instances, seed, server: Options::default(), ring: false, clocks: None, file: None }
     }
 }
 
@@ -143,8 +146,12 @@ pub(crate) struct World {
     /// Where they are.
     pub(crate) endpoints: Vec<Endpoint>,
     /// The server the instances write to at present. Whoever puts another in its place says so in [`Self::primary`] too.
-    pub(crate) server: Mutex<Server>,
-    /// Where that is.
+    pub(crate) server: Mutex<Shared>,
+    /// `backend.url` of whoever goes past the wires.
+    pub(crate) url: String,
+    /// `backend.shards`.
+    pub(crate) shards: u16,
+    /// Where the first shard is.
     pub(crate) primary: watch::Sender<SocketAddr>,
     /// The system of record of every namespace but the cache-aside one: its keys are `NAMESPACE/KEY`.
     pub(crate) origin: Origin,
@@ -170,15 +177,18 @@ impl World {
         }
         let clock =
             |name: &str| setup.clocks.iter().flat_map(|clocks| clocks.variables(name)).collect::<Vec<_>>();
-        let server = Server::with(setup.server.clone().env(clock(SERVER_CLOCK))).await;
+        let server = Shared::start(setup.server.clone().env(clock(SERVER_CLOCK)), setup.ring).await;
+        let primary = server.primary().await.addr();
+        let shards = server.shards();
         let origin = Origin::watched(Some(Arc::new(Reads(Arc::clone(&history))))).await;
         spaces::describe(&origin);
         let nodes = (0..setup.instances).map(|number| {
             let (server, origin, clock) = (&server, &origin, &clock);
             async move {
-                let wire = Proxy::start(server.addr()).await;
+                let wire = Proxy::start(primary).await;
                 let config = Config::new(&format!("inst-{number}"), &server.url_at(wire.addr()));
-                let config = spaces::configure(config, &origin.url());
+                let config =
+                    spaces::configure(config.set("backend.shards", i64::from(shards)), &origin.url());
                 let clock = clock(config.id());
                 let config = clock.iter().fold(config, |config, (name, value)| config.env(name, value));
                 Node { instance: Instance::start(config).await, wire, past: Counters::default() }
@@ -193,7 +203,9 @@ impl World {
         let world = Self {
             endpoints: endpoints.collect(),
             nodes: nodes.into_iter().map(Mutex::new).collect(),
-            primary: watch::Sender::new(server.addr()),
+            primary: watch::Sender::new(primary),
+            url: server.url_at(primary),
+            shards,
             server: Mutex::new(server),
             origin,
             broken: Broken::default(),
@@ -221,7 +233,8 @@ impl World {
 
     /// The server's name and version.
     pub(crate) async fn server_version(&self) -> String {
-        let server = self.server.lock().await;
+        let shared = self.server.lock().await;
+        let server = shared.primary().await;
         match server.info("valkey_version").await {
             Some(version) => format!("Valkey {version}"),
             None => format!("Redis {}", server.info("redis_version").await.unwrap_or_default()),

@@ -137,7 +137,8 @@ pub(crate) async fn a_distrusted_connection_ends_and_another_is_made<F: Fixture>
     let (mut ears, mut others) = (Ears::of(&it.a).await, Ears::of(&it.b).await);
 
     it.a.distrust(home(&it.a), "a test says so");
-    assert_eq!(ears.next().await, None);
+    // Spread over several servers it goes on, and says that messages may be lost.
+    assert!(matches!(ears.next().await, None | Some(Signal::Lost)));
     let again = link.wait_for(|state| generation(state).is_some_and(|now| before < now));
     timeout(SOON, again).await.expect("another connection is made").unwrap();
     let mut ears = Ears::of(&it.a).await;

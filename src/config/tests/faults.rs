@@ -79,7 +79,7 @@ fn what_a_key_does_not_accept_is_a_fault() {
         "backend.username=",
         "backend.password=",
         "backend.password_env=A B",
-        "backend.shards=1025",
+        "backend.shards=257",
         "backend.pool=257",
         "backend.connect_timeout=1h",
         "backend.breaker=1",

@@ -12,6 +12,8 @@ pub(crate) enum Need {
     Clocks,
     /// At least two instances.
     Company,
+    /// A cluster of servers.
+    Ring,
 }
 
 impl Kind {
@@ -27,6 +29,20 @@ impl Kind {
                 | Self::ServerEmpty
                 | Self::Promote
                 | Self::Isolate
+                | Self::PrimaryKilled
+        )
+    }
+
+    /// It breaks no server and no wire: what the instances share may as well be a cluster.
+    pub(crate) fn is_of_instances(self) -> bool {
+        matches!(
+            self,
+            Self::Kill
+                | Self::KillInLoad
+                | Self::KillInWait
+                | Self::Pause
+                | Self::LongPause
+                | Self::RollingRestart
         )
     }
 }
@@ -132,6 +148,11 @@ kinds! {
     Promote = "promote";
     /// As before, while one instance stays with the old primary, which refuses writes without its replica.
     Isolate = "isolate" needs Company;
+
+    /// The slot of a shard moves to another server of the cluster.
+    SlotMoved = "slot-moved" needs Ring;
+    /// A primary of the cluster is killed, and its replica takes its place.
+    PrimaryKilled = "primary-killed" needs Ring;
 
     /// The wall clock of an instance is an hour ahead or behind for a while.
     InstanceClock = "instance-clock" needs Clocks;

@@ -12,6 +12,7 @@ mod origin;
 mod process;
 mod recovery;
 mod replica;
+mod ring;
 mod schedule;
 mod server;
 mod state;
@@ -99,6 +100,8 @@ async fn hit(kind: Kind, world: &World, rng: &mut StdRng, hold: Duration) -> Str
         Kind::ServerPause => server::pause(world, hold).await,
         Kind::Promote => replica::promote(world, hold).await,
         Kind::Isolate => replica::isolate(world, rng, hold).await,
+        Kind::SlotMoved => ring::slot_moved(world, rng).await,
+        Kind::PrimaryKilled => ring::primary_killed(world, rng, hold).await,
         Kind::InstanceClock => clock::instance(world, rng, hold).await,
         Kind::ServerClock => clock::server(world, rng, hold).await,
         Kind::OriginSlow => origin::slow(world, rng, hold).await,

@@ -26,7 +26,7 @@ pub(super) async fn promote(world: &World, hold: Duration) -> Struck {
     server.kill().await;
     replica.promote().await;
     redirect(world, &nodes, &replica);
-    *server = replica;
+    **server = replica;
     Struck::at("server")
 }
 
@@ -44,7 +44,7 @@ pub(super) async fn isolate(world: &World, rng: &mut StdRng, hold: Duration) -> 
     sleep(hold).await;
     server.kill().await;
     redirect(world, &[isolated], &replica);
-    *server = replica;
+    **server = replica;
     Struck::at("server")
 }
 
