@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::fleet::{Fleet, Servers};
+use super::fleet::{Fleet, Servers, version};
 use crate::harness::instance::NAMESPACE;
 use crate::harness::ring::{NODE_TIMEOUT, Ring};
 use crate::harness::wait::eventually;
@@ -33,16 +33,24 @@ async fn control(fleet: &Fleet, key: &str) -> String {
     }
 }
 
-/// Whether the key can be invalidated through every instance, and everybody knows of it.
+/// Whether the key can be invalidated through every instance, and every instance knows what is newest.
 async fn works(fleet: &Fleet, key: &str) -> bool {
-    let version = fleet.origin.bump(key);
+    let mut newest = 0;
     let event = json!({ "namespace": NAMESPACE, "keys": [key] });
     for at in &fleet.instances {
-        if at.invalidate("?wait=all", &event).send().await.status != 200 {
+        newest = fleet.origin.bump(key);
+        if at.invalidate("", &event).send().await.status != 202 {
             return false;
         }
     }
-    fleet.versions(key).await == [version; 3]
+    for at in &fleet.instances {
+        let answer = at.get(NAMESPACE, key).header("coherd-consistency", "strict").send().await;
+        assert_eq!(version(&answer), newest, "{key} at {}", at.id());
+        if answer.header("cache-status").is_none_or(|status| status.contains("detached")) {
+            return false;
+        }
+    }
+    true
 }
 
 /// All keys, and those whose shard the same server has as the first one's.

@@ -118,10 +118,16 @@ impl Fleet {
         answer
     }
 
-    /// Waits until all are attached and nothing is worse than it should be.
+    /// Waits until all are attached, and every server is there. That replicas are not waited for may be said.
     pub(super) async fn sound(&self) {
         for at in &self.instances {
-            eventually(&format!("{} is sound", at.id()), SOON, async || at.is_sound().await).await;
+            eventually(&format!("{} is sound", at.id()), SOON, async || {
+                let (status, document) = at.readyz().await;
+                let of_server =
+                    |it: &Value| it.as_str().is_some_and(|it| it.contains("min-replicas-to-write"));
+                status == 200 && document["degraded"].as_array().is_some_and(|it| it.iter().all(of_server))
+            })
+            .await;
         }
     }
 }

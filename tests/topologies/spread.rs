@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::fleet::{Fleet, Servers, parts, version};
 use crate::harness::instance::NAMESPACE;
-use crate::harness::origin::{Behaviour, Effect};
+use crate::harness::origin::{Behaviour, Effect, Gate};
 use crate::harness::wait::{SOON, eventually};
 
 /// One event for each kind of target, and how many of the keys it hits.
@@ -94,7 +94,7 @@ async fn writes_behind_of_all_shards_reach_the_origin(servers: Servers) {
     let pending = pending["pending"].as_array().expect("a list").clone();
     let of: BTreeSet<&str> = pending.iter().filter_map(|write| write["key"].as_str()).collect();
     assert_eq!(of.len(), keys.len(), "{pending:?}");
-    drop(gates);
+    gates.iter().for_each(Gate::release);
     for key in &keys {
         eventually(&format!("the origin has {key}"), SOON, async || {
             fleet.origin.writes(key).iter().any(|write| write.effect == Effect::Applied)
