@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 
 use super::core::{Part, Wait};
 use super::meter::Meter;
@@ -39,7 +39,7 @@ pub(super) struct Known {
     pub(super) depended_on: HashSet<Namespace>,
 }
 
-/// Logs `event` in every shard it concerns.
+/// Logs `event` in every shard it concerns; an error if one of them did not say that it has it.
 pub(super) async fn publish(
     shared: &Shared,
     known: &Known,
@@ -64,7 +64,8 @@ pub(super) async fn publish(
         };
         log(shared, shard, publication)
     });
-    let published = try_join_all(published).await?;
+    // One shard that cannot be reached keeps the event from no other.
+    let published = join_all(published).await.into_iter().collect::<Result<Vec<_>, _>>()?;
     let answered = shared.clock.now();
     traced::published(span, terms.door, &published);
     if published.iter().any(|(_, it)| !it.repeated) {

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -45,6 +45,10 @@ pub(super) struct Message {
 const PAGE_MAX: usize = 500;
 /// How long an announcement may still be on its way after a heartbeat knew of its event.
 const ON_ITS_WAY: Duration = Duration::from_millis(25);
+/// For a page of the log where other shards are on other servers: they do not wait for one that stands still. At least so
+/// long, and a quarter of what may pass without proof.
+const PATIENCE_MIN: Duration = Duration::from_millis(100);
+const PATIENCE_SHARE: u32 = 4;
 /// Between two attempts to subscribe.
 const RESUBSCRIBE: Duration = Duration::from_millis(100);
 
@@ -67,6 +71,8 @@ pub(super) struct Tail {
     heads: mpsc::Receiver<Answered>,
     heard: mpsc::Sender<Message>,
     shards: Vec<Tailed>,
+    /// For a page of the log.
+    patience: Duration,
 }
 
 impl Tail {
@@ -84,7 +90,12 @@ impl Tail {
             unheard: Some(began),
         };
         let shards = shared.count().all().map(tailed).collect();
-        Self { shared, heads, heard, shards }
+        let patience = if shared.backend.stands_as_one() {
+            Duration::MAX
+        } else {
+            (shared.shortest / PATIENCE_SHARE).max(PATIENCE_MIN)
+        };
+        Self { shared, heads, heard, shards, patience }
     }
 
     pub(super) async fn run(&mut self, stop: &CancellationToken) {
@@ -226,7 +237,8 @@ impl Tail {
         let Some(mut after) = tailed.following.reads_after(&state.view) else { return };
         self.shared.metrics.count_gap(gap);
         loop {
-            let page = match self.shared.backend.read_log(shard, after, PAGE_MAX).await {
+            let reading = self.shared.backend.read_log(shard, after, PAGE_MAX);
+            let page = match timeout(self.patience, reading).await.unwrap_or(Err(BackendError::TimedOut)) {
                 Ok(page) => page,
                 // The next heartbeat that is answered knows that events are missing, and brings us back here.
                 Err(error) => {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::reader::Reader;
-use super::{BackendKind, Config, Namespace, Origin, RateKey, RateLimit, WriteMode};
+use super::{BackendKind, Config, Namespace, Origin, RateKey, RateLimit, Topology, WriteMode};
 use crate::model::Quota;
 
 /// Adds a fault for each.
@@ -74,6 +74,13 @@ fn tokens(config: &Config, reader: &mut Reader) {
 }
 
 fn backend(config: &Config, reader: &mut Reader) {
+    if matches!(config.backend.url.topology, Topology::Cluster(_)) && config.backend.reader_url.is_some() {
+        reader.clash(
+            &["backend.reader_url", "backend.url"],
+            "entries of a Cluster are read from its primaries",
+            "no `reader_url` with `valkey-cluster://`",
+        );
+    }
     if config.backend.kind != BackendKind::Memory {
         return;
     }

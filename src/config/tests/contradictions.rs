@@ -20,6 +20,11 @@ fn each_contradiction_is_a_fault_of_a_key_that_was_set() {
         ),
         (Layers::default().set("backend.kind=memory").set("backend.shards=2"), "backend.shards", "one shard"),
         (
+            Layers::default().set("backend.url=valkey-cluster://h").set("backend.reader_url=valkey://h"),
+            "backend.reader_url",
+            "from its primaries",
+        ),
+        (
             Layers::default().set("write_behind.retry.initial=31s"),
             "write_behind.retry.initial",
             "longer than `max`",

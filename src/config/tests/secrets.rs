@@ -48,7 +48,7 @@ fn no_fault_repeats_a_secret() {
         "[backend]\npassword = \"hunter2\"\npassword_env = \"P\"",
         "[backend]\npassword = \"hunter2\"\nurl = \"valkey://:hunter2@h\"",
         "[backend]\nkind = \"memory\"\nurl = \"valkey://:hunter2@h\"",
-        "[backend]\nurl = \"valkey-cluster://:hunter2@h\"",
+        "[backend]\nurl = \"valkey-cluster://:hunter2@h/3\"",
         "[namespaces.a.origin]\nurl = \"http://u:hunter2@h/\"",
         "[namespaces.a.origin]\nurl = \"http://u:{hunter2}@h/{key}\"",
         "[namespaces.a.origin]\nurl = \"http://u:hunter2{@h/{key}\"",

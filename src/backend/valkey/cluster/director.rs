@@ -9,7 +9,7 @@ use std::time::Duration;
 use fred::types::config::Server;
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -24,7 +24,11 @@ use crate::model::Shard;
 /// Between two questions for the map while a shard is not served: the first, and what doubling it ends at.
 const ASK_MIN: Duration = Duration::from_millis(50);
 const ASK_MAX: Duration = Duration::from_secs(1);
-/// The same while all are: for new nodes to be known when they are needed.
+/// Nobody has asked for so long: whatever it is, it is new.
+const CALM: Duration = Duration::from_secs(5);
+/// For one node's answer: there are others.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// The same while all are served: for new nodes to be known when they are needed.
 const ASK_ALL_WELL: Duration = Duration::from_secs(10);
 
 pub(super) struct Director<'a> {
@@ -39,6 +43,8 @@ pub(super) struct Director<'a> {
     known: Vec<Server>,
     /// Whom to ask next.
     next: usize,
+    /// When that was done last, and how long it is not done again.
+    asked: Option<Instant>,
     pause: Duration,
     /// Why the last one that was asked had no map.
     unheard: Option<String>,
@@ -56,6 +62,7 @@ impl<'a> Director<'a> {
             seats: cluster.homes.iter().map(|_| None).collect(),
             known: Vec::new(),
             next: 0,
+            asked: None,
             pause: Duration::ZERO,
             unheard: None,
             refused: None,
@@ -64,21 +71,16 @@ impl<'a> Director<'a> {
 
     /// Until `stop`; then nothing is served any more.
     pub(super) async fn run(mut self, stop: &CancellationToken) {
-        let mut ask_at = Instant::now();
+        let mut well = false;
         loop {
             let round = async {
-                if ask_at <= Instant::now() {
+                if self.due(well) <= Instant::now() {
                     self.ask().await;
-                    let well = self.look().await;
-                    self.pause = if well { Duration::ZERO } else { (self.pause * 2).clamp(ASK_MIN, ASK_MAX) };
-                    ask_at = Instant::now() + if well { ASK_ALL_WELL } else { self.pause };
-                } else if !self.look().await {
-                    // What was well a moment ago is asked about at once, what was not after its pause.
-                    ask_at = ask_at.min(Instant::now() + self.pause);
                 }
+                well = self.look().await;
                 tokio::select! {
                     () = self.cluster.news.notified() => {}
-                    () = sleep_until(ask_at) => {}
+                    () = sleep_until(self.due(well)) => {}
                 }
             };
             if stop.run_until_cancelled(round).await.is_none() {
@@ -95,8 +97,19 @@ impl<'a> Director<'a> {
         self.cluster.state.send_replace(LinkState::Down("stopped".to_owned()));
     }
 
+    /// When to ask for the map. The pause counts also where all was well for a moment.
+    fn due(&self, well: bool) -> Instant {
+        match self.asked {
+            Some(asked) => asked + if well { ASK_ALL_WELL } else { self.pause },
+            None => Instant::now(),
+        }
+    }
+
     /// Asks one node for the map, another each time: one that is cut off from the others knows an old one.
     async fn ask(&mut self) {
+        let calm = self.asked.is_none_or(|asked| CALM < asked.elapsed());
+        self.pause = if calm { ASK_MIN } else { (self.pause * 2).clamp(ASK_MIN, ASK_MAX) };
+        self.asked = Some(Instant::now());
         let connected = self.nodes.iter().filter(|node| node.link.generation().is_some());
         let mut whom: Vec<Server> = connected.map(|node| node.server.clone()).collect();
         for server in self.known.iter().chain(&self.cluster.opener.servers()) {
@@ -106,7 +119,8 @@ impl<'a> Director<'a> {
         }
         let Some(server) = whom.get(self.next % whom.len().max(1)) else { return };
         self.next = self.next.wrapping_add(1);
-        match self.map_of(server).await {
+        let asking = timeout(PATIENCE, self.map_of(server)).await;
+        match asking.unwrap_or(Err(BackendError::TimedOut)) {
             Ok(map) => {
                 (self.unheard, self.refused) = (None, None);
                 self.settle(&map).await;
