@@ -24,6 +24,7 @@ mod promises;
 mod publishers;
 mod rates;
 mod refusals;
+mod sentinel;
 mod serve;
 mod simulation;
 mod stack;

@@ -12,7 +12,6 @@ pub(super) fn find(config: &Config, reader: &mut Reader) {
     };
     let Config { server, backend, coherence, .. } = config;
     refuse("server.tls", server.tls.is_some());
-    refuse("backend.url", matches!(backend.url.topology, Topology::Sentinel { .. }));
     let reader_url = backend.reader_url.as_ref();
     refuse("backend.reader_url", reader_url.is_some_and(|url| !matches!(url.topology, Topology::Single(_))));
     refuse("coherence.on_failover", coherence.on_failover == OnFailover::Verify);

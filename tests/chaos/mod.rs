@@ -9,6 +9,7 @@ mod books;
 mod client;
 mod counters;
 mod drain;
+mod failover;
 mod faults;
 mod ledger;
 mod long;

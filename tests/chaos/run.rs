@@ -144,7 +144,7 @@ async fn answered(world: &World, books: &Books, reader: &Reader) {
 
 /// Waits until nothing is pending, says again what nobody heard of, and reads everything everywhere. Whether all that
 /// was pending was written in time.
-async fn settle(world: &Arc<World>, books: &Arc<Books>, ledger: &Ledger) -> bool {
+pub(super) async fn settle(world: &Arc<World>, books: &Arc<Books>, ledger: &Ledger) -> bool {
     let mut rng = StdRng::seed_from_u64(world.seed);
     world.level().await;
     let drained = drain(world).await;

@@ -20,7 +20,7 @@ use crate::harness::instance::{Config, Instance};
 use crate::harness::origin::{Effect, Origin, Watch, Write};
 use crate::harness::proxy::Proxy;
 use crate::harness::resp::Connection;
-use crate::harness::server::Options;
+use crate::harness::server::{Options, Server};
 use crate::harness::wait::{SOON, eventually};
 use crate::history::{Done, Happened, History, Record};
 
@@ -44,6 +44,8 @@ pub(crate) struct Setup {
     pub(crate) server: Options,
     /// It is a cluster of servers with these options.
     pub(crate) ring: bool,
+    /// One that runs already and takes its place, and the URL by which instances find whoever is the primary.
+    pub(crate) running: Option<(Server, String)>,
     /// What their clocks and the server's go by; `None`: the time.
     pub(crate) clocks: Option<Clocks>,
     /// Where the history is kept, beside memory.
@@ -53,7 +55,15 @@ pub(crate) struct Setup {
 impl Setup {
     /// So many instances, with the defaults.
     pub(crate) fn new(instances: usize, seed: u64) -> Self {
-        Self { instances, seed, server: Options::default(), ring: false, clocks: None, file: None }
+        Self {
+            instances,
+            seed,
+            server: Options::default(),
+            ring: false,
+            running: None,
+            clocks: None,
+            file: None,
+        }
     }
 }
 
@@ -177,16 +187,23 @@ impl World {
         }
         let clock =
             |name: &str| setup.clocks.iter().flat_map(|clocks| clocks.variables(name)).collect::<Vec<_>>();
-        let server = Shared::start(setup.server.clone().env(clock(SERVER_CLOCK)), setup.ring).await;
+        let (server, url) = match setup.running {
+            Some((server, url)) => (Shared::One(server), Some(url)),
+            None => {
+                let options = setup.server.clone().env(clock(SERVER_CLOCK));
+                (Shared::start(options, setup.ring).await, None)
+            }
+        };
         let primary = server.primary().await.addr();
         let shards = server.shards();
         let origin = Origin::watched(Some(Arc::new(Reads(Arc::clone(&history))))).await;
         spaces::describe(&origin);
         let nodes = (0..setup.instances).map(|number| {
-            let (server, origin, clock) = (&server, &origin, &clock);
+            let (server, url, origin, clock) = (&server, &url, &origin, &clock);
             async move {
                 let wire = Proxy::start(primary).await;
-                let config = Config::new(&format!("inst-{number}"), &server.url_at(wire.addr()));
+                let url = url.clone().unwrap_or_else(|| server.url_at(wire.addr()));
+                let config = Config::new(&format!("inst-{number}"), &url);
                 let config =
                     spaces::configure(config.set("backend.shards", i64::from(shards)), &origin.url());
                 let clock = clock(config.id());

@@ -5,6 +5,7 @@
 pub(crate) mod cluster;
 mod fill;
 pub(crate) mod fixture;
+pub(crate) mod ground;
 mod hot;
 mod inbox;
 mod kit;
@@ -21,12 +22,9 @@ mod writes;
 
 /// One backend's run of all cases: its name in the test's path, and its [`fixture::Fixture`].
 macro_rules! conformance {
-    ($backend:ident, $fixture:ty) => {
-        conformance!($backend, $fixture, @cases);
-    };
-    ($backend:ident, $fixture:ty, @$each:ident) => {
+    ($backend:ident, $($how:tt)+) => {
         mod $backend {
-            conformance!(@$each $fixture, lookup: [
+            conformance!(@cases { $($how)+ } lookup: [
                 a_miss_without_a_claim_takes_no_lease
                 a_miss_with_a_claim_gets_the_lease_and_the_head
                 a_taken_lease_is_busy_for_every_other_load
@@ -44,7 +42,7 @@ macro_rules! conformance {
                 versions_of_a_namespace_are_separate_entries
                 peek_answers_in_order_and_checks_nothing
             ]);
-            conformance!(@$each $fixture, fill: [
+            conformance!(@cases { $($how)+ } fill: [
                 a_fill_without_the_lease_is_refused_and_leaves_it_alone
                 a_fill_ends_the_lease
                 a_fill_after_its_lease_expired_is_refused
@@ -62,7 +60,7 @@ macro_rules! conformance {
                 only_its_holder_releases_a_lease
                 everybody_sees_who_has_a_lease_and_for_how_long
             ]);
-            conformance!(@$each $fixture, publish: [
+            conformance!(@cases { $($how)+ } publish: [
                 a_hard_event_for_a_key_drops_the_entry_and_the_lease
                 a_soft_event_for_a_key_leaves_a_stale_copy_and_drops_the_lease
                 a_prefix_covers_the_keys_below_it
@@ -82,7 +80,7 @@ macro_rules! conformance {
                 a_lineage_begun_by_an_event_starts_above_what_is_known
                 a_lost_store_begins_another_lineage_above_what_is_known
             ]);
-            conformance!(@$each $fixture, log: [
+            conformance!(@cases { $($how)+ } log: [
                 each_event_is_chained_to_the_one_before
                 an_event_is_read_as_it_was_published
                 a_prefix_off_a_boundary_is_logged_as_what_it_was_widened_to
@@ -90,7 +88,7 @@ macro_rules! conformance {
                 a_trimmed_log_shows_by_its_first_number
                 the_head_counts_what_another_instance_logged
             ]);
-            conformance!(@$each $fixture, members: [
+            conformance!(@cases { $($how)+ } members: [
                 a_beat_makes_a_member_that_all_see
                 a_publisher_gets_the_members
                 a_beat_says_where_the_log_stands
@@ -100,7 +98,7 @@ macro_rules! conformance {
                 a_member_that_went_on_beating_is_not_forgotten
                 a_member_that_leaves_is_forgotten_at_once
             ]);
-            conformance!(@$each $fixture, signals: [
+            conformance!(@cases { $($how)+ } signals: [
                 an_event_is_announced_to_every_instance_as_it_is_logged
                 a_confirmation_is_heard
                 who_waits_for_a_lease_hears_how_it_ended
@@ -109,7 +107,7 @@ macro_rules! conformance {
                 a_message_on_the_inbox_channel_is_heard_as_it_came
                 a_distrusted_connection_ends_and_another_is_made
             ]);
-            conformance!(@$each $fixture, inbox: [
+            conformance!(@cases { $($how)+ } inbox: [
                 an_entry_is_taken_once_with_its_fields_as_they_came
                 at_most_as_many_entries_as_asked_for_are_taken
                 who_waits_gets_the_first_entry_when_it_comes
@@ -118,7 +116,7 @@ macro_rules! conformance {
                 a_finished_entry_is_never_seen_again
                 the_inbox_goes_on_after_the_store_was_lost
             ]);
-            conformance!(@$each $fixture, limits: [
+            conformance!(@cases { $($how)+ } limits: [
                 a_burst_is_spent_by_all_instances_together
                 of_many_at_once_as_many_as_the_burst_are_admitted
                 who_waits_as_long_as_told_is_admitted
@@ -128,13 +126,13 @@ macro_rules! conformance {
                 the_extremes_of_a_quota_are_counted
                 what_is_spent_outlives_a_lineage_and_not_the_store
             ]);
-            conformance!(@$each $fixture, hot: [
+            conformance!(@cases { $($how)+ } hot: [
                 the_hottest_keys_come_first_for_every_instance
                 what_several_keep_is_merged_by_the_greater_heat
                 of_more_keys_than_are_kept_the_coldest_go
                 what_is_kept_outlives_a_lineage_and_not_the_store
             ]);
-            conformance!(@$each $fixture, locks: [
+            conformance!(@cases { $($how)+ } locks: [
                 a_lock_has_one_holder_until_it_is_given_up
                 of_many_who_ask_at_once_one_gets_it
                 an_expired_lock_goes_to_the_next_under_a_greater_fence
@@ -146,7 +144,7 @@ macro_rules! conformance {
                 a_lock_of_a_lineage_that_ended_stands_and_is_not_extended
                 fences_grow_though_everything_is_lost
             ]);
-            conformance!(@$each $fixture, writes: [
+            conformance!(@cases { $($how)+ } writes: [
                 a_write_through_keeps_fills_out_until_its_value_is_stored
                 of_two_writers_at_once_neither_leaves_its_value
                 an_event_during_a_write_through_keeps_its_value_out
@@ -168,7 +166,8 @@ macro_rules! conformance {
             ]);
         }
     };
-    (@cases $fixture:ty, $room:ident: [$($case:ident)*]) => {
+    // A test for each case, on servers of its own.
+    (@cases { $fixture:ty } $room:ident: [$($case:ident)*]) => {
         mod $room {
             $(
                 #[tokio::test]
@@ -178,8 +177,8 @@ macro_rules! conformance {
             )*
         }
     };
-    (@rooms $fixture:ty, $room:ident: [$($case:ident)*]) => {
-        /// All cases of the room, one after the other.
+    // The same on a cluster.
+    (@cases { all in $fixture:ty } $room:ident: [$($case:ident)*]) => {
         #[tokio::test]
         async fn $room() {
             let ring = std::sync::Arc::new(crate::harness::ring::Ring::start().await);
@@ -189,10 +188,21 @@ macro_rules! conformance {
             .await;
         }
     };
+    // One after the other on the same servers, which take long to start.
+    (@cases { all on $ground:path } $room:ident: [$($case:ident)*]) => {
+        #[tokio::test]
+        async fn $room() {
+            let cases = async {
+                $(crate::conformance::$room::$case::<crate::conformance::ground::Shared>().await;)*
+            };
+            crate::conformance::ground::on($ground().await, cases).await;
+        }
+    };
 }
 
 // One line for each backend.
 conformance!(on_memory, crate::conformance::memory::Joined);
 conformance!(on_valkey, crate::conformance::valkey::Connected);
 conformance!(on_shards, crate::conformance::valkey::Sharded);
-conformance!(on_cluster, crate::conformance::cluster::Clustered, @rooms);
+conformance!(on_cluster, all in crate::conformance::cluster::Clustered);
+conformance!(by_sentinels, all on crate::conformance::ground::by_sentinels);

@@ -35,23 +35,13 @@ impl Connected {
     }
 }
 
-/// Two instances that are connected, until the guard is dropped.
-#[expect(clippy::disallowed_methods, reason = "the test's own runtime ends with it")]
+/// Two instances over that many shards, connected until the guard is dropped.
 pub(super) async fn two_at(
     url: &str,
     shards: ShardCount,
     settings: Settings,
 ) -> ([Arc<Valkey>; 2], DropGuard) {
-    let instances = [(); 2].map(|()| Valkey::new(valkey(url, shards, settings)).unwrap());
-    let stop = CancellationToken::new();
-    for instance in &instances {
-        let (keeper, stop) = (Arc::clone(instance), stop.clone());
-        tokio::spawn(async move { keeper.keep_connected(stop).await });
-        let mut link = instance.link();
-        let up = link.wait_for(|state| matches!(state, LinkState::Up { .. }));
-        timeout(SOON, up).await.expect("the backend connects").unwrap();
-    }
-    (instances, stop.drop_guard())
+    connect(&valkey(url, shards, settings)).await
 }
 
 #[async_trait(?Send)]
@@ -123,7 +113,23 @@ impl Fixture for Sharded {
     }
 }
 
-fn valkey(url: &str, shards: ShardCount, settings: Settings) -> ValkeySettings {
+/// Two instances, connected until the guard is dropped.
+#[expect(clippy::disallowed_methods, reason = "the test's own runtime ends with it")]
+pub(super) async fn connect(settings: &ValkeySettings) -> ([Arc<Valkey>; 2], DropGuard) {
+    let instances = [(); 2].map(|()| Valkey::new(settings.clone()).unwrap());
+    let stop = CancellationToken::new();
+    for instance in &instances {
+        let (keeper, stop) = (Arc::clone(instance), stop.clone());
+        tokio::spawn(async move { keeper.keep_connected(stop).await });
+        let mut link = instance.link();
+        let up = link.wait_for(|state| matches!(state, LinkState::Up { .. }));
+        timeout(SOON, up).await.expect("the backend connects").unwrap();
+    }
+    (instances, stop.drop_guard())
+}
+
+/// What a case asks for, of the server at `url`.
+pub(crate) fn valkey(url: &str, shards: ShardCount, settings: Settings) -> ValkeySettings {
     let Settings { log_max_events, watermarks_max } = settings;
     ValkeySettings {
         url: url.to_owned(),

@@ -11,6 +11,7 @@ pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod resp;
 pub(crate) mod ring;
+pub(crate) mod sentinel;
 pub(crate) mod server;
 pub(crate) mod task;
 mod tests;

@@ -40,6 +40,11 @@ impl Options {
         self.set("requirepass", password).set("masterauth", password)
     }
 
+    /// The password that it asks for.
+    pub(super) fn password_given(&self) -> Option<&str> {
+        self.password.as_deref()
+    }
+
     /// Follows that primary.
     pub(crate) fn replica_of(self, primary: SocketAddr) -> Self {
         self.set("replicaof", &format!("{} {}", primary.ip(), primary.port()))
@@ -279,7 +284,7 @@ fn launch(dir: &TempDir, port: &Port, options: &Options, appendonly: bool) -> Pr
 }
 
 /// `$VALKEY_SERVER`, else `valkey-server`, else `redis-server` on the `PATH`.
-fn program() -> PathBuf {
+pub(super) fn program() -> PathBuf {
     if let Some(named) = env::var_os("VALKEY_SERVER") {
         return named.into();
     }

@@ -55,8 +55,8 @@ pub(super) fn config(url: &str, credentials: Credentials<'_>) -> Result<Config, 
         Some("sentinel") => ServerConfig::Sentinel {
             hosts: servers(hosts, SENTINEL_PORT)?,
             service_name: parameter(query, "service").ok_or_else(|| wrong("it lacks `?service=NAME`"))?,
-            username: parameter(query, "sentinel_username"),
-            password: parameter(query, "sentinel_password"),
+            username: None,
+            password: None,
         },
         Some(_) => return Err(wrong("its scheme ends on neither -cluster nor -sentinel")),
     };

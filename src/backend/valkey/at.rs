@@ -67,7 +67,7 @@ impl Valkey {
 
     /// A connection of the caller's own to the server of a shard.
     pub(super) async fn open_at(&self, at: &At) -> Result<(Connection, Task), BackendError> {
-        let (connection, task, _) = self.open(at.node.as_deref()).await?;
+        let (connection, task, _) = self.open(&at.opener, at.node.as_deref()).await?;
         Ok((connection, task))
     }
 

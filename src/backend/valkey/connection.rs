@@ -58,6 +58,24 @@ impl Opener {
         Self { config: Config { server, ..self.config.clone() }, ..self.clone() }
     }
 
+    /// The same way to a sentinel, which has no databases; perhaps without saying who asks.
+    pub(super) fn to_sentinel(&self, sentinel: &Server, credentials: bool) -> Self {
+        let mut way = self.at(sentinel);
+        way.config.database = None;
+        if !credentials {
+            (way.config.username, way.config.password) = (None, None);
+        }
+        way
+    }
+
+    /// Whom to ask for the server, and by which name, where sentinels know it.
+    pub(super) fn sentinels(&self) -> Option<(Vec<Server>, String)> {
+        match &self.config.server {
+            ServerConfig::Sentinel { hosts, service_name, .. } => Some((hosts.clone(), service_name.clone())),
+            _ => None,
+        }
+    }
+
     /// Connects and authenticates, nothing more.
     pub(super) async fn open(&self) -> Result<(Connection, Task), BackendError> {
         self.open_with(NO_MESSAGES).await

@@ -34,6 +34,8 @@ pub(super) enum Fault {
     Down(BackendError),
     /// It must not be used; why, and what mends it.
     Refused(String),
+    /// It must not be used, for it is a replica; whose, and what mends it.
+    Replica(String),
 }
 
 impl From<BackendError> for Fault {
@@ -46,7 +48,7 @@ impl From<Fault> for BackendError {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Down(error) => error,
-            Fault::Refused(why) => Self::Refused(why),
+            Fault::Refused(why) | Fault::Replica(why) => Self::Refused(why),
         }
     }
 }
@@ -106,11 +108,11 @@ pub(super) async fn check_server(context: &Context, connection: &Connection) -> 
         let why = "it is a node of a Cluster: `backend.url = \"valkey-cluster://…\"`, with any of its nodes";
         return Err(Fault::Refused(why.to_owned()));
     }
-    judge(&info).map_err(Fault::Refused)
+    judge(&info)
 }
 
 /// What `INFO` says of a server: usable, with warnings, or why not.
-fn judge(info: &str) -> Result<Checked, String> {
+fn judge(info: &str) -> Result<Checked, Fault> {
     let fields: HashMap<&str, &str> = info.lines().filter_map(|line| line.split_once(':')).collect();
     let field = |name: &str| fields.get(name).copied().unwrap_or_default();
 
@@ -121,22 +123,23 @@ fn judge(info: &str) -> Result<Checked, String> {
     };
     let major: u32 = compatible.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0);
     if major < MAJOR_MIN {
-        return Err(format!("{server} is too old: coherd needs Valkey 7.2 or Redis 7.0 or later"));
+        let old = format!("{server} is too old: coherd needs Valkey 7.2 or Redis 7.0 or later");
+        return Err(Fault::Refused(old));
     }
     if field("role") != "master" {
-        return Err(format!(
+        return Err(Fault::Replica(format!(
             "{server} is a replica of {}:{}: point `backend.url` at the primary, or make this one the primary with \
              `REPLICAOF NO ONE`",
             field("master_host"),
             field("master_port")
-        ));
+        )));
     }
     let policy = field("maxmemory_policy");
     if policy.starts_with("allkeys-") {
-        return Err(format!(
+        return Err(Fault::Refused(format!(
             "{server} may evict coherd's control record (maxmemory-policy {policy}): \
              `CONFIG SET maxmemory-policy volatile-lru`, and the same in its configuration file"
-        ));
+        )));
     }
 
     let mut warnings = Vec::new();
@@ -180,14 +183,18 @@ mod tests {
 
     #[test]
     fn a_server_is_named_and_accepted() {
-        assert_eq!(judge(GOOD).unwrap_or_else(|why| panic!("{why}")).server, "redis 7.2.4");
+        assert_eq!(judge(GOOD).unwrap_or_else(|why| panic!("{why:?}")).server, "redis 7.2.4");
         let valkey = format!("{GOOD}valkey_version:9.1.2\r\n");
-        assert_eq!(judge(&valkey).unwrap_or_else(|why| panic!("{why}")).server, "valkey 9.1.2");
+        assert_eq!(judge(&valkey).unwrap_or_else(|why| panic!("{why:?}")).server, "valkey 9.1.2");
     }
 
     #[test]
     fn a_refusal_says_what_mends_it() {
-        let refused = |from, to| judge(&GOOD.replace(from, to)).err().expect("a refusal");
+        let refused = |from, to| {
+            judge(&GOOD.replace(from, to))
+                .map_or_else(BackendError::from, |_| panic!("no refusal"))
+                .to_string()
+        };
         assert!(refused("7.2.4", "6.2.14").contains("7.0"));
         assert!(refused("role:master", "role:slave").contains("REPLICAOF NO ONE"));
         assert!(refused("noeviction", "allkeys-lru").contains("CONFIG SET maxmemory-policy"));
@@ -196,8 +203,8 @@ mod tests {
     #[test]
     fn replicas_that_nobody_waits_for_are_a_warning() {
         let lonely = GOOD.replace("connected_slaves:0", "connected_slaves:2");
-        assert_eq!(judge(&lonely).unwrap_or_else(|why| panic!("{why}")).warnings.len(), 1);
+        assert_eq!(judge(&lonely).unwrap_or_else(|why| panic!("{why:?}")).warnings.len(), 1);
         let guarded = format!("{lonely}min_slaves_good_slaves:2\r\n");
-        assert!(judge(&guarded).unwrap_or_else(|why| panic!("{why}")).warnings.is_empty());
+        assert!(judge(&guarded).unwrap_or_else(|why| panic!("{why:?}")).warnings.is_empty());
     }
 }

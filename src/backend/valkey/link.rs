@@ -15,10 +15,11 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::connection::{Command, Connection, Task};
+use super::connection::{Command, Connection, Opener, Task};
 use super::errors::explain;
 use super::handshake::Fault;
 use super::rounds::Rounds;
+use super::sentinel::Primary;
 use super::steps::Steps;
 use crate::backend::{BackendError, LinkState};
 
@@ -31,6 +32,8 @@ const DELAY_REFUSED: Duration = Duration::from_secs(5);
 const HEALTHY: Duration = Duration::from_secs(5);
 /// How often every connection must answer.
 const PING_EVERY: Duration = Duration::from_secs(1);
+/// No server is left for an answer that took less.
+const PATIENCE_MIN: Duration = Duration::from_millis(200);
 /// What waits for replicas keeps the answers behind it: so many time-outs of a command are silence there.
 const WAITING_FACTOR: u32 = 4;
 
@@ -53,6 +56,10 @@ pub(super) struct Parts {
     pub(super) steps: Steps,
     /// The connections' tasks: they end with the generation.
     pub(super) tasks: Vec<Task>,
+    /// How to make further connections to the same server.
+    pub(super) opener: Opener,
+    /// The primary that sentinels named, where they did.
+    pub(super) primary: Option<Primary>,
 }
 
 /// Connections until the first of them dies or nobody trusts them any more.
@@ -63,6 +70,10 @@ pub(super) struct Generation {
     waiting: Vec<Connection>,
     rounds: Rounds,
     steps: Steps,
+    /// How to make further connections to the same server.
+    pub(super) opener: Opener,
+    /// The primary that sentinels named, where they did.
+    pub(super) primary: Option<Primary>,
     next: AtomicUsize,
     ended: CancellationToken,
     why: OnceLock<String>,
@@ -125,16 +136,18 @@ impl Generation {
 
     /// Resolves with the reason when a connection no longer answers.
     async fn fails(&self, command_timeout: Duration) -> String {
+        let patience = self.primary.as_ref().map_or(Duration::MAX, Primary::patience).max(PATIENCE_MIN);
+        let (every, limit) = (PING_EVERY.min(patience), command_timeout.min(patience));
         tokio::select! {
-            why = self.silent(&self.data, command_timeout) => why,
-            why = self.silent(&self.waiting, command_timeout.saturating_mul(WAITING_FACTOR)) => why,
+            why = self.silent(&self.data, every, limit) => why,
+            why = self.silent(&self.waiting, every, command_timeout.saturating_mul(WAITING_FACTOR)) => why,
         }
     }
 
-    /// The same for some of them, each with so much time for an answer.
-    async fn silent(&self, connections: &[Connection], limit: Duration) -> String {
+    /// The same for some of them, asked so often and each with so much time for an answer.
+    async fn silent(&self, connections: &[Connection], every: Duration, limit: Duration) -> String {
         loop {
-            sleep(PING_EVERY).await;
+            sleep(every).await;
             let ping = |connection: &Connection| {
                 let connection = connection.clone();
                 async move {
@@ -230,7 +243,7 @@ impl Link {
                     }
                     delays.after(lasted)
                 }
-                Err(Fault::Refused(why)) => {
+                Err(Fault::Refused(why) | Fault::Replica(why)) => {
                     warn!(backend.link = self.name, "the backend must not be used: {why}");
                     self.say(LinkState::Refused(why));
                     DELAY_REFUSED
@@ -255,7 +268,7 @@ impl Link {
         parts: Parts,
         attend: &impl Fn(Arc<Generation>) -> A,
     ) -> Duration {
-        let Parts { server, warnings, data, waiting, rounds, steps, tasks } = parts;
+        let Parts { server, warnings, data, waiting, rounds, steps, tasks, opener, primary } = parts;
         let started = Instant::now();
         let generation = Arc::new(Generation {
             server: server.clone(),
@@ -263,6 +276,8 @@ impl Link {
             waiting,
             rounds,
             steps,
+            opener,
+            primary,
             next: AtomicUsize::new(0),
             ended: CancellationToken::new(),
             why: OnceLock::new(),

@@ -8,6 +8,7 @@ use super::durable::Aof;
 use super::handshake::{Checked, Fault};
 use super::link::Parts;
 use super::rounds::Rounds;
+use super::sentinel::Primary;
 use super::steps::Steps;
 use super::{Valkey, function, handshake};
 use crate::backend::BackendError;
@@ -16,10 +17,30 @@ impl Valkey {
     /// The connections of a generation, each checked: to the server, or to one of a Cluster, whose shards are reconciled with
     /// it one by one as they are found there.
     pub(super) async fn connect(&self, node: Option<&Node>) -> Result<Parts, Fault> {
+        if let Some(node) = node {
+            return self.connect_to(node.opener(), Some(node), None).await;
+        }
+        let Some(sentinels) = &self.sentinels else { return self.connect_to(&self.opener, None, None).await };
+        let primary = sentinels.primary().await?;
+        let opener = primary.opener.clone();
+        let made = self.connect_to(&opener, None, Some(primary)).await;
+        made.map_err(|fault| match fault {
+            // it was a primary a moment ago: the sentinels know who is one now
+            Fault::Replica(why) => Fault::Down(BackendError::Unavailable(why)),
+            fault => fault,
+        })
+    }
+
+    async fn connect_to(
+        &self,
+        opener: &Opener,
+        node: Option<&Node>,
+        primary: Option<Primary>,
+    ) -> Result<Parts, Fault> {
         // what waits for replicas or the disk holds up everything behind it on its connection
         let waits = 0 < self.context.min_replicas_ack || self.context.takes_writes;
         let waiting = if waits { self.pool } else { 0 };
-        let made = try_join_all((0..self.pool + waiting).map(|_| self.open(node))).await?;
+        let made = try_join_all((0..self.pool + waiting).map(|_| self.open(opener, node))).await?;
         let (mut data, mut tasks, mut checks) = (Vec::new(), Vec::new(), Vec::new());
         for (connection, task, checked) in made {
             data.push(connection);
@@ -37,12 +58,17 @@ impl Valkey {
         let waiting = data.split_off(self.pool);
         let rounds = Rounds::over(&waiting, self.context.keys.count(), aof);
         let steps = Steps::new(self.context.keys.count());
-        Ok(Parts { server, warnings, data, waiting, rounds, steps, tasks })
+        let opener = opener.clone();
+        Ok(Parts { server, warnings, data, waiting, rounds, steps, tasks, opener, primary })
     }
 
     /// One connection that may be used.
-    pub(super) async fn open(&self, node: Option<&Node>) -> Result<(Connection, Task, Checked), Fault> {
-        let (connection, task) = node.map_or(&self.opener, Node::opener).open().await?;
+    pub(super) async fn open(
+        &self,
+        opener: &Opener,
+        node: Option<&Node>,
+    ) -> Result<(Connection, Task, Checked), Fault> {
+        let (connection, task) = opener.open().await?;
         let checked = match node {
             Some(_) => handshake::look_over(&self.context, &connection).await?,
             None => handshake::handshake(&self.context, &connection).await?,
@@ -62,6 +88,8 @@ impl Valkey {
             rounds: Rounds::over(&[], self.context.keys.count(), Aof::Off),
             steps: Steps::new(self.context.keys.count()),
             tasks,
+            opener: opener.clone(),
+            primary: None,
         })
     }
 

@@ -28,6 +28,7 @@ mod publish;
 mod reply;
 mod rounds;
 mod script;
+mod sentinel;
 mod settings;
 mod steps;
 mod subscription;
@@ -37,11 +38,12 @@ mod tls;
 mod writes;
 
 use std::future::pending;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::join;
+use futures_util::future::{join, select};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -53,6 +55,7 @@ use self::context::Context;
 use self::entries::Looked;
 use self::link::{Generation, Link};
 use self::locks::Asked;
+use self::sentinel::Sentinels;
 pub use self::settings::Settings;
 use self::subscription::Scope;
 use super::{
@@ -71,6 +74,7 @@ pub struct Valkey {
     context: Arc<Context>,
     opener: Opener,
     pool: usize,
+    sentinels: Option<Sentinels>,
     primary: Link,
     /// Instead of it.
     cluster: Option<Arc<Cluster>>,
@@ -109,6 +113,9 @@ impl Valkey {
         Ok(Arc::new(Self {
             cluster: primary.is_clustered().then(cluster),
             context,
+            sentinels: primary
+                .sentinels()
+                .map(|(servers, service)| Sentinels::new(servers, service, primary.clone(), connect_timeout)),
             opener: primary,
             pool: settings.pool.max(1),
             primary: Link::new("primary", command_timeout),
@@ -151,13 +158,20 @@ impl Backend for Valkey {
             return Ok(());
         }
         let attend = async |generation: Arc<Generation>| {
+            let replaced = async {
+                match (&self.sentinels, &generation.primary) {
+                    (Some(sentinels), Some(primary)) => generation.end(&sentinels.replaced(primary).await),
+                    _ => pending().await,
+                }
+            };
             let function = async {
                 if self.provides_function() {
                     function::look_after(&generation).await;
                 }
                 pending::<()>().await;
             };
-            join(function, generation.steps().serve(&self.context, &generation)).await;
+            let steps = join(function, generation.steps().serve(&self.context, &generation));
+            select(pin!(replaced), pin!(steps)).await;
         };
         let primary = self.primary.keep(&stop, || self.connect(None), attend);
         let reader = async {
@@ -267,7 +281,8 @@ impl Backend for Valkey {
         }
         let generation = self.primary.connected()?;
         let scope = Scope { shards: self.context.keys.count().all().collect(), sharded: false };
-        let subscribing = subscription::subscribe(&self.context, &self.opener, generation.ended(), scope);
+        let subscribing =
+            subscription::subscribe(&self.context, &generation.opener, generation.ended(), scope);
         Ok(Box::new(generation.within(subscribing).await?))
     }
 

@@ -116,8 +116,8 @@ fn tokens_need_a_variable_that_is_set_and_a_name_and_a_text_of_their_own() {
 fn what_is_not_obeyed_is_refused() {
     for (namespace, set, key) in [
         ("", "server.tls={ cert = \"c\", key = \"k\" }", "server.tls"),
-        ("", "backend.url=redis-sentinel://h?service=s", "backend.url"),
         ("", "backend.reader_url=valkey-cluster://h", "backend.reader_url"),
+        ("", "backend.reader_url=valkey-sentinel://h?service=s", "backend.reader_url"),
         ("", "coherence.on_failover=verify", "coherence.on_failover"),
         ("", "coherence.tracking=true", "coherence.tracking"),
         (SQL, "namespaces.u.origin.retries=2", "namespaces.u.origin.retries"),

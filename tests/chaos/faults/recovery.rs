@@ -30,10 +30,10 @@ pub(crate) struct Broken {
 }
 
 /// A fault under way.
-pub(super) struct UnderWay<'a>(&'a Broken);
+pub(crate) struct UnderWay<'a>(&'a Broken);
 
 impl Broken {
-    pub(super) fn begin(&self) -> UnderWay<'_> {
+    pub(crate) fn begin(&self) -> UnderWay<'_> {
         self.begun.fetch_add(1, Ordering::SeqCst);
         self.now.fetch_add(1, Ordering::SeqCst);
         UnderWay(self)

@@ -201,6 +201,7 @@ impl<'a> Director<'a> {
         for fault in &faults {
             match fault {
                 Fault::Refused(why) => refused = refused.or_else(|| Some(why.clone())),
+                Fault::Replica(why) => debug!(error = %why, "a shard is not served"),
                 Fault::Down(error) => debug!(error = %error, "a shard is not served"),
             }
         }
