@@ -140,7 +140,7 @@ pub(crate) fn valkey_settings(config: &Config) -> valkey::Settings {
     };
     valkey::Settings {
         url: backend.url.without_credentials().to_string(),
-        reader_url: backend.reader_url.as_ref().map(|url| url.without_credentials().to_string()),
+        reader_url: backend.reader_url.as_ref().map(|url| url.with_credentials().expose().to_owned()),
         username: backend.username.clone(),
         password: backend.password.as_ref().map(|it| it.expose().to_owned()),
         ca_file: backend.ca_file.clone(),

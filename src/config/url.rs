@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::secret::{HIDDEN, Secret};
 
@@ -157,6 +157,24 @@ impl BackendUrl {
     }
 }
 
+impl BackendUrl {
+    /// The whole of it, for a client that reads it itself.
+    #[must_use]
+    pub fn with_credentials(&self) -> Secret {
+        let bare = self.without_credentials().to_string();
+        let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let user = self.username.as_deref().map(encoded).unwrap_or_default();
+        let whole = match (&self.username, &self.password) {
+            (None, None) => bare,
+            (_, None) => bare.replacen("://", &format!("://{user}@"), 1),
+            (_, Some(password)) => {
+                bare.replacen("://", &format!("://{user}:{}@", encoded(password.expose())), 1)
+            }
+        };
+        Secret::from(whole)
+    }
+}
+
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.name.contains(':') {
@@ -212,6 +230,14 @@ mod tests {
         let url = parse("valkey://u:p%40w@h").unwrap();
         assert_eq!(url.username.as_deref(), Some("u"));
         assert_eq!(url.password.unwrap().expose(), "p@w");
+    }
+
+    #[test]
+    fn the_whole_of_it_says_the_same() {
+        for text in ["valkey://u:p%40w@h:1/2", "valkeys://:%3a@h", "valkey://u@h", "valkey://h"] {
+            let url = parse(text).unwrap();
+            assert!(parse(url.with_credentials().expose()).unwrap() == url, "{text}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod ledger;
 mod long;
 mod observer;
 mod races;
+mod reader;
 mod readers;
 mod report;
 mod run;

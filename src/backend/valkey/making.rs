@@ -77,7 +77,7 @@ impl Valkey {
     }
 
     /// Replicas are only peeked at, and what they hold proves itself: nothing to check.
-    pub(super) async fn connect_reader(&self, opener: &Opener) -> Result<Parts, Fault> {
+    pub(super) async fn connect_reader(&self, opener: Opener) -> Result<Parts, Fault> {
         let made = try_join_all((0..self.pool).map(|_| opener.open())).await?;
         let (data, tasks) = made.into_iter().unzip();
         Ok(Parts {
@@ -88,7 +88,7 @@ impl Valkey {
             rounds: Rounds::over(&[], self.context.keys.count(), Aof::Off),
             steps: Steps::new(self.context.keys.count()),
             tasks,
-            opener: opener.clone(),
+            opener,
             primary: None,
         })
     }

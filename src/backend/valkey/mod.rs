@@ -25,6 +25,7 @@ mod log;
 mod making;
 mod members;
 mod publish;
+mod replica;
 mod reply;
 mod rounds;
 mod script;
@@ -55,6 +56,7 @@ use self::context::Context;
 use self::entries::Looked;
 use self::link::{Generation, Link};
 use self::locks::Asked;
+use self::replica::Replica;
 use self::sentinel::Sentinels;
 pub use self::settings::Settings;
 use self::subscription::Scope;
@@ -78,7 +80,7 @@ pub struct Valkey {
     primary: Link,
     /// Instead of it.
     cluster: Option<Arc<Cluster>>,
-    reader: Option<(Link, Opener)>,
+    replica: Option<Replica>,
 }
 
 impl Valkey {
@@ -103,8 +105,18 @@ impl Valkey {
             Ok::<_, BackendError>(Opener::new(config, connect_timeout, command_timeout))
         };
         let primary = opener(&settings.url)?;
-        let reader = settings.reader_url.as_deref().map(opener).transpose()?;
-        if primary.is_clustered() && reader.is_some() {
+        let reader = |url: &str| {
+            let alone = Credentials { username: None, password: None, ..credentials };
+            let own = address::config(url, alone)?;
+            let config = match (&own.username, &own.password) {
+                (None, None) => address::config(url, credentials)?,
+                _ => own,
+            };
+            let opener = Opener::new(config, connect_timeout, command_timeout);
+            Ok::<_, BackendError>(Replica::new(opener, command_timeout))
+        };
+        let replica = settings.reader_url.as_deref().map(reader).transpose()?;
+        if primary.is_clustered() && replica.is_some() {
             let why = "a Cluster has no `backend.reader_url`: entries are read from their primaries";
             return Err(BackendError::Refused(why.to_owned()));
         }
@@ -119,7 +131,7 @@ impl Valkey {
             opener: primary,
             pool: settings.pool.max(1),
             primary: Link::new("primary", command_timeout),
-            reader: reader.map(|opener| (Link::new("reader", command_timeout), opener)),
+            replica,
         }))
     }
 
@@ -174,12 +186,12 @@ impl Backend for Valkey {
             select(pin!(replaced), pin!(steps)).await;
         };
         let primary = self.primary.keep(&stop, || self.connect(None), attend);
-        let reader = async {
-            if let Some((link, opener)) = &self.reader {
-                link.keep(&stop, || self.connect_reader(opener), |_| pending()).await;
+        let replica = async {
+            if let Some(replica) = &self.replica {
+                replica.keep(&stop, |opener| self.connect_reader(opener)).await;
             }
         };
-        join(primary, reader).await;
+        join(primary, replica).await;
         Ok(())
     }
 
@@ -191,11 +203,10 @@ impl Backend for Valkey {
     }
 
     async fn peek(&self, entries: &[EntryId]) -> Result<Vec<Option<Stored>>, BackendError> {
-        if let Some(generation) = self.reader.as_ref().and_then(|(link, _)| link.generation()) {
-            let peeked = generation.within(entries::peek(&self.context, generation.data(), entries)).await;
-            if peeked.is_ok() {
-                return peeked;
-            }
+        if let Some(replica) = &self.replica
+            && let Some(found) = replica.peek(&self.context, entries).await
+        {
+            return Ok(found);
         }
         self.peek_primaries(entries).await
     }

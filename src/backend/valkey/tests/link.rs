@@ -213,23 +213,6 @@ async fn a_primary_without_its_quorum_takes_no_heartbeat() {
 }
 
 #[tokio::test]
-async fn entries_are_peeked_at_on_the_replica_and_at_home_when_it_is_gone() {
-    let primary = Server::start().await;
-    let mut replica = Server::start_with(&["--replicaof", "127.0.0.1", &primary.port().to_string()]).await;
-    let url = replica.url();
-    let it = Fixture::on(primary, |settings| settings.reader_url = Some(url)).await;
-    it.stored("1", "a").await;
-    let peek = || async { it.backend.peek(&[entry("1")]).await.unwrap().remove(0) };
-    eventually("the replica has it", peek, Option::is_some).await;
-    // detached, the replica keeps what the primary has changed since
-    replica.admin("REPLICAOF", &["NO", "ONE"]).await;
-    it.publish(vec![key_target("1")]).await;
-    assert!(peek().await.is_some(), "the reader answered");
-    replica.stop();
-    eventually("the primary answers", peek, Option::is_none).await;
-}
-
-#[tokio::test]
 async fn passwords_are_asked_for_and_never_told() {
     let server = Server::start().await;
     server.admin("ACL", &["SETUSER", "app", "on", ">hunter2", "+@all", "~*", "&*"]).await;
