@@ -21,14 +21,16 @@ use crate::harness::wait::{SOON, eventually};
 
 const DOWN_AFTER: Duration = Duration::from_secs(2);
 
-fn kept(settings: ValkeySettings) -> (Arc<Valkey>, Task) {
+/// A backend whose connection is kept, not waited for.
+pub(crate) fn kept(settings: ValkeySettings) -> (Arc<Valkey>, Task) {
     let backend = Valkey::new(settings).unwrap();
     let keeper = Arc::clone(&backend);
     let task = spawn(async move { keeper.keep_connected(CancellationToken::new()).await.unwrap() });
     (backend, task)
 }
 
-async fn state(backend: &Valkey, wanted: impl Fn(&LinkState) -> bool) -> LinkState {
+/// Waits for a state of its connection.
+pub(crate) async fn state(backend: &Valkey, wanted: impl Fn(&LinkState) -> bool) -> LinkState {
     let mut link = backend.link();
     let state = timeout(SOON, link.wait_for(|state| wanted(state))).await;
     let state = state.unwrap_or_else(|_| panic!("it stays at {:?}", backend.link().borrow()));

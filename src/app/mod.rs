@@ -96,6 +96,9 @@ impl Instance {
         rooms::keep_connected(&supervisor, &backend);
         coherence.start(&supervisor);
         cache.start();
+        if config.coherence.tracking {
+            cache.follow_foreign();
+        }
         cache.monitor(config.monitor.sample, &metrics);
         writes.start();
         rooms::refresh(config, &supervisor, &cache, &queues);

@@ -152,6 +152,7 @@ pub(crate) fn valkey_settings(config: &Config) -> valkey::Settings {
         log_max_events: config.coherence.log_max_events,
         watermarks_max: config.coherence.watermarks_max,
         min_replicas_ack: config.coherence.min_replicas_ack.into(),
+        tracking: config.coherence.tracking,
         keeps_writes: config.namespaces.values().any(|namespace| namespace.write == WriteMode::Behind),
         takes_writes: config.namespaces.values().any(|namespace| namespace.write != WriteMode::Off),
     }

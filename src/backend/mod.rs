@@ -167,6 +167,11 @@ pub enum Signal {
     },
     /// A message that another system published on the inbox channel, as it came.
     Inbox(Bytes),
+    /// Entries were changed, past the instances or by one of them: what they are now is to be asked. Only where such
+    /// changes are followed.
+    Touched(Vec<EntryId>),
+    /// The same of any of them, or nobody knows of which.
+    TouchedAny,
     /// Messages were lost on the way here, or one could not be read: only the log knows.
     Lost,
 }

@@ -103,6 +103,11 @@ impl L1 {
         self.copies.invalidate(key);
     }
 
+    /// Forgets all copies.
+    pub(super) fn clear(&self) {
+        self.copies.invalidate_all();
+    }
+
     /// The keys of the copies, in no order; of those that come or go meanwhile some or none.
     pub(super) fn keys(&self) -> impl Iterator<Item = Arc<str>> + Send {
         self.copies.iter().map(|(key, _)| Arc::clone(&*key))

@@ -12,6 +12,7 @@ mod explain;
 #[cfg(test)]
 mod explore;
 mod flight;
+mod foreign;
 mod freshness;
 pub(crate) mod fuzzing;
 mod heat;
@@ -137,6 +138,11 @@ impl Cache {
             coherence,
         };
         Self { reader: Arc::new(reader) }
+    }
+
+    /// From here on copies are dropped that somebody has changed in L2 past the instances; the backend must tell of that.
+    pub fn follow_foreign(&self) {
+        self.reader.follow_foreign();
     }
 
     /// Hands the room's task to the supervisor.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::copy::Copy;
 use super::flight::Flights;
+use super::foreign::TouchedCell;
 use super::heat::Heat;
 use super::l1::{L1, Policy};
 use super::setbacks::Setbacks;
@@ -75,6 +77,7 @@ pub(super) struct Space {
     pub(super) setbacks: Setbacks,
     pub(super) metrics: Arc<NamespaceMetrics>,
     pub(super) baseline: Baseline,
+    pub(super) touched: TouchedCell,
 }
 
 impl Space {
@@ -82,7 +85,8 @@ impl Space {
         let l1 = L1::new(settings.l1_capacity, settings.l1_policy, clock, metrics.l1.clone());
         let (flights, baseline) = (Flights::default(), Baseline::default());
         let (heat, setbacks) = (Heat::new(), Setbacks::default());
-        Self { settings, l1, flights, heat, setbacks, metrics, baseline }
+        let touched = TouchedCell::new();
+        Self { settings, l1, flights, heat, setbacks, metrics, baseline, touched }
     }
 
     /// Housekeeping; now and then what is read no more cools.
@@ -100,6 +104,16 @@ impl Space {
 
     pub(super) fn entry(&self, key: &Key) -> EntryId {
         EntryId { namespace: self.settings.name.clone(), version: self.settings.version, key: key.clone() }
+    }
+
+    /// Keeps what L2 has answered.
+    pub(super) fn keep(&self, key: &Key, copy: &Arc<Copy>, now: Boot) {
+        self.l1.put(key.shared(), Arc::clone(copy));
+        if let Some(touched) = self.touched.get()
+            && !touched.landed(|| self.entry(key), key, now)
+        {
+            self.l1.remove(key);
+        }
     }
 
     /// Names that cover a value of `key` beside the key's own: its tags, the namespace's, and what it depends on.

@@ -13,7 +13,7 @@ use super::core::{Decision, Judgement, Slots, Stamp};
 use super::form::FormError;
 use super::meter::{Meter, reason};
 use super::publish::{self, Terms};
-use super::shared::{Sample, ShardState, Shared};
+use super::shared::{Sample, ShardState, Shared, Touches, Touching};
 use super::tail::{Answered, Message, Tail};
 use super::wakes::{Ended, Waker};
 use super::{
@@ -24,7 +24,7 @@ use crate::clock::{Boot, Clock};
 use crate::model::{Event, Key, LogId, Namespace, Seq, Shard};
 use crate::supervisor::{Stage, Supervisor};
 use crate::telemetry::CoherenceMetrics;
-use crate::telemetry::labels::RejectReason;
+use crate::telemetry::labels::{EventPath, EventSource, RejectReason, TargetKind};
 use crate::telemetry::trace::Tracer;
 
 /// Heartbeats' answers that wait for the follower.
@@ -319,6 +319,21 @@ impl Coherence {
         // A second sender is dropped here, and its receiver ends.
         drop(self.shared.sample.set(Sample::new(threshold, sender)));
         receiver
+    }
+
+    /// Changes of entries, where the backend tells of them. For one follower: a second one is told of nothing.
+    pub fn touches(&self, max: usize) -> Touches {
+        let (touching, touches) = Touching::new(max);
+        drop(self.shared.touched.set(touching));
+        touches
+    }
+
+    /// A copy was dropped because L2 does not hold it any more; whether somebody else changed that.
+    pub fn count_touched(&self, foreign: bool) {
+        self.shared.metrics.applied.of(TargetKind::Key).of(EventPath::Tracking).inc();
+        if foreign {
+            self.shared.metrics.published.of(EventSource::Tracking).inc();
+        }
     }
 
     /// The clock of the protocol.

@@ -49,6 +49,7 @@ pub use face::{Coherence, SLOTS, Settings};
 pub use lag::Unseen;
 pub use naming::{Firsts, Named, Search};
 pub use publish::Terms;
+pub use shared::Touches;
 pub use wakes::{Ended, Waker};
 
 /// The door an event came through: the `source` of `coherd_invalidations_published_total`.

@@ -15,7 +15,7 @@ use super::recent::Recent;
 use super::server_clock::ServerClock;
 use super::wakes::{Ended, Wakes};
 use super::{MemberStatus, Notice};
-use crate::backend::{Backend, Logged, Member, Partition, Token};
+use crate::backend::{Backend, EntryId, Logged, Member, Partition, Token};
 use crate::clock::{Boot, Clock};
 use crate::model::{Key, LineageId, Namespace, Seq, Shard, ShardCount};
 use crate::telemetry::CoherenceMetrics;
@@ -80,6 +80,46 @@ pub(super) struct Shared {
     pub(super) subscribed: AtomicBool,
     /// Who wants to see some of the events applied.
     pub(super) sample: OnceLock<Sample>,
+    /// Who wants to hear of changes of entries.
+    pub(super) touched: OnceLock<Touching>,
+}
+
+/// Where changes of entries are told.
+pub(super) struct Touching {
+    some: mpsc::Sender<Vec<EntryId>>,
+    any: Arc<Notify>,
+}
+
+impl Touching {
+    pub(super) fn new(max: usize) -> (Self, Touches) {
+        let ((some, receiver), any) = (mpsc::channel(max), Arc::<Notify>::default());
+        (Self { some, any: Arc::clone(&any) }, Touches { some: receiver, any })
+    }
+
+    /// These, or nobody knows which; those that find no room are among the latter.
+    pub(super) fn tell(&self, entries: Option<Vec<EntryId>>) {
+        if !entries.is_some_and(|entries| self.some.try_send(entries).is_ok()) {
+            self.any.notify_one();
+        }
+    }
+}
+
+/// Changes of entries, as they are heard of.
+#[derive(Debug)]
+pub struct Touches {
+    some: mpsc::Receiver<Vec<EntryId>>,
+    any: Arc<Notify>,
+}
+
+impl Touches {
+    /// The next; `None`: any entry may have been changed. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Vec<EntryId>> {
+        tokio::select! {
+            biased;
+            () = self.any.notified() => None,
+            some = self.some.recv() => some,
+        }
+    }
 }
 
 /// A share of the events applied, the same for all instances, as many as somebody takes.
@@ -143,6 +183,7 @@ impl Shared {
             members: Mutex::default(),
             subscribed: AtomicBool::new(false),
             sample: OnceLock::new(),
+            touched: OnceLock::new(),
         }
     }
 

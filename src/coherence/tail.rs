@@ -19,7 +19,7 @@ use super::shared::Shared;
 use super::traced;
 use super::wakes::Ended;
 use super::{Notice, Path};
-use crate::backend::{BackendError, Head, LinkState, Logged, Signal, Subscription};
+use crate::backend::{BackendError, EntryId, Head, LinkState, Logged, Signal, Subscription};
 use crate::clock::Boot;
 use crate::model::{LineageId, LogId, Seq, Shard};
 use crate::telemetry::labels::RejectReason;
@@ -161,6 +161,8 @@ impl Tail {
                     self.shared.metrics.count_rejected(RejectReason::Overloaded);
                 }
             }
+            Signal::Touched(entries) => self.touched(Some(entries)),
+            Signal::TouchedAny => self.touched(None),
             Signal::Lost => {
                 self.missed();
                 self.catch_up_all(Gap::Lagged).await;
@@ -176,6 +178,12 @@ impl Tail {
         let in_order = |shard| by.is_some_and(|by| by.in_order_with_inbox(shard));
         let up_to = |it: &Tailed| if in_order(it.shard) { it.heard_up_to() } else { Seq::MAX };
         self.shards.iter().map(|it| (it.shard, up_to(it))).collect()
+    }
+
+    fn touched(&self, entries: Option<Vec<EntryId>>) {
+        if let Some(touching) = self.shared.touched.get() {
+            touching.tell(entries);
+        }
     }
 
     /// Announcements were missed, nobody knows which.

@@ -13,6 +13,7 @@ use tokio_util::sync::DropGuard;
 
 use super::fixture::{Fixture, Settings};
 use super::valkey::{connect, valkey};
+use crate::harness::encrypted::{Encrypted, PASSWORD, USER};
 use crate::harness::sentinel::Watched;
 use crate::harness::server::{Options, Server};
 
@@ -32,7 +33,22 @@ tokio::task_local! {
 
 /// Runs cases of [`Shared`] on that ground.
 pub(crate) async fn on(ground: Ground, cases: impl Future<Output = ()>) {
-    GROUND.scope(Rc::new(ground), cases).await;
+    let ground = Rc::new(ground);
+    GROUND.scope(Rc::clone(&ground), cases).await;
+    // What an instance may not do shows up nowhere else where it can do without.
+    assert_eq!(ground.server.command(&["ACL", "LOG"]).await.items(), [], "nothing was denied");
+}
+
+/// A server that speaks TLS, and a user with no more rights than README says.
+pub(crate) async fn over_tls() -> Ground {
+    let it = Encrypted::start().await;
+    let settings = ValkeySettings {
+        username: Some(USER.to_owned()),
+        password: Some(PASSWORD.to_owned()),
+        ca_file: Some(it.authority.file()),
+        ..valkey(&it.url(), ShardCount::ONE, Settings::default())
+    };
+    Ground { server: it.server, settings, _beside: Box::new((it.authority, it.port)) }
 }
 
 /// The primary that sentinels name.

@@ -206,3 +206,4 @@ conformance!(on_valkey, crate::conformance::valkey::Connected);
 conformance!(on_shards, crate::conformance::valkey::Sharded);
 conformance!(on_cluster, all in crate::conformance::cluster::Clustered);
 conformance!(by_sentinels, all on crate::conformance::ground::by_sentinels);
+conformance!(over_tls, all on crate::conformance::ground::over_tls);

@@ -1,8 +1,10 @@
 //! What the tests stand on: real servers, real wires, a real origin and real instances, each test's own.
 
 pub(crate) mod browser;
+pub(crate) mod certificates;
 pub(crate) mod clock;
 pub(crate) mod command;
+pub(crate) mod encrypted;
 pub(crate) mod http;
 pub(crate) mod instance;
 pub(crate) mod origin;

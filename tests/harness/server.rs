@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use super::certificates::Issued;
 use super::ports::Port;
 use super::process::Process;
 use super::proxy::Proxy;
@@ -24,6 +25,7 @@ pub(crate) struct Options {
     settings: Vec<(String, String)>,
     password: Option<String>,
     appendonly: bool,
+    tls: bool,
     env: Vec<(String, String)>,
 }
 
@@ -38,6 +40,16 @@ impl Options {
     pub(crate) fn password(mut self, password: &str) -> Self {
         self.password = Some(password.to_owned());
         self.set("requirepass", password).set("masterauth", password)
+    }
+
+    /// Speaks TLS on that port, too.
+    pub(crate) fn tls(mut self, port: u16, certificate: &Issued, roots: &Path) -> Self {
+        self.tls = true;
+        self.set("tls-port", &port.to_string())
+            .set("tls-cert-file", &certificate.cert.display().to_string())
+            .set("tls-key-file", &certificate.key.display().to_string())
+            .set("tls-ca-cert-file", &roots.display().to_string())
+            .set("tls-auth-clients", "no")
     }
 
     /// The password that it asks for.
@@ -275,7 +287,7 @@ fn launch(dir: &TempDir, port: &Port, options: &Options, appendonly: bool) -> Pr
     }
     let config = dir.join("server.conf");
     fs::write(&config, lines).expect("a configuration can be written");
-    let program = program();
+    let program = if options.tls { installed() } else { program() };
     Process::spawn(
         &program.display().to_string(),
         Command::new(&program).arg(&config).envs(options.env.iter().map(|(name, value)| (name, value))),
@@ -288,6 +300,11 @@ pub(super) fn program() -> PathBuf {
     if let Some(named) = env::var_os("VALKEY_SERVER") {
         return named.into();
     }
+    installed()
+}
+
+/// The one that the system's packages bring, which speaks TLS.
+fn installed() -> PathBuf {
     let path = env::var_os("PATH").unwrap_or_default();
     let found = ["valkey-server", "redis-server"]
         .iter()

@@ -8,4 +8,4 @@ mod clock;
 mod convergence;
 mod own_writes;
 mod staleness;
-mod steps;
+pub(crate) mod steps;

@@ -13,25 +13,25 @@ use crate::harness::origin::{Behaviour, Gate};
 use crate::harness::wait::{SOON, eventually};
 
 /// `max_staleness` where a test has to outlast it.
-pub(super) const D: Duration = Duration::from_secs(1);
+pub(crate) const D: Duration = Duration::from_secs(1);
 /// `max_staleness` where a test must be over before it is.
-pub(super) const LONG: Duration = Duration::from_secs(8);
+pub(crate) const LONG: Duration = Duration::from_secs(8);
 
 /// In L1 of every instance.
-pub(super) const COPY: &str = "copy";
+pub(crate) const COPY: &str = "copy";
 /// Its first load is held; an event names its key.
-pub(super) const BY_KEY: &str = "by-key";
+pub(crate) const BY_KEY: &str = "by-key";
 /// Its first load is held; an event names a tag that only the origin's answer tells.
-pub(super) const BY_TAG: &str = "by-tag";
+pub(crate) const BY_TAG: &str = "by-tag";
 /// Always stale, and answered while it is refreshed; the refresh is held; an event names its tag.
-pub(super) const REFRESHED: &str = "refreshed";
+pub(crate) const REFRESHED: &str = "refreshed";
 /// All of them.
-pub(super) const KEYS: [&str; 4] = [COPY, BY_KEY, BY_TAG, REFRESHED];
+pub(crate) const KEYS: [&str; 4] = [COPY, BY_KEY, BY_TAG, REFRESHED];
 /// The tag.
 const TAG: &str = "tag";
 
 /// Three instances whose loads may be held for as long as a test likes.
-pub(super) fn setup(max_staleness: Duration) -> Setup {
+pub(crate) fn setup(max_staleness: Duration) -> Setup {
     Setup::new(3)
         .set("coherence.max_staleness", format!("{}ms", max_staleness.as_millis()))
         .set("backend.command_timeout", "1s")
@@ -43,7 +43,7 @@ pub(super) fn setup(max_staleness: Duration) -> Setup {
 
 /// Sends a request now and takes its answer later.
 #[expect(clippy::disallowed_methods, reason = "the supervisor is part of what is tested")]
-pub(super) fn send(request: Request) -> AbortOnDropHandle<Result<Response, String>> {
+pub(crate) fn send(request: Request) -> AbortOnDropHandle<Result<Response, String>> {
     AbortOnDropHandle::new(tokio::spawn(request.try_send()))
 }
 
@@ -52,18 +52,18 @@ pub(super) fn send(request: Request) -> AbortOnDropHandle<Result<Response, Strin
 /// # Panics
 ///
 /// If it is no value.
-pub(super) fn version_of(answer: &Response) -> u64 {
+pub(crate) fn version_of(answer: &Response) -> u64 {
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.json()["version"].as_u64().unwrap_or_else(|| panic!("no version in {answer:?}"))
 }
 
 /// Reads a key's version.
-pub(super) async fn read(at: &Instance, key: &str) -> u64 {
+pub(crate) async fn read(at: &Instance, key: &str) -> u64 {
     version_of(&at.get(NAMESPACE, key).send().await)
 }
 
 /// Waits until every instance answers the key from its own memory.
-pub(super) async fn warm(cluster: &Cluster, key: &str) {
+pub(crate) async fn warm(cluster: &Cluster, key: &str) {
     for node in &cluster.nodes {
         eventually("the instance answers from its memory", SOON, async || {
             let answer = node.instance.get(NAMESPACE, key).send().await;
@@ -74,12 +74,12 @@ pub(super) async fn warm(cluster: &Cluster, key: &str) {
 }
 
 /// Waits until so much time has passed since then.
-pub(super) async fn passed(time: Duration, since: Instant) {
+pub(crate) async fn passed(time: Duration, since: Instant) {
     eventually("time passes", SOON, async || time < since.elapsed()).await;
 }
 
 /// Waits until the instance says that it is attached, or that it is not.
-pub(super) async fn attached(at: &Instance, wanted: bool) {
+pub(crate) async fn attached(at: &Instance, wanted: bool) {
     eventually("the instance is attached, or is not, as expected", SOON, async || {
         at.metric("coherd_attached").await == Some(f64::from(u8::from(wanted)))
     })
@@ -87,12 +87,12 @@ pub(super) async fn attached(at: &Instance, wanted: bool) {
 }
 
 /// Waits until all instances are attached.
-pub(super) async fn all_attached(cluster: &Cluster) {
+pub(crate) async fn all_attached(cluster: &Cluster) {
     join_all(instances(cluster).map(|at| attached(at, true))).await;
 }
 
 /// Waits until an event reaches the log through each of these: a lease may outlast the connection it came over.
-pub(super) async fn publishes(through: impl IntoIterator<Item = &Instance>) {
+pub(crate) async fn publishes(through: impl IntoIterator<Item = &Instance>) {
     for at in through {
         eventually("an event reaches the log", SOON, async || {
             at.purge(NAMESPACE, "unrelated").send().await.status == 200
@@ -102,17 +102,17 @@ pub(super) async fn publishes(through: impl IntoIterator<Item = &Instance>) {
 }
 
 /// The instances of a cluster.
-pub(super) fn instances(cluster: &Cluster) -> impl Iterator<Item = &Instance> {
+pub(crate) fn instances(cluster: &Cluster) -> impl Iterator<Item = &Instance> {
     cluster.nodes.iter().map(|node| &node.instance)
 }
 
 /// The event of `PURGE`, for `POST /v1/invalidate`.
-pub(super) fn key_event(key: &str) -> Value {
+pub(crate) fn key_event(key: &str) -> Value {
     json!({ "namespace": NAMESPACE, "keys": [key] })
 }
 
 /// Reads a key of every instance now: none may be older than the origin was when this was called.
-pub(super) async fn nothing_older(cluster: &Cluster, keys: &[&str]) {
+pub(crate) async fn nothing_older(cluster: &Cluster, keys: &[&str]) {
     let reads = cluster.nodes.iter().flat_map(|node| {
         keys.iter().map(async |key| {
             let least = cluster.origin.version(key).expect("the origin has it");
@@ -128,7 +128,7 @@ pub(super) async fn nothing_older(cluster: &Cluster, keys: &[&str]) {
 }
 
 /// Waits until every instance answers every key from a copy that is what the origin has.
-pub(super) async fn converges(cluster: &Cluster, keys: &[&str]) {
+pub(crate) async fn converges(cluster: &Cluster, keys: &[&str]) {
     eventually("every copy agrees with the origin", SOON, async || {
         let looks = cluster.nodes.iter().flat_map(|node| {
             keys.iter().map(async |key| {
@@ -145,7 +145,7 @@ pub(super) async fn converges(cluster: &Cluster, keys: &[&str]) {
 
 /// Reads a key of one instance again and again until a read has started later than D after `logged`: that one must
 /// have `least`.
-pub(super) async fn bounded(at: &Instance, key: &str, least: u64, logged: Instant) {
+pub(crate) async fn bounded(at: &Instance, key: &str, least: u64, logged: Instant) {
     eventually("D passes while it is read", SOON, async || {
         let late = D < logged.elapsed();
         let answer = at.get(NAMESPACE, key).send().await;
@@ -156,7 +156,7 @@ pub(super) async fn bounded(at: &Instance, key: &str, least: u64, logged: Instan
 }
 
 /// Loads of one instance, the victim, held at the origin with what they have read.
-pub(super) struct Race {
+pub(crate) struct Race {
     /// The cluster. Its first instance publishes.
     pub(super) cluster: Cluster,
     victim: usize,

@@ -30,6 +30,8 @@ pub(super) struct Context {
     pub(super) watermarks_max: u64,
     /// Replicas that must have an event.
     pub(super) min_replicas_ack: u32,
+    /// Changes of entries are followed.
+    pub(super) tracking: bool,
     /// How long an answer may take.
     pub(super) command_timeout: Duration,
     /// Some namespace writes behind: what the server forgets is lost.
@@ -51,6 +53,7 @@ impl Context {
             log_max_events: settings.log_max_events.max(1),
             watermarks_max: settings.watermarks_max.max(1),
             min_replicas_ack: settings.min_replicas_ack,
+            tracking: settings.tracking,
             command_timeout: settings.command_timeout,
             keeps_writes: settings.keeps_writes,
             takes_writes: settings.takes_writes,

@@ -51,6 +51,24 @@ impl Keyspace {
         (shard, self.shard(shard))
     }
 
+    /// What the keys of entries begin with, in every shard.
+    pub(super) fn entries(&self) -> impl Iterator<Item = String> {
+        self.shards.iter().map(|shard| shard.named("e:"))
+    }
+
+    /// The entry that is kept under a key.
+    pub(super) fn entry_of(&self, key: &str) -> Option<EntryId> {
+        let (shard, rest) = self
+            .shards
+            .iter()
+            .find_map(|shard| Some((shard, key.strip_prefix(shard.base.as_str())?.strip_prefix("e:")?)))?;
+        let (namespace, rest) = rest.split_once(":v")?;
+        let (version, key) = rest.split_once(':')?;
+        let (namespace, key) = (Namespace::new(namespace).ok()?, Key::new(key).ok()?);
+        let entry = EntryId { namespace, version: version.parse().ok()?, key };
+        (self.of(&entry).1.base == shard.base).then_some(entry)
+    }
+
     /// The inbox: a stream, and the channel of the same name.
     pub(super) fn inbox(&self) -> String {
         self.shards[0].named("inbox")
@@ -133,6 +151,21 @@ impl ShardKeys {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_entry_is_known_by_its_key() {
+        let keys = Keyspace::new("main", ShardCount::new(3), false);
+        for key in ["1", "a:b/c", ":v2:", "e:x:v1:y"] {
+            let (namespace, key) = (Namespace::new("users").unwrap(), Key::new(key).unwrap());
+            let entry = EntryId { namespace, version: 7, key };
+            assert_eq!(keys.entry_of(&keys.of(&entry).1.entry(&entry)), Some(entry));
+        }
+        for other in
+            ["coherd:{main}:ctl", "coherd:{main}:e:users", "coherd:{main}:e:users:vx:1", "e:users:v1:1"]
+        {
+            assert_eq!(keys.entry_of(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn shards_after_the_first_carry_their_number() {

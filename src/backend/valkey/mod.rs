@@ -36,6 +36,7 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod tracking;
 mod writes;
 
 use std::future::pending;

@@ -35,6 +35,8 @@ pub struct Settings {
     pub watermarks_max: u64,
     /// Replicas that must have an event before it counts as published.
     pub min_replicas_ack: u32,
+    /// The server tells of changes of entries, whoever makes them.
+    pub tracking: bool,
     /// Some namespace writes behind: a server that keeps nothing on disk is worth a warning.
     pub keeps_writes: bool,
     /// Some namespace takes writes, which may have to wait for what keeps them.

@@ -1,7 +1,7 @@
 //! Messages: a connection of its own that the server has confirmed to be subscribed, and that proves to be alive.
 
 use std::collections::{HashMap, VecDeque};
-use std::future::Future;
+use std::future::{Future, pending};
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use super::context::Context;
 use super::errors::explain;
 use super::handshake::check_server;
 use super::reply::text;
+use super::tracking::Tracking;
 use crate::backend::{BackendError, Signal, Subscription};
 use crate::model::{Key, Namespace, Shard};
 
@@ -78,11 +79,22 @@ pub(super) async fn subscribe(
         Box::pin(connection.client().ssubscribe(channel)).await.map_err(|error| explain(&error))?;
     }
     count.confirmed(&connection).await?;
+    let tracking = if context.tracking { Some(Tracking::begin(context, &connection).await?) } else { None };
 
     let mut ticks = interval(PING_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let signals = VecDeque::new();
-    Ok(Live { connection, task: Some(task), count, messages, signals, channels, ended, ticks, ping: None })
+    Ok(Live {
+        connection,
+        task: Some(task),
+        count,
+        messages,
+        signals: VecDeque::new(),
+        channels,
+        tracking,
+        ended,
+        ticks,
+        ping: None,
+    })
 }
 
 /// How many channels a connection is subscribed to.
@@ -126,6 +138,7 @@ pub(super) struct Live {
     /// The rest of a message that held several.
     signals: VecDeque<Signal>,
     channels: HashMap<String, Channel>,
+    tracking: Option<Tracking>,
     ended: CancellationToken,
     ticks: Interval,
     /// The question under way: kept here, so that dropping a `next` does not lose it.
@@ -172,6 +185,14 @@ fn hurried(shard: Shard, hurry: Hurry) -> Option<Signal> {
     }
 }
 
+/// What the server tells of entries; for ever where it is not asked to.
+async fn touched(tracking: &mut Option<Tracking>) -> Option<Signal> {
+    match tracking {
+        Some(tracking) => tracking.next().await,
+        None => pending().await,
+    }
+}
+
 /// Resolves when the connection does not answer, or is not subscribed any more.
 async fn silence(connection: &Connection, count: Count, ticks: &mut Interval, ping: &mut Option<Ping>) {
     loop {
@@ -206,6 +227,9 @@ impl Subscription for Live {
                     }
                     Err(RecvError::Lagged(_)) => return Some(Signal::Lost),
                     Err(RecvError::Closed) => {}
+                },
+                touched = touched(&mut self.tracking) => if touched.is_some() {
+                    return touched;
                 },
                 () = self.ended.cancelled() => {}
                 _ = task => {}

@@ -147,7 +147,7 @@ impl Load {
     pub(super) fn stale(&self, stored: Option<&Stored>, read_began: Boot) -> Option<(Landed, Use)> {
         let copy = self.copy(stored?, read_began)?;
         let used = self.usable(&copy).filter(|used| matches!(used, Use::Stale | Use::OnError))?;
-        self.space.l1.put(self.key.shared(), Arc::clone(&copy));
+        self.space.keep(&self.key, &copy, self.now());
         Some((Landed { copy, via: Via::Stale, read_began }, used))
     }
 

@@ -112,7 +112,7 @@ impl Load {
         // When a pending write has reached the origin is announced to nobody: only L2 knows.
         let kept = matches!(via, Via::L2 | Via::Origin { .. });
         if kept && !copy.left(self.now()).is_zero() {
-            self.space.l1.put(self.key.shared(), Arc::clone(&copy));
+            self.space.keep(&self.key, &copy, self.now());
         }
         Landed { copy, via, read_began }
     }

@@ -119,7 +119,6 @@ fn what_is_not_obeyed_is_refused() {
         ("", "backend.reader_url=valkey-cluster://h", "backend.reader_url"),
         ("", "backend.reader_url=valkey-sentinel://h?service=s", "backend.reader_url"),
         ("", "coherence.on_failover=verify", "coherence.on_failover"),
-        ("", "coherence.tracking=true", "coherence.tracking"),
         (SQL, "namespaces.u.origin.retries=2", "namespaces.u.origin.retries"),
     ] {
         let faults = file(namespace).set(set).load().expect_err(set);
