@@ -33,6 +33,7 @@ impl Door {
             Self::Inbox => EventSource::Inbox,
             Self::Pubsub => EventSource::Pubsub,
             Self::Write => EventSource::Write,
+            Self::CloudEvents => EventSource::CloudEvents,
         }
     }
 

@@ -65,6 +65,8 @@ pub enum Door {
     Pubsub,
     /// A write through coherd.
     Write,
+    /// `POST /v1/events`.
+    CloudEvents,
 }
 
 /// A logged event.

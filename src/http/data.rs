@@ -14,7 +14,7 @@ use super::invalidate;
 use super::problem::{Code, Problem};
 use super::reply;
 use super::routes::{self, DataRoute};
-use super::{Settings, admin, bulk, demand, locks, site, toll};
+use super::{Settings, admin, bulk, cloudevents, demand, locks, site, toll};
 use crate::cache::{Cache, WarmFrom};
 use crate::coherence::{Coherence, Door, Terms};
 use crate::limit::RateLimits;
@@ -76,7 +76,7 @@ impl Desk for DataDesk {
             }
             DataRoute::Purge { namespace, .. } => (Right::Invalidate, namespace),
             // What the event names is checked when it has been read.
-            DataRoute::Invalidate(_) => {
+            DataRoute::Invalidate(_) | DataRoute::Events => {
                 self.tokens.check(sender.headers, Right::Invalidate, Scope::Nothing)?;
                 return Ok(self.allowance(route));
             }
@@ -102,7 +102,7 @@ impl Desk for DataDesk {
     }
 
     fn unread(&self, route: &DataRoute, problem: &Problem) {
-        if matches!(route, DataRoute::Invalidate(_)) {
+        if matches!(route, DataRoute::Invalidate(_) | DataRoute::Events) {
             invalidate::unread(&self.coherence, problem);
         }
     }
@@ -129,6 +129,9 @@ impl Desk for DataDesk {
             }
             DataRoute::Invalidate(options) => {
                 invalidate::publish(&self.coherence, &self.tokens, &self.settings, options, &call).await
+            }
+            DataRoute::Events => {
+                cloudevents::publish(&self.coherence, &self.tokens, &self.settings, &call).await
             }
             DataRoute::TakeLock(name, options) => locks::take(&self.locks, &name, options).await,
             DataRoute::ExtendLock(name, options) => {
@@ -164,12 +167,14 @@ impl DataDesk {
         let max = self.settings.max_body;
         let body_max = match route {
             DataRoute::Put(..) | DataRoute::BulkPost(_) | DataRoute::Warm(_) => max,
-            DataRoute::Invalidate(_) => invalidate::body_max(&self.settings),
+            DataRoute::Invalidate(_) | DataRoute::Events => invalidate::body_max(&self.settings),
             _ => 0,
         };
         // Whoever waits says for how long; whoever warms is told how far it came.
         let own = match route {
-            DataRoute::Invalidate(_) | DataRoute::TakeLock(..) | DataRoute::Warm(_) => true,
+            DataRoute::Invalidate(_) | DataRoute::Events | DataRoute::TakeLock(..) | DataRoute::Warm(_) => {
+                true
+            }
             DataRoute::Put(_, _, options) | DataRoute::Delete(_, _, options) => options.wait.is_some(),
             _ => false,
         };

@@ -22,8 +22,8 @@ use super::front::{Allowance, Call, Sender};
 use super::problem::Problem;
 use super::routes::{BULK_KEYS_MAX, DataRoute, URI_BYTES_MAX};
 use super::{
-    Desk, Right, Settings, Tokens, bulk, conditional, connection, demand, invalidate, reply, routes, tags,
-    writes,
+    Desk, Right, Settings, Tokens, bulk, cloudevents, conditional, connection, demand, invalidate, reply,
+    routes, tags, writes,
 };
 use crate::model::{Event, TAGS_MAX};
 
@@ -182,7 +182,9 @@ impl Desk for Echo {
             TOKENS.check(sender.headers, Right::Read, Scope::Nothing)?;
         }
         let body_max = match route {
-            DataRoute::Put(..) | DataRoute::BulkPost(_) | DataRoute::Invalidate(_) => BODY_MAX,
+            DataRoute::Put(..) | DataRoute::BulkPost(_) | DataRoute::Invalidate(_) | DataRoute::Events => {
+                BODY_MAX
+            }
             _ => 0,
         };
         Ok(Allowance { body_max, time: Some(PATIENCE), headers: Vec::new() })
@@ -206,6 +208,7 @@ impl Desk for Echo {
                 let event = invalidate::event(&call, options.soft);
                 Part::Plain(format!("{:?}", event.map_err(|error| reply::form_refused(&error))?).into())
             }
+            DataRoute::Events => Part::Plain(cloudevents::read(&call)?.into()),
             _ => return Ok(reply::no_content()),
         };
         Ok(Response::new(Body::parts(VecDeque::from([part]))))

@@ -9,6 +9,7 @@ mod auth;
 mod body;
 mod bulk;
 mod cache_status;
+mod cloudevents;
 mod conditional;
 mod connection;
 mod data;

@@ -37,6 +37,8 @@ pub enum DataRoute {
     Warm(Namespace),
     /// `POST /v1/invalidate`
     Invalidate(InvalidateOptions),
+    /// `POST /v1/events`: CloudEvents
+    Events,
     /// `POST /v1/locks/NAME[?ttl=10s&wait=0s]`
     TakeLock(Key, LockOptions),
     /// `PUT /v1/locks/NAME[?ttl=10s]`
@@ -59,6 +61,7 @@ impl DataRoute {
             Self::Bulk(..) | Self::BulkPost(_) => "/v1/cache/{namespace}",
             Self::Warm(_) => "/v1/warm/{namespace}",
             Self::Invalidate(_) => "/v1/invalidate",
+            Self::Events => "/v1/events",
             Self::TakeLock(..) | Self::ExtendLock(..) | Self::GiveUpLock(_) => "/v1/locks/{name}",
             Self::Healthz => "/healthz",
             Self::Readyz => "/readyz",
@@ -114,6 +117,7 @@ pub(super) fn data(method: &Method, uri: &Uri) -> Result<DataRoute, Problem> {
         "/healthz" => read_only(method, DataRoute::Healthz),
         "/readyz" => read_only(method, DataRoute::Readyz),
         "/v1/invalidate" => invalidate_options(method, query).map(DataRoute::Invalidate),
+        "/v1/events" => events_route(method, query),
         path if path.starts_with(WARM) => warm_route(method, &path[WARM.len()..]),
         path if path.starts_with(LOCKS) => lock_route(method, &path[LOCKS.len()..], query),
         path => {
@@ -189,6 +193,17 @@ fn invalidate_options(method: &Method, query: &str) -> Result<InvalidateOptions,
         query::invalidate_options(query).map_err(bad_request)
     } else {
         Err(Problem::method_not_allowed("POST"))
+    }
+}
+
+/// A query is refused, so that a `wait` that nobody obeys is seen.
+fn events_route(method: &Method, query: &str) -> Result<DataRoute, Problem> {
+    if *method != Method::POST {
+        return Err(Problem::method_not_allowed("POST"));
+    }
+    match query::pairs(query).next() {
+        None => Ok(DataRoute::Events),
+        Some(_) => Err(bad_request("`/v1/events` takes no query".to_owned())),
     }
 }
 
@@ -316,6 +331,7 @@ mod tests {
             ("POST /v1/warm/u", DataRoute::Warm(ns("u"))),
             ("POST /v1/invalidate", DataRoute::Invalidate(InvalidateOptions::default())),
             ("POST /v1/invalidate?wait=all", DataRoute::Invalidate(waiting)),
+            ("POST /v1/events", DataRoute::Events),
             ("POST /v1/locks/a/b", DataRoute::TakeLock(key("a/b"), lock(10, 0))),
             ("POST /v1/locks/%C3%A4?ttl=1s&wait=2s", DataRoute::TakeLock(key("ä"), lock(1, 2))),
             ("PUT /v1/locks/a?ttl=2s", DataRoute::ExtendLock(key("a"), lock(2, 0))),
@@ -351,6 +367,7 @@ mod tests {
             (&many, Code::BadRequest),
             ("PURGE /v1/cache/u/1?soft=maybe", Code::BadRequest),
             ("POST /v1/invalidate?wait=yes", Code::BadRequest),
+            ("POST /v1/events?wait=all", Code::BadRequest),
             ("POST /v1/locks", Code::NotFound),
             ("POST /v1/locks/", Code::BadKey),
             ("DELETE /v1/locks/%FF", Code::BadKey),
@@ -369,6 +386,7 @@ mod tests {
             ("get /v1/cache/u/1", "GET, HEAD, PUT, DELETE, PURGE"),
             ("PUT /v1/cache/u", "GET, HEAD, POST"),
             ("GET /v1/invalidate", "POST"),
+            ("GET /v1/events", "POST"),
             ("PUT /v1/warm/u", "POST"),
             ("GET /v1/locks/a", "POST, PUT, DELETE"),
             ("POST /healthz", "GET, HEAD"),

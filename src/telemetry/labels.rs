@@ -152,6 +152,8 @@ labels! {
         Write = "write",
         /// A foreign write to an L2 key.
         Tracking = "tracking",
+        /// `POST /v1/events`.
+        CloudEvents = "cloudevents",
     }
 
     /// What an event names.

@@ -69,6 +69,7 @@ async fn nobody_is_told_to_bring_a_token() {
             "GET /v1/cache/nope/k",
             "POST /v1/warm/one",
             "POST /v1/invalidate",
+            "POST /v1/events",
         ] {
             let (method, path) = line.split_once(' ').expect("a method and a path");
             let request = sent(instance.request(method, path));
@@ -173,6 +174,21 @@ async fn an_event_needs_the_right_to_all_that_it_names() {
             let after = server.command(&["XLEN", "coherd:{main}:log"]).await.integer();
             assert_eq!(after - before, logged, "{token}: {event}");
         }
+    }
+    // One of its events that it may not publish, and a batch is refused.
+    for (token, status, logged) in [("publisher", 403, 0), ("two", 202, 2)] {
+        let event = |id: &str, namespace: &str| {
+            let data = json!({ "namespace": namespace, "keys": ["k"] });
+            json!({ "specversion": "1.0", "id": format!("{token}-{id}"), "source": "s", "type": "t", "data": data })
+        };
+        let before = server.command(&["XLEN", "coherd:{main}:log"]).await.integer();
+        let request = instance
+            .request("POST", "/v1/events")
+            .header("content-type", "application/cloudevents-batch+json");
+        let batch = json!([event("1", "one"), event("2", "two")]);
+        assert_eq!(with(request, token).body(batch.to_string()).send().await.status, status, "{token}");
+        let after = server.command(&["XLEN", "coherd:{main}:log"]).await.integer();
+        assert_eq!(after - before, logged, "{token}");
     }
     for name in ["surrogate-key", "cache-tag"] {
         let by_header = || instance.request("POST", "/v1/invalidate").header(name, "t");

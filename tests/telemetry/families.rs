@@ -76,7 +76,7 @@ const PROMISED: &[(&str, &str, &[Values])] = &[
     (
         "coherd_invalidations_published_total",
         "counter",
-        &[("source", &["http", "purge", "fcall", "inbox", "pubsub", "write", "tracking"])],
+        &[("source", &["http", "purge", "fcall", "inbox", "pubsub", "write", "tracking", "cloudevents"])],
     ),
     (
         "coherd_invalidations_applied_total",

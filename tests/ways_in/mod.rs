@@ -1,5 +1,6 @@
 //! The ways in: whatever an event comes by, all instances obey it.
 
+mod cloudevents;
 mod commands;
 mod doors;
 mod inbox;

@@ -78,7 +78,7 @@ impl FormError {
     }
 
     /// What a decoder said, which may quote what was sent, cut to a length fit for a log.
-    pub(super) fn malformed(why: &dyn fmt::Display) -> Self {
+    pub(crate) fn malformed(why: &dyn fmt::Display) -> Self {
         Self::Malformed(quoted(&why.to_string()))
     }
 
