@@ -11,6 +11,7 @@ mod deadlines;
 mod demo;
 mod door;
 mod explain;
+mod feeds;
 mod half_open;
 mod harness;
 mod history;

@@ -26,6 +26,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("refresh", &["model", "telemetry", "supervisor", "guard", "backend", "origin", "coherence", "cache"]),
     ("write", &["model", "telemetry", "supervisor", "guard", "backend", "origin", "coherence", "cache"]),
     ("limit", &["model", "telemetry", "guard", "backend"]),
+    ("feeds", &["model", "telemetry", "supervisor", "guard", "backend", "coherence"]),
     ("lock", &["model", "supervisor", "backend", "coherence"]),
     // Not `backend`, not `origin`: a handler cannot go round the cache.
     ("http", &["model", "telemetry", "supervisor", "guard", "coherence", "cache", "write", "limit", "lock"]),
@@ -48,7 +49,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("hyper_util::server", &["http/", "origin/http/tests", "cli/testing"]),
     ("hyper::client", &["origin/http", "cli/", "http/socket_tests"]),
     ("hyper_util::client", &["origin/http", "cli/", "http/socket_tests", "telemetry/trace/export"]),
-    ("sqlx", &["origin/sql", "cli/demo/database"]),
+    ("sqlx", &["origin/sql", "feeds/postgres", "cli/demo/database"]),
     ("prometheus", &["telemetry"]),
     ("figment", &["config"]),
     ("rmp_serde", &["backend/wire", "backend/valkey", "coherence/"]),

@@ -1,6 +1,7 @@
 //! An instance: built from its configuration, started, stopped. The only room that knows every other.
 
 mod breakers;
+mod feeds;
 mod refusal;
 mod rooms;
 mod tracing;
@@ -27,7 +28,7 @@ use crate::http::{AdminDesk, DataDesk, Desk, Listener, Settings, Spawn, Vitals};
 use crate::limit::RateLimits;
 use crate::lock::Locks;
 use crate::supervisor::{Stage, Supervisor};
-use crate::telemetry::{Metrics, Readiness, Reason};
+use crate::telemetry::{Readiness, Reason};
 
 use breakers::Breakers;
 pub use refusal::StartError;
@@ -64,8 +65,7 @@ impl Instance {
         let admin = rooms::bind(config.server.admin_listen, "server.admin_listen").await?;
         let addresses = (data.local_addr()?, admin.local_addr()?);
 
-        let names: Vec<String> = config.namespaces.keys().cloned().collect();
-        let metrics = Arc::new(Metrics::new(&names, env!("CARGO_PKG_VERSION"), rooms::REVISION)?);
+        let metrics = Arc::new(rooms::metrics(config)?);
         let readiness = Readiness::new();
         let supervisor = Supervisor::new(metrics.tasks.clone());
         let mut breakers = Breakers::new(metrics.breakers.clone());
@@ -102,6 +102,7 @@ impl Instance {
         cache.monitor(config.monitor.sample, &metrics);
         writes.start();
         rooms::refresh(config, &supervisor, &cache, &queues);
+        feeds::start(config, &coherence, &supervisor, &readiness, &metrics)?;
         let watch = Watch {
             readiness: readiness.clone(),
             coherence: Arc::clone(&coherence),

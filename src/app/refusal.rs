@@ -46,6 +46,14 @@ pub enum StartError {
         /// Why.
         source: KeysFileError,
     },
+    /// A source's settings are refused.
+    #[error("source `{name}` is refused")]
+    Source {
+        /// Which source.
+        name: String,
+        /// Why.
+        source: crate::feeds::postgres::SettingsError,
+    },
     /// Spans cannot be exported.
     #[error("`tracing` is refused")]
     Tracing(#[from] ExportError),

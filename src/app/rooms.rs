@@ -33,7 +33,7 @@ use crate::telemetry::trace::Tracer;
 use crate::write::{self, Writes, Written};
 
 /// What `coherd_build_info` says of the source; set by the build.
-pub(super) const REVISION: &str = match option_env!("COHERD_REVISION") {
+const REVISION: &str = match option_env!("COHERD_REVISION") {
     Some(revision) => revision,
     None => "unknown",
 };
@@ -45,6 +45,12 @@ const SHARDS_ON_CLUSTER: u16 = 16;
 const BACKEND_CALLS: u32 = 4;
 /// What the backend may take of a load's time at least.
 const BACKEND_MAX: Duration = Duration::from_secs(5);
+
+/// Every family, with children for the namespaces configured.
+pub(super) fn metrics(config: &Config) -> Result<Metrics, StartError> {
+    let names: Vec<String> = config.namespaces.keys().cloned().collect();
+    Ok(Metrics::new(&names, env!("CARGO_PKG_VERSION"), REVISION)?)
+}
 
 /// What the configuration says instances share.
 pub fn backend(config: &Config) -> Result<Arc<dyn Backend>, StartError> {

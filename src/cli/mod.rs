@@ -20,6 +20,7 @@ mod print;
 mod put;
 mod refusal;
 mod serve;
+mod sql;
 mod status;
 mod tail;
 #[cfg(test)]
@@ -69,6 +70,8 @@ pub enum Command {
     Delete(delete::Args),
     /// Ask whether Valkey is there, which version, and how long a round trip takes
     Ping(ping::Args),
+    /// Print the SQL that has a database publish its changes
+    Sql(sql::Args),
     /// Print a shell's completions
     Completions(completions::Args),
 }
@@ -91,6 +94,7 @@ impl Command {
             Self::Demo(args) => demo::run(args, print).await,
             Self::Check(args) => check::run(&args, print),
             Self::Completions(args) => completions::run(&args, print),
+            Self::Sql(args) => sql::run(args, print),
             Self::Invalidate(args) => invalidate::run(args, print).await,
             Self::Tail(args) => tail::run(args, print).await,
             Self::Status(args) => status::run(args, print).await,

@@ -34,11 +34,12 @@ impl Door {
             Self::Pubsub => EventSource::Pubsub,
             Self::Write => EventSource::Write,
             Self::CloudEvents => EventSource::CloudEvents,
+            Self::Postgres => EventSource::Postgres,
         }
     }
 
     /// Its name in metrics and traces.
-    pub(super) fn label(self) -> &'static str {
+    pub fn label(self) -> &'static str {
         self.source().as_str()
     }
 }

@@ -67,6 +67,8 @@ pub enum Door {
     Write,
     /// `POST /v1/events`.
     CloudEvents,
+    /// An outbox in PostgreSQL.
+    Postgres,
 }
 
 /// A logged event.

@@ -26,6 +26,7 @@ pub(super) fn find(config: &Config, reader: &mut Reader) {
             "an `initial` up to `max`",
         );
     }
+    sources(config, reader);
     for (name, namespace) in &config.namespaces {
         let without_tokens = config.auth.tokens.is_empty();
         self::namespace(&format!("namespaces.{name}"), namespace, without_tokens, reader);
@@ -69,6 +70,16 @@ fn tokens(config: &Config, reader: &mut Reader) {
         }
         if !token.secret.expose().is_empty() && !secrets.insert(token.secret.expose()) {
             reader.clash(&[&variable], "another token has the same text", "a text of its own for each token");
+        }
+    }
+}
+
+fn sources(config: &Config, reader: &mut Reader) {
+    let mut names = BTreeSet::new();
+    for (index, source) in config.sources.iter().enumerate() {
+        if !names.insert(&source.name) {
+            let message = format!("another source is named `{}` too", source.name);
+            reader.clash(&[&format!("sources[{index}].name")], message, "a name of its own for each source");
         }
     }
 }

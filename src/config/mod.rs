@@ -23,6 +23,8 @@ mod secret;
 mod section;
 mod server;
 mod show;
+mod sources;
+mod sql_name;
 #[cfg(test)]
 mod tests;
 mod tracing;
@@ -45,6 +47,8 @@ pub use origin::{CacheControl, HttpOrigin, Limits, Origin, SqlOrigin};
 pub use secret::{Secret, SecretUrl};
 pub use server::{Server, Tls};
 pub use show::Provenance;
+pub use sources::{PostgresSource, Source, SourceKind};
+pub use sql_name::{SqlNameError, SqlTable, sql_column, sql_quoted};
 pub use tracing::Tracing;
 pub use url::{BackendUrl, Host, Topology};
 pub use warm::{KeysFileError, Warm};
@@ -70,6 +74,8 @@ pub struct Config {
     pub write_behind: WriteBehind,
     pub monitor: Monitor,
     pub tracing: Tracing,
+    /// Systems whose changes are read.
+    pub sources: Vec<Source>,
 }
 
 /// A configuration, and where it came from.
@@ -124,6 +130,7 @@ impl Config {
             write_behind: section.field("write_behind").table(WriteBehind::read),
             monitor: section.field("monitor").table(Monitor::read),
             tracing: section.field("tracing").table(Tracing::read),
+            sources: section.field("sources").tables(Source::read),
         }
     }
 }

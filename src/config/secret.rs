@@ -51,6 +51,16 @@ impl SecretUrl {
     pub fn expose(&self) -> &str {
         &self.0
     }
+
+    /// Whether it says a password: before the host, or as a parameter.
+    pub(super) fn has_password(&self) -> bool {
+        let rest = self.0.split_once("://").map_or(&*self.0, |(_, rest)| rest);
+        let before = rest.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));
+        before
+            || rest
+                .split_once('?')
+                .is_some_and(|(_, query)| query.split('&').any(|it| it.starts_with("password=")))
+    }
 }
 
 impl From<String> for SecretUrl {

@@ -52,9 +52,14 @@ impl fmt::Display for Provenance {
         }
         for (index, table) in tables.into_iter().enumerate() {
             let gap = if index == 0 { "" } else { "\n" };
-            match table.split_once('[') {
-                None => writeln!(f, "{gap}[{table}]")?,
-                Some((list, _)) => writeln!(f, "{gap}[[{list}]]")?,
+            let name = without_places(table);
+            // A list of tables that is in none, and empty: a comment, which may stand anywhere.
+            if table.is_empty() {
+                f.write_str(gap)?;
+            } else if table.ends_with(']') {
+                writeln!(f, "{gap}[[{name}]]")?;
+            } else {
+                writeln!(f, "{gap}[{name}]")?;
             }
             for line in self.0.iter().filter(|line| line.table == table) {
                 writeln!(f, "{line}")?;
@@ -62,6 +67,11 @@ impl fmt::Display for Provenance {
         }
         Ok(())
     }
+}
+
+/// A table's name, whichever of its list's tables it is in.
+fn without_places(table: &str) -> String {
+    table.split('[').map(|part| part.split_once(']').map_or(part, |(_, rest)| rest)).collect()
 }
 
 impl fmt::Display for Line {

@@ -16,5 +16,7 @@ pub use event::{Event, Hardness, Provenance, Target};
 pub use id::{LineageId, LogId, LogIdError, Nonce, Seq, Shard, ShardCount};
 pub use name::{Name, boundaries, covering, widen};
 pub use quota::{CallerId, Quota, Verdict};
-pub use text::{Invalid, Key, Namespace, PREFIX_BYTES_MAX, Prefix, TAGS_MAX, Tag};
+pub use text::{
+    Invalid, KEY_BYTES_MAX, Key, Namespace, PREFIX_BYTES_MAX, Prefix, TAG_BYTES_MAX, TAGS_MAX, Tag,
+};
 pub use trace::{SpanId, TraceId, TraceParent};

@@ -8,9 +8,9 @@ use std::sync::Arc;
 /// Longest namespace, in bytes.
 const NAMESPACE_BYTES_MAX: usize = 64;
 /// Longest key, in bytes.
-const KEY_BYTES_MAX: usize = 512;
+pub const KEY_BYTES_MAX: usize = 512;
 /// Longest tag, in bytes.
-const TAG_BYTES_MAX: usize = 256;
+pub const TAG_BYTES_MAX: usize = 256;
 /// Longest prefix, in bytes: as long as a key.
 pub const PREFIX_BYTES_MAX: usize = KEY_BYTES_MAX;
 /// Most tags a value may carry.

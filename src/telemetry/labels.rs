@@ -154,6 +154,8 @@ labels! {
         Tracking = "tracking",
         /// `POST /v1/events`.
         CloudEvents = "cloudevents",
+        /// An outbox in PostgreSQL.
+        Postgres = "postgres",
     }
 
     /// What an event names.

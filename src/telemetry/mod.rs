@@ -10,8 +10,8 @@ pub mod trace;
 
 pub use metrics::{
     BackendMetrics, BreakerGauge, BreakerMetrics, By, CoherenceMetrics, Counter, Gauge, Histogram, IntGauge,
-    L1Metrics, Metrics, MetricsError, NamespaceMetrics, OPENMETRICS_TYPE, OriginMetrics, TEXT_TYPE,
-    TaskCounters, TaskMetrics, Timed, TraceMetrics, WriteBehindMetrics,
+    L1Metrics, Metrics, MetricsError, NamespaceMetrics, OPENMETRICS_TYPE, OriginMetrics, SourceGauges,
+    SourceMetrics, TEXT_TYPE, TaskCounters, TaskMetrics, Timed, TraceMetrics, WriteBehindMetrics,
 };
 pub use readiness::{Degradation, Readiness, Reason, Snapshot};
 pub use throttle::Throttle;

@@ -41,6 +41,8 @@ pub enum Degradation {
     Detached,
     /// The breaker of this target is open.
     BreakerOpen(String),
+    /// A source of changes is not reached.
+    SourceAway(String),
     /// What an operator should mend of the backend, in words.
     Backend(String),
 }
@@ -50,6 +52,7 @@ impl fmt::Display for Degradation {
         match self {
             Self::Detached => f.write_str("detached"),
             Self::BreakerOpen(target) => write!(f, "breaker_open: {target}"),
+            Self::SourceAway(name) => write!(f, "source_away: {name}"),
             Self::Backend(warning) => write!(f, "backend: {warning}"),
         }
     }

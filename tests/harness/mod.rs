@@ -9,6 +9,7 @@ pub(crate) mod http;
 pub(crate) mod instance;
 pub(crate) mod origin;
 pub(crate) mod ports;
+pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod resp;

@@ -76,7 +76,10 @@ const PROMISED: &[(&str, &str, &[Values])] = &[
     (
         "coherd_invalidations_published_total",
         "counter",
-        &[("source", &["http", "purge", "fcall", "inbox", "pubsub", "write", "tracking", "cloudevents"])],
+        &[(
+            "source",
+            &["http", "purge", "fcall", "inbox", "pubsub", "write", "tracking", "cloudevents", "postgres"],
+        )],
     ),
     (
         "coherd_invalidations_applied_total",

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{head, hold, key_event, logged, obeyed, rejected, three};
 use crate::harness::http::Response;
 use crate::harness::instance::{Cluster, Instance, NAMESPACE};
+use crate::harness::resp::Reply;
 
 const STRUCTURED: &str = "application/cloudevents+json";
 const BATCH: &str = "application/cloudevents-batch+json";
@@ -54,7 +55,7 @@ async fn each_mode_is_obeyed_by_all_instances_and_sent_again_it_is_not_logged_ag
         obeyed(&cluster, NAMESPACE, key).await;
     }
     let events = cluster.server.command(&["XREVRANGE", super::LOG, "+", "-", "COUNT", "1"]).await;
-    let fields = events.items()[0].items()[1].items().iter().map(|it| it.text()).collect::<Vec<_>>();
+    let fields = events.items()[0].items()[1].items().iter().map(Reply::text).collect::<Vec<_>>();
     let field = |name: &str| fields.chunks(2).find(|pair| pair[0] == name).map(|pair| pair[1].clone());
     assert_eq!(
         (field("src").as_deref(), field("why").as_deref()),

@@ -15,9 +15,10 @@ use super::secret::{self, HIDDEN, Secret};
 pub(super) use number::{duration, flag, float, int, size};
 pub(super) use template::{dependency, tag_template};
 pub(super) use text::{
-    address, choice, key, name, namespace, optional_path, path, rate_key, statement, text, variable,
+    address, choice, key, name, namespace, optional_path, path, rate_key, source_name, statement, text,
+    variable,
 };
-pub(super) use url::{backend_url, collector_url, http_url, sql_url};
+pub(super) use url::{backend_url, collector_url, http_url, postgres_url, sql_url};
 
 /// Reads a value, or says what was found in its place.
 type Parse<T> = Box<dyn Fn(&Value) -> Result<T, String>>;

@@ -73,6 +73,11 @@ pub(in crate::config) fn namespace() -> Kind<String> {
     })
 }
 
+/// A source's name: a metric's label.
+pub(in crate::config) fn source_name() -> Kind<String> {
+    name(1..=64, "a-z, A-Z, 0-9, `_`, `-` and `.`", |c| "_-.".contains(c))
+}
+
 /// A key.
 pub(in crate::config) fn key() -> Kind<String> {
     text("a key, 1 to 512 bytes", |text| Key::new(text).is_ok().then(|| text.to_owned()))

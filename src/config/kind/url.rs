@@ -57,6 +57,20 @@ pub(in crate::config) fn sql_url() -> Kind<SecretUrl> {
     })
 }
 
+/// Which database, where only PostgreSQL will do.
+pub(in crate::config) fn postgres_url() -> Kind<SecretUrl> {
+    kind("\"postgres://USER@HOST/DB\"", |text| {
+        let known = ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme));
+        if !known {
+            return Err("its scheme is not postgres".to_owned());
+        }
+        if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            return Err("it has a blank".to_owned());
+        }
+        Ok(SecretUrl::from(text.to_owned()))
+    })
+}
+
 /// The base of a collector's URLs, or the empty text for none.
 pub(in crate::config) fn collector_url() -> Kind<Option<String>> {
     kind("\"http://HOST:PORT\" or https://, or \"\"", |text| {

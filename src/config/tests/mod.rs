@@ -5,6 +5,7 @@ mod faults;
 mod layers;
 mod sample;
 mod secrets;
+mod sources;
 
 use std::io::Write;
 use std::path::Path;

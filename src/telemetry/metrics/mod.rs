@@ -5,6 +5,7 @@ mod coherence;
 mod family;
 mod guard;
 mod namespace;
+mod sources;
 mod tasks;
 mod timed;
 mod trace;
@@ -23,6 +24,7 @@ pub use family::By;
 pub use guard::{BreakerGauge, BreakerMetrics};
 pub use namespace::{L1Metrics, NamespaceMetrics, OriginMetrics};
 pub use prometheus::{Error as MetricsError, Gauge, Histogram, IntCounter as Counter, IntGauge};
+pub use sources::{SourceGauges, SourceMetrics};
 pub use tasks::{TaskCounters, TaskMetrics};
 pub(super) use timed::Exemplar;
 use timed::Exemplars;
@@ -55,6 +57,8 @@ pub struct Metrics {
     pub write_behind: Arc<WriteBehindMetrics>,
     /// `coherd_breaker_state{target}`.
     pub breakers: BreakerMetrics,
+    /// Systems whose changes are read.
+    pub sources: SourceMetrics,
     /// Supervised tasks.
     pub tasks: TaskMetrics,
     /// Spans on their way to a collector.
@@ -88,6 +92,7 @@ impl Metrics {
             )?),
             write_behind: Arc::new(WriteBehindMetrics::register(&families)?),
             breakers: BreakerMetrics::register(&families)?,
+            sources: SourceMetrics::register(&families)?,
             tasks: TaskMetrics::register(&families)?,
             trace: TraceMetrics::register(&families)?,
             registry,
