@@ -10,7 +10,7 @@
 //! - [`backend`]: what instances share, as a trait; `valkey` (fred, Lua) and `memory` (one process) behave alike.
 //! - [`origin`]: the system of record, as a trait; HTTP and SQL.
 //! - [`limit`]: how often who may ask. [`lock`]: locks across the cluster.
-//! - [`feeds`]: changes read where other systems leave them: an outbox in PostgreSQL.
+//! - [`feeds`]: changes read where other systems leave them: an outbox in PostgreSQL, the streams of Debezium Server.
 //! - [`http`]: the door, for data and for operators.
 //! - [`config`], [`cli`], [`supervisor`], [`telemetry`], [`guard`], [`clock`]: what the others stand on.
 //! - [`app`]: the only room that knows them all; the start and the stop, in order.

@@ -9,6 +9,7 @@ mod hot;
 mod lock;
 pub mod measured;
 pub mod memory;
+mod streams;
 pub mod valkey;
 pub mod wire;
 mod write;
@@ -28,6 +29,7 @@ use crate::model::{
 pub use entry::{Claim, EntryId, Fill, FillRefusal, Filled, Found, LoadId, Lookup, Put, Stored, Token};
 pub use hot::{HOT_KEPT, HOT_KEYS_MAX, HOT_MERGED, HotKey};
 pub use lock::{Fence, LockAsk, LockToken, Locked};
+pub use streams::{StreamEntry, Streams};
 pub use write::{
     Along, Backlog, Dead, Durability, HOLD_MAX, Leave, Line, Look, PARTITIONS_MAX, Partition, Pending,
     Settled, Settlement, Survey, Take, Taken, WORKERS_MAX, Waiting,

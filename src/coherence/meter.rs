@@ -35,6 +35,7 @@ impl Door {
             Self::Write => EventSource::Write,
             Self::CloudEvents => EventSource::CloudEvents,
             Self::Postgres => EventSource::Postgres,
+            Self::Debezium => EventSource::Debezium,
         }
     }
 

@@ -69,6 +69,8 @@ pub enum Door {
     CloudEvents,
     /// An outbox in PostgreSQL.
     Postgres,
+    /// Streams that Debezium Server fills.
+    Debezium,
 }
 
 /// A logged event.

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::reader::Reader;
-use super::{BackendKind, Config, Namespace, Origin, RateKey, RateLimit, Topology, WriteMode};
+use super::{
+    BackendKind, BackendUrl, Config, DebeziumSource, Namespace, Origin, RateKey, RateLimit, SourceKind,
+    Topology, WriteMode,
+};
 use crate::model::Quota;
 
 /// Adds a fault for each.
@@ -80,6 +83,50 @@ fn sources(config: &Config, reader: &mut Reader) {
         if !names.insert(&source.name) {
             let message = format!("another source is named `{}` too", source.name);
             reader.clash(&[&format!("sources[{index}].name")], message, "a name of its own for each source");
+        }
+        if let SourceKind::Debezium(of) = &source.kind {
+            debezium(&format!("sources[{index}]"), of, config, reader);
+        }
+    }
+}
+
+fn debezium(path: &str, of: &DebeziumSource, config: &Config, reader: &mut Reader) {
+    let key = |name: &str| format!("{path}.{name}");
+    let single = |url: &BackendUrl| matches!(url.topology, Topology::Single(_));
+    match &of.url {
+        Some(url) if !single(url) => {
+            reader.clash(
+                &[&key("url")],
+                "its streams are read from one server",
+                "\"valkey://HOST:PORT/DB\" or valkeys://",
+            );
+        }
+        None if config.backend.kind != BackendKind::Valkey || !single(&config.backend.url) => {
+            let message = "the backend is not one server, which the streams could be on";
+            reader.clash(
+                &[&key("url"), &key("kind")],
+                message,
+                "the `url` of the server that has the streams",
+            );
+        }
+        _ => {}
+    }
+    if of.tables.is_empty() {
+        reader.clash(&[&key("tables"), &key("kind")], "no table is mapped", "[[sources.tables]]");
+    }
+    let mut seen = BTreeSet::new();
+    for (index, table) in of.tables.iter().enumerate() {
+        let at = |name: &str| format!("{path}.tables[{index}].{name}");
+        if table.key.is_none() && table.tags.is_empty() {
+            let message = "it has neither `key` nor `tags`: nothing would be named";
+            reader.clash(&[&at("namespace"), &at("key"), &at("tags")], message, "a `key`, or `tags`");
+        }
+        if table.key.as_ref().is_some_and(|key| !key.contains('{')) {
+            reader.clash(&[&at("key")], "it names no column: every row would be the same key", "\"{id}\"");
+        }
+        if !seen.insert((&table.stream, &table.table, &table.namespace)) {
+            let message = "the same table of the same stream is mapped to this namespace twice";
+            reader.clash(&[&at("stream")], message, "each once");
         }
     }
 }

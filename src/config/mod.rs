@@ -47,7 +47,7 @@ pub use origin::{CacheControl, HttpOrigin, Limits, Origin, SqlOrigin};
 pub use secret::{Secret, SecretUrl};
 pub use server::{Server, Tls};
 pub use show::Provenance;
-pub use sources::{PostgresSource, Source, SourceKind};
+pub use sources::{DebeziumSource, DebeziumTable, PostgresSource, Snapshot, Source, SourceKind};
 pub use sql_name::{SqlNameError, SqlTable, sql_column, sql_quoted};
 pub use tracing::Tracing;
 pub use url::{BackendUrl, Host, Topology};

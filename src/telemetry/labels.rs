@@ -156,6 +156,8 @@ labels! {
         CloudEvents = "cloudevents",
         /// An outbox in PostgreSQL.
         Postgres = "postgres",
+        /// Streams that Debezium Server fills.
+        Debezium = "debezium",
     }
 
     /// What an event names.

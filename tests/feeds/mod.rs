@@ -1,5 +1,6 @@
 //! Feeds: what other systems leave where coherd reads it is obeyed by all instances.
 
+mod debezium;
 mod postgres;
 mod triggers;
 

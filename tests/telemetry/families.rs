@@ -78,7 +78,18 @@ const PROMISED: &[(&str, &str, &[Values])] = &[
         "counter",
         &[(
             "source",
-            &["http", "purge", "fcall", "inbox", "pubsub", "write", "tracking", "cloudevents", "postgres"],
+            &[
+                "http",
+                "purge",
+                "fcall",
+                "inbox",
+                "pubsub",
+                "write",
+                "tracking",
+                "cloudevents",
+                "postgres",
+                "debezium",
+            ],
         )],
     ),
     (

@@ -32,6 +32,7 @@ mod script;
 mod sentinel;
 mod settings;
 mod steps;
+mod streams;
 mod subscription;
 #[cfg(test)]
 mod tests;
@@ -60,6 +61,7 @@ use self::locks::Asked;
 use self::replica::Replica;
 use self::sentinel::Sentinels;
 pub use self::settings::Settings;
+pub use self::streams::{StreamSettings, ValkeyStreams};
 use self::subscription::Scope;
 use super::{
     Arrival, Backend, BackendError, Beat, Dead, EntryId, Fence, Fill, Filled, Found, Head, HotKey,

@@ -13,7 +13,7 @@ use figment::value::Value;
 use super::secret::{self, HIDDEN, Secret};
 
 pub(super) use number::{duration, flag, float, int, size};
-pub(super) use template::{dependency, tag_template};
+pub(super) use template::{dependency, row_template, tag_template};
 pub(super) use text::{
     address, choice, key, name, namespace, optional_path, path, rate_key, source_name, statement, text,
     variable,

@@ -33,6 +33,21 @@ pub(in crate::config) fn tag_template() -> Kind<String> {
     })
 }
 
+/// A text with columns of a row in braces.
+pub(in crate::config) fn row_template() -> Kind<String> {
+    text("a text with columns in braces, such as \"{tenant}/{id}\"", |template| {
+        let mut rest = template;
+        while let Some(at) = rest.find(['{', '}']) {
+            let (name, after) = rest[at..].strip_prefix('{')?.split_once('}')?;
+            if name.is_empty() || name.contains('{') {
+                return None;
+            }
+            rest = after;
+        }
+        (!template.is_empty() && template.len() <= 512).then(|| template.to_owned())
+    })
+}
+
 /// `NS/…{key}…`: a key of another namespace.
 pub(in crate::config) fn dependency() -> Kind<String> {
     let accepted = "\"NS/…{key}…\", with {namespace} and {key} as placeholders after the `/`";

@@ -5,7 +5,6 @@
 //! the same time. There is no cursor that a row could commit behind. A notice only says that it is time to look; without one
 //! the table is looked at every `poll_interval`.
 
-mod gather;
 mod outbox;
 mod template;
 mod triggers;

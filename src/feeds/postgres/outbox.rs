@@ -4,8 +4,8 @@ use futures_util::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use tracing::warn;
 
+use super::super::gather::Gather;
 use super::BatchError;
-use super::gather::Gather;
 use crate::coherence::form::{self, EVENT_BYTES_MAX, FormError};
 use crate::coherence::{Coherence, Door};
 use crate::config::SqlTable;

@@ -12,7 +12,7 @@ use crate::model::{Event, Target};
 const GROUPS_MAX: usize = 32;
 
 /// Gathers events that differ in nothing but what they name, and publishes them.
-pub(in crate::feeds) struct Gather<'a> {
+pub(super) struct Gather<'a> {
     coherence: &'a Coherence,
     terms: Terms,
     groups: Vec<Group>,
@@ -30,12 +30,12 @@ struct Group {
 }
 
 impl<'a> Gather<'a> {
-    pub(in crate::feeds) fn new(coherence: &'a Coherence, door: Door) -> Self {
+    pub(super) fn new(coherence: &'a Coherence, door: Door) -> Self {
         Self { coherence, terms: Terms::of(door), groups: Vec::new() }
     }
 
     /// Adds an event. `request_id` stands for it where it has none of its own.
-    pub(in crate::feeds) async fn add(&mut self, event: Event, request_id: &str) -> Result<(), PublishError> {
+    pub(super) async fn add(&mut self, event: Event, request_id: &str) -> Result<(), PublishError> {
         // Its publisher wants this very event to be known again.
         if event.request_id.is_some() {
             return self.publish(event).await;
@@ -59,7 +59,7 @@ impl<'a> Gather<'a> {
     }
 
     /// Publishes what is left. When it returns the log has all of it.
-    pub(in crate::feeds) async fn finish(&mut self) -> Result<(), PublishError> {
+    pub(super) async fn finish(&mut self) -> Result<(), PublishError> {
         let door = self.terms.door;
         let events: Vec<Event> = self.groups.drain(..).map(|group| group.finish(door)).collect();
         try_join_all(events.into_iter().map(|event| self.coherence.publish(event, &self.terms))).await?;

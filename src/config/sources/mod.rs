@@ -1,11 +1,15 @@
 //! `[[sources]]`: systems whose changes are read and published.
 
+mod debezium;
+
 use std::time::Duration;
 
 use super::kind::{choice, duration, int, postgres_url, source_name, text, variable};
 use super::secret::{Secret, SecretUrl};
 use super::section::Section;
 use super::sql_name::SqlTable;
+
+pub use debezium::{DebeziumSource, DebeziumTable, Snapshot};
 
 /// One `[[sources]]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +25,8 @@ pub struct Source {
 pub enum SourceKind {
     /// An outbox in PostgreSQL.
     Postgres(PostgresSource),
+    /// Streams that Debezium Server fills.
+    Debezium(DebeziumSource),
 }
 
 /// `kind = "postgres"`
@@ -43,14 +49,27 @@ pub struct PostgresSource {
 #[derive(Clone, Copy)]
 enum Kind {
     Postgres,
+    Debezium,
 }
+
+/// The keys of one kind only.
+const POSTGRES_ONLY: [&str; 3] = ["outbox", "channel", "poll_interval"];
+const DEBEZIUM_ONLY: [&str; 6] = ["ca_file", "tables", "group", "snapshot", "null", "delete"];
 
 impl Source {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
-        let kind = section.field("kind").required(choice(&[("postgres", Kind::Postgres)]), Kind::Postgres);
+        let kinds = [("postgres", Kind::Postgres), ("debezium", Kind::Debezium)];
+        let kind = section.field("kind").required(choice(&kinds), Kind::Postgres);
         let name = section.field("name").required(source_name(), String::new());
         let kind = match kind {
-            Kind::Postgres => SourceKind::Postgres(PostgresSource::read(section)),
+            Kind::Postgres => {
+                section.of_other_kinds(&DEBEZIUM_ONLY);
+                SourceKind::Postgres(PostgresSource::read(section))
+            }
+            Kind::Debezium => {
+                section.of_other_kinds(&POSTGRES_ONLY);
+                SourceKind::Debezium(DebeziumSource::read(section))
+            }
         };
         Self { name, kind }
     }
