@@ -37,6 +37,7 @@ mod tidy;
 mod tls;
 mod topologies;
 mod tracking;
+mod verify;
 mod warm;
 mod watch;
 mod ways_in;

@@ -53,7 +53,8 @@ async fn a_certificate_that_somebody_else_signed_is_refused() {
         ..valkey(&it.url(), ShardCount::ONE, Settings::default())
     };
     let (backend, _task) = kept(settings(&Authority::new()));
-    state(&backend, |state| matches!(state, LinkState::Down(why) if why.contains("certificate"))).await;
+    state(&backend, |state| matches!(state, LinkState::Down(why) if why.contains("InvalidCertificate")))
+        .await;
     let (backend, _task) = kept(settings(&it.authority));
     state(&backend, |state| matches!(state, LinkState::Up { .. })).await;
 }

@@ -94,12 +94,9 @@ impl Instance {
         let warming = Warming::new(config, &readiness, &supervisor, &cache)?;
 
         rooms::keep_connected(&supervisor, &backend);
+        rooms::follow(config, &supervisor, &coherence, &cache, &metrics);
         coherence.start(&supervisor);
         cache.start();
-        if config.coherence.tracking {
-            cache.follow_foreign();
-        }
-        cache.monitor(config.monitor.sample, &metrics);
         writes.start();
         rooms::refresh(config, &supervisor, &cache, &queues);
         feeds::start(config, &coherence, &supervisor, &readiness, &metrics)?;

@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::coherence;
 use crate::config::{
     BackendKind, CacheControl, Codec, Config, HttpOrigin, L1Policy, Limits as OriginLimits, Mode, Namespace,
-    Origin, RateKey, Right, Scope, SqlOrigin, Topology, WriteMode,
+    OnFailover, Origin, RateKey, Right, Scope, SqlOrigin, Topology, WriteMode,
 };
 use crate::guard::Breaker;
 use crate::http::{self, Tokens};
@@ -158,10 +158,28 @@ pub(crate) fn valkey_settings(config: &Config) -> valkey::Settings {
         log_max_events: config.coherence.log_max_events,
         watermarks_max: config.coherence.watermarks_max,
         min_replicas_ack: config.coherence.min_replicas_ack.into(),
+        verify: config.coherence.on_failover == OnFailover::Verify,
         tracking: config.coherence.tracking,
         keeps_writes: config.namespaces.values().any(|namespace| namespace.write == WriteMode::Behind),
         takes_writes: config.namespaces.values().any(|namespace| namespace.write != WriteMode::Off),
     }
+}
+
+/// What is followed and followed up beside the log, where that is wanted. Before the rooms start.
+pub(super) fn follow(
+    config: &Config,
+    supervisor: &Supervisor,
+    coherence: &Arc<coherence::Coherence>,
+    cache: &Cache,
+    metrics: &Metrics,
+) {
+    if config.coherence.on_failover == OnFailover::Verify {
+        coherence.vouch(supervisor);
+    }
+    if config.coherence.tracking {
+        cache.follow_foreign();
+    }
+    cache.monitor(config.monitor.sample, metrics);
 }
 
 pub(super) fn keep_connected(supervisor: &Supervisor, backend: &Arc<dyn Backend>) {

@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Arrival, Backend, BackendError, Beat, Dead, EntryId, Fence, Fill, Filled, Found, Head, HotKey,
-    InboxEntry, Leave, Line, LinkState, LoadId, LockAsk, LockToken, Locked, Logged, Look, Lookup, Member,
-    Partition, Publication, Published, Settled, Settlement, Stored, Subscription, Survey, Take, Taken, Token,
-    Waiting,
+    InboxEntry, Judged, Leave, Line, LinkState, LoadId, LockAsk, LockToken, Locked, Logged, Look, Lookup,
+    Member, Partition, Publication, Published, Settled, Settlement, Stored, Subscription, Survey, Take,
+    Taken, Testimony, Token, Waiting,
 };
 use crate::guard::{Breaker, Phase};
 use crate::model::{Key, Namespace, Seq, Shard, ShardCount, Verdict};
@@ -148,6 +148,10 @@ impl Backend for Guarded {
 
     async fn publish(&self, shard: Shard, publication: Publication) -> Result<Published, BackendError> {
         self.call_that_may_wait(self.replicated, self.inner.publish(shard, publication)).await
+    }
+
+    async fn testify(&self, shard: Shard, testimony: Testimony) -> Result<Judged, BackendError> {
+        self.call(self.inner.testify(shard, testimony)).await
     }
 
     /// Never left out: heartbeats come one after the other and have pauses of their own, and one that is answered closes

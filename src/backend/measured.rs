@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Arrival, Backend, BackendError, Beat, Dead, EntryId, Fence, Fill, Filled, Found, Head, HotKey,
-    InboxEntry, Leave, Line, LinkState, LoadId, LockAsk, LockToken, Locked, Logged, Look, Lookup, Member,
-    Partition, Publication, Published, Settled, Settlement, Stored, Subscription, Survey, Take, Taken, Token,
-    Waiting,
+    InboxEntry, Judged, Leave, Line, LinkState, LoadId, LockAsk, LockToken, Locked, Logged, Look, Lookup,
+    Member, Partition, Publication, Published, Settled, Settlement, Stored, Subscription, Survey, Take,
+    Taken, Testimony, Token, Waiting,
 };
 use crate::model::{Key, Namespace, Seq, Shard, ShardCount, Verdict};
 use crate::telemetry::BackendMetrics;
@@ -89,6 +89,10 @@ impl Backend for Measured {
 
     async fn publish(&self, shard: Shard, publication: Publication) -> Result<Published, BackendError> {
         self.timed(BackendOp::Publish, self.inner.publish(shard, publication)).await
+    }
+
+    async fn testify(&self, shard: Shard, testimony: Testimony) -> Result<Judged, BackendError> {
+        self.timed(BackendOp::Beat, self.inner.testify(shard, testimony)).await
     }
 
     async fn beat(&self, shard: Shard, beat: Beat) -> Result<Head, BackendError> {

@@ -10,6 +10,7 @@ mod lock;
 pub mod measured;
 pub mod memory;
 mod streams;
+mod testimony;
 pub mod valkey;
 pub mod wire;
 mod write;
@@ -30,6 +31,7 @@ pub use entry::{Claim, EntryId, Fill, FillRefusal, Filled, Found, LoadId, Lookup
 pub use hot::{HOT_KEPT, HOT_KEYS_MAX, HOT_MERGED, HotKey};
 pub use lock::{Fence, LockAsk, LockToken, Locked};
 pub use streams::{StreamEntry, Streams};
+pub use testimony::{Judged, Testimony, Told};
 pub use write::{
     Along, Backlog, Dead, Durability, HOLD_MAX, Leave, Line, Look, PARTITIONS_MAX, Partition, Pending,
     Settled, Settlement, Survey, Take, Taken, WORKERS_MAX, Waiting,
@@ -298,6 +300,14 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Forgets a member, if it has sent no heartbeat beyond `beats`; `None` forgets it in any case (it leaves).
     async fn forget(&self, shard: Shard, instance: &str, beats: Option<u64>) -> Result<(), BackendError>;
+
+    /// Says what a member has seen of the lineage that it followed, where another server began the present one and entries
+    /// of before may be kept: what is missing is logged again. A backend whose server is never another one has nothing to
+    /// ask. One step.
+    async fn testify(&self, shard: Shard, testimony: Testimony) -> Result<Judged, BackendError> {
+        let _ = (shard, testimony);
+        Ok(Judged::None)
+    }
 
     /// Subscribes to every shard's events and to wake-ups, confirmations and the inbox channel.
     async fn subscribe(&self) -> Result<Box<dyn Subscription>, BackendError>;

@@ -18,6 +18,7 @@ use super::tail::{Answered, Message, Tail};
 use super::wakes::{Ended, Waker};
 use super::{
     Notice, PublishError, Receipt, Status, WaitMode, Waited, barrier, confirm, heartbeat, inbox, members,
+    vouch,
 };
 use crate::backend::{Along, Backend, BackendError, Logged, Partition, Token};
 use crate::clock::{Boot, Clock};
@@ -112,6 +113,21 @@ impl Coherence {
             .map(|(sender, receiver)| (sender, Arc::new(Mutex::new(receiver))))
             .unzip();
         Arc::new(Self { shared, known, barriers, waiting })
+    }
+
+    /// Has this instance remember what it sees, and tell it where the server is another one (`on_failover = "verify"`).
+    /// Before [`Self::start`].
+    pub fn vouch(&self, supervisor: &Supervisor) {
+        let (sender, left) = mpsc::channel(vouch::LEFT_MAX);
+        drop(self.shared.left.set(sender));
+        let (shared, left) = (Arc::clone(&self.shared), Arc::new(Mutex::new(left)));
+        supervisor.task(Stage::Coherence, "coherence.vouch", move |stop| {
+            let (shared, left) = (Arc::clone(&shared), Arc::clone(&left));
+            async move {
+                vouch::run(shared, &mut *left.lock().await, stop).await;
+                Ok(())
+            }
+        });
     }
 
     /// Hands the room's tasks to the supervisor.

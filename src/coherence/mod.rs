@@ -36,6 +36,7 @@ mod server_clock;
 mod shared;
 mod tail;
 mod traced;
+mod vouch;
 mod wakes;
 
 use std::collections::BTreeMap;

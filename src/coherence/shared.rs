@@ -13,6 +13,7 @@ use super::came::Came;
 use super::core::View;
 use super::recent::Recent;
 use super::server_clock::ServerClock;
+use super::vouch::Left;
 use super::wakes::{Ended, Wakes};
 use super::{MemberStatus, Notice};
 use crate::backend::{Backend, EntryId, Logged, Member, Partition, Token};
@@ -80,6 +81,8 @@ pub(super) struct Shared {
     pub(super) subscribed: AtomicBool,
     /// Who wants to see some of the events applied.
     pub(super) sample: OnceLock<Sample>,
+    /// Who tells what was seen in lineages that have ended; without it nothing is remembered.
+    pub(super) left: OnceLock<mpsc::Sender<Left>>,
     /// Who wants to hear of changes of entries.
     pub(super) touched: OnceLock<Touching>,
 }
@@ -98,7 +101,7 @@ impl Touching {
 
     /// These, or nobody knows which; those that find no room are among the latter.
     pub(super) fn tell(&self, entries: Option<Vec<EntryId>>) {
-        if !entries.is_some_and(|entries| self.some.try_send(entries).is_ok()) {
+        if entries.is_none_or(|entries| self.some.try_send(entries).is_err()) {
             self.any.notify_one();
         }
     }
@@ -183,6 +186,7 @@ impl Shared {
             members: Mutex::default(),
             subscribed: AtomicBool::new(false),
             sample: OnceLock::new(),
+            left: OnceLock::new(),
             touched: OnceLock::new(),
         }
     }

@@ -13,13 +13,13 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::core::{Answer, Following, Gap, Heard, Leap};
+use super::core::{Answer, Following, Gap, Heard, Leap, Memory};
 use super::meter::Meter;
 use super::shared::Shared;
 use super::traced;
 use super::wakes::Ended;
 use super::{Notice, Path};
-use crate::backend::{BackendError, EntryId, Head, LinkState, Logged, Signal, Subscription};
+use crate::backend::{BackendError, EntryId, Head, LinkState, Logged, Signal, Subscription, Token};
 use crate::clock::Boot;
 use crate::model::{LineageId, LogId, Seq, Shard};
 use crate::telemetry::labels::RejectReason;
@@ -62,6 +62,8 @@ struct Tailed {
     read_at: Option<Instant>,
     /// The last event announced, and its lineage.
     announced: Option<(LineageId, Seq)>,
+    /// What was seen, where that is remembered.
+    memory: Option<Memory>,
     /// Since when events may have been logged that were never announced here, unless the cursor has passed them since.
     unheard: Option<Boot>,
 }
@@ -87,6 +89,7 @@ impl Tail {
             following: Following::default(),
             read_at: None,
             announced: None,
+            memory: None,
             unheard: Some(began),
         };
         let shards = shared.count().all().map(tailed).collect();
@@ -298,6 +301,7 @@ impl Tailed {
         let state = shared.shard(self.shard);
         self.read_at = None;
         self.caught_up(sent);
+        self.remember(shared, begun, head);
         state.recent.note(head.token.seq, shared.clock.now());
         if let Some(leap) = begun {
             if leap != Leap::Start {
@@ -309,10 +313,30 @@ impl Tailed {
         state.moved.notify_waiters();
     }
 
+    /// What is remembered of the lineage before is told, and what is seen in this one remembered.
+    fn remember(&mut self, shared: &Shared, begun: Option<Leap>, head: &Head) {
+        let Some(tells) = shared.left.get() else { return };
+        let Token { lineage, seq } = &head.token;
+        if begun.is_none()
+            && let Some(memory) = &mut self.memory
+        {
+            memory.skip(*seq);
+            return;
+        }
+        let before = self.memory.replace(Memory::begin(lineage.clone(), *seq));
+        if let Some(before) = before.filter(|it| it.lineage() != lineage) {
+            // Without room nothing is said, and what is in L2 is dropped.
+            drop(tells.try_send((self.shard, before)));
+        }
+    }
+
     /// An event is applied: whoever waits for it is told, and confirmations may follow.
     fn applied(&mut self, shared: &Shared, logged: &Logged, path: Path) {
         let state = shared.shard(self.shard);
         state.recent.note(logged.seq, shared.clock.now());
+        if let Some(memory) = &mut self.memory {
+            memory.note(logged.seq, &logged.event);
+        }
         if self.following.all_proven() {
             self.read_at = None;
         }

@@ -1,7 +1,7 @@
 //! Keys that are understood and that nothing obeys. A line goes when its feature comes.
 
 use super::reader::Reader;
-use super::{BackendKind, Config, Limits, Namespace, OnFailover, Origin, Topology};
+use super::{BackendKind, Config, Limits, Namespace, Origin, Topology};
 
 /// Adds a fault for each of them that says something else than its default.
 pub(super) fn find(config: &Config, reader: &mut Reader) {
@@ -14,7 +14,6 @@ pub(super) fn find(config: &Config, reader: &mut Reader) {
     refuse("server.tls", server.tls.is_some());
     let reader_url = backend.reader_url.as_ref();
     refuse("backend.reader_url", reader_url.is_some_and(|url| !matches!(url.topology, Topology::Single(_))));
-    refuse("coherence.on_failover", coherence.on_failover == OnFailover::Verify);
     let clustered = matches!(backend.url.topology, Topology::Cluster(_));
     refuse("coherence.tracking", coherence.tracking && (clustered || backend.kind == BackendKind::Memory));
     for (name, namespace) in &config.namespaces {

@@ -35,12 +35,13 @@ enum Way {
 
 /// Three instances under load, a failover, and peace.
 #[expect(clippy::print_stderr, reason = "how long it took is what README tells")]
-async fn fails_over(way: Way, seed: u64) {
+async fn fails_over(way: Way, seed: u64, on_failover: &str) {
     // The primary that is left behind must not go on alone: without this its leases last until it is demoted.
     let options = Options::default().min_replicas(1).set("min-replicas-max-lag", "3");
     let mut watched = Watched::start(options, DOWN_AFTER).await;
     let mut setup = Setup::new(3, seed);
     let name = format!("failover-{seed}-{}.jsonl", std::process::id());
+    setup.settings = vec![("coherence.on_failover", on_failover.to_owned())];
     setup.file = Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name));
     let file = setup.file.clone().expect("just set");
     let first = watched.servers[0].addr();
@@ -88,7 +89,7 @@ async fn fails_over(way: Way, seed: u64) {
     let broken: Vec<String> =
         Promise::ALL.into_iter().map(|promise| format!("{promise} {}", verdict.broken(promise))).collect();
     eprintln!(
-        "failover: {way:?} on {server}: another primary after {replaced:.1?}, all instances well after {all:.1?}; \
+        "failover ({on_failover}): {way:?} on {server}: another primary after {replaced:.1?}, all instances well after {all:.1?}; \
          {} reads held against the promises, broken: {}",
         verdict.figures.reads.bound,
         broken.join(", ")
@@ -104,15 +105,25 @@ async fn fails_over(way: Way, seed: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_primary_is_replaced_by_sentinels_and_no_promise_is_broken() {
-    fails_over(Way::Killed, 21).await;
+    fails_over(Way::Killed, 21, "flush").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_primary_that_hands_over_is_followed_and_no_promise_is_broken() {
-    fails_over(Way::Asked, 22).await;
+    fails_over(Way::Asked, 22, "flush").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_primary_that_stood_still_comes_back_alone_and_no_promise_is_broken() {
-    fails_over(Way::Stopped, 23).await;
+    fails_over(Way::Stopped, 23, "flush").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_kept_over_a_kill_breaks_no_promise() {
+    fails_over(Way::Killed, 24, "verify").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_kept_where_a_primary_hands_over_breaks_no_promise() {
+    fails_over(Way::Asked, 25, "verify").await;
 }

@@ -46,7 +46,7 @@ async fn while_a_replica_lags_stands_still_and_dies_no_promise_is_broken() {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let mut setup = Setup::new(3, SEED);
     setup.file = Some(file.clone());
-    setup.reader = Some(replica.url_at(replica.addr()));
+    setup.settings = vec![("backend.reader_url", replica.url_at(replica.addr()))];
     let url = server.url_at(server.addr());
     setup.running = Some((server, url));
     let world = Arc::new(World::start(setup).await);

@@ -46,8 +46,8 @@ pub(crate) struct Setup {
     pub(crate) ring: bool,
     /// One that runs already and takes its place, and the URL by which instances find whoever is the primary.
     pub(crate) running: Option<(Server, String)>,
-    /// Where they read entries beside.
-    pub(crate) reader: Option<String>,
+    /// Settings of the instances beside the world's own: dotted paths and values.
+    pub(crate) settings: Vec<(&'static str, String)>,
     /// What their clocks and the server's go by; `None`: the time.
     pub(crate) clocks: Option<Clocks>,
     /// Where the history is kept, beside memory.
@@ -63,7 +63,7 @@ impl Setup {
             server: Options::default(),
             ring: false,
             running: None,
-            reader: None,
+            settings: Vec::new(),
             clocks: None,
             file: None,
         }
@@ -202,17 +202,15 @@ impl World {
         let origin = Origin::watched(Some(Arc::new(Reads(Arc::clone(&history))))).await;
         spaces::describe(&origin);
         let nodes = (0..setup.instances).map(|number| {
-            let (server, url, reader, origin, clock) = (&server, &url, &setup.reader, &origin, &clock);
+            let (server, url, settings, origin, clock) = (&server, &url, &setup.settings, &origin, &clock);
             async move {
                 let wire = Proxy::start(primary).await;
                 let url = url.clone().unwrap_or_else(|| server.url_at(wire.addr()));
                 let config = Config::new(&format!("inst-{number}"), &url);
                 let config =
                     spaces::configure(config.set("backend.shards", i64::from(shards)), &origin.url());
-                let config = match reader {
-                    Some(reader) => config.set("backend.reader_url", reader.as_str()),
-                    None => config,
-                };
+                let set = |config: Config, (path, value): &(&str, String)| config.set(path, value.as_str());
+                let config = settings.iter().fold(config, set);
                 let clock = clock(config.id());
                 let config = clock.iter().fold(config, |config, (name, value)| config.env(name, value));
                 Node { instance: Instance::start(config).await, wire, past: Counters::default() }

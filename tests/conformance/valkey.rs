@@ -145,6 +145,7 @@ pub(crate) fn valkey(url: &str, shards: ShardCount, settings: Settings) -> Valke
         log_max_events: log_max_events as u64,
         watermarks_max: watermarks_max as u64,
         min_replicas_ack: 0,
+        verify: false,
         tracking: false,
         keeps_writes: false,
         takes_writes: false,

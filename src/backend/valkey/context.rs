@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::model::{Seq, Shard};
 
 /// Names, limits, and the highest numbers seen.
+#[expect(clippy::struct_excessive_bools, reason = "each says one thing of its own")]
 pub(super) struct Context {
     /// How keys are called.
     pub(super) keys: Keyspace,
@@ -30,6 +31,8 @@ pub(super) struct Context {
     pub(super) watermarks_max: u64,
     /// Replicas that must have an event.
     pub(super) min_replicas_ack: u32,
+    /// What is held on another server is kept if nothing is lost.
+    pub(super) verify: bool,
     /// Changes of entries are followed.
     pub(super) tracking: bool,
     /// How long an answer may take.
@@ -53,6 +56,7 @@ impl Context {
             log_max_events: settings.log_max_events.max(1),
             watermarks_max: settings.watermarks_max.max(1),
             min_replicas_ack: settings.min_replicas_ack,
+            verify: settings.verify,
             tracking: settings.tracking,
             command_timeout: settings.command_timeout,
             keeps_writes: settings.keeps_writes,

@@ -27,6 +27,7 @@ pub(super) async fn beat(
         Arg::from(member.cursor),
         Arg::from(member.beats),
         Arg::from(member.max_staleness),
+        Arg::from(context.verify),
     ]);
     let sent = context.micros();
     let answer = script::BEAT.run(connection, context.keys.shard(shard), Vec::new(), args).await;

@@ -34,6 +34,7 @@ mod settings;
 mod steps;
 mod streams;
 mod subscription;
+mod testimony;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -65,9 +66,9 @@ pub use self::streams::{StreamSettings, ValkeyStreams};
 use self::subscription::Scope;
 use super::{
     Arrival, Backend, BackendError, Beat, Dead, EntryId, Fence, Fill, Filled, Found, Head, HotKey,
-    InboxEntry, Leave, Line, LinkState, LoadId, LockAsk, LockToken, Locked, Logged, Look, Lookup, Member,
-    Partition, Publication, Published, Settled, Settlement, Stored, Subscription, Survey, Take, Taken, Token,
-    Waiting,
+    InboxEntry, Judged, Leave, Line, LinkState, LoadId, LockAsk, LockToken, Locked, Logged, Look, Lookup,
+    Member, Partition, Publication, Published, Settled, Settlement, Stored, Subscription, Survey, Take,
+    Taken, Testimony, Token, Waiting,
 };
 use crate::model::{Key, Namespace, Seq, Shard, ShardCount, Verdict};
 
@@ -253,6 +254,11 @@ impl Backend for Valkey {
     async fn beat(&self, shard: Shard, beat: Beat) -> Result<Head, BackendError> {
         let at = self.at(shard)?;
         self.run(&at, members::beat(&self.context, at.data(), shard, &beat)).await
+    }
+
+    async fn testify(&self, shard: Shard, testimony: Testimony) -> Result<Judged, BackendError> {
+        let at = self.at(shard)?;
+        self.run(&at, testimony::testify(&self.context, at.data(), shard, &testimony)).await
     }
 
     async fn confirm(&self, shard: Shard, instance: &str, cursor: Seq) -> Result<(), BackendError> {

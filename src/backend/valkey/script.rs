@@ -50,6 +50,7 @@ scripts! {
     FILL = include_str!("scripts/fill.lua");
     RELEASE = include_str!("scripts/release.lua");
     PUBLISH = include_str!("scripts/publish.lua");
+    TESTIFY = include_str!("scripts/testify.lua");
     BEAT = include_str!("scripts/beat.lua");
     ADMIT = include_str!("scripts/admit.lua");
     LOCK = include_str!("scripts/lock.lua");

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::model::ShardCount;
 
 /// Where the server is and how it is used.
+#[expect(clippy::struct_excessive_bools, reason = "each says one thing of its own")]
 #[derive(Clone)]
 pub struct Settings {
     /// `valkey://…`, `valkeys://…`, `valkey-cluster://…`, `valkey-sentinel://…`, or with `redis`.
@@ -35,6 +36,8 @@ pub struct Settings {
     pub watermarks_max: u64,
     /// Replicas that must have an event before it counts as published.
     pub min_replicas_ack: u32,
+    /// What is held on another server is kept if nothing is lost.
+    pub verify: bool,
     /// The server tells of changes of entries, whoever makes them.
     pub tracking: bool,
     /// Some namespace writes behind: a server that keeps nothing on disk is worth a warning.

@@ -5,6 +5,7 @@ mod follower;
 mod following;
 #[cfg(test)]
 mod interleavings;
+mod memory;
 mod sync;
 mod view;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod waiting;
 
 pub use follower::{Gap, Leap};
 pub use following::{Answer, Following, Heard};
+pub use memory::Memory;
 pub(super) use view::name_of;
 pub use view::{Judgement, Slots, Stamp, Standing, View};
 pub use waiting::{Decision, Part, Wait};

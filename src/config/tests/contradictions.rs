@@ -118,7 +118,6 @@ fn what_is_not_obeyed_is_refused() {
         ("", "server.tls={ cert = \"c\", key = \"k\" }", "server.tls"),
         ("", "backend.reader_url=valkey-cluster://h", "backend.reader_url"),
         ("", "backend.reader_url=valkey-sentinel://h?service=s", "backend.reader_url"),
-        ("", "coherence.on_failover=verify", "coherence.on_failover"),
         (SQL, "namespaces.u.origin.retries=2", "namespaces.u.origin.retries"),
     ] {
         let faults = file(namespace).set(set).load().expect_err(set);

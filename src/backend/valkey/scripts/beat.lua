@@ -1,9 +1,13 @@
--- KEYS: ctl; ARGV: known, logmax, wmmax, shards, instance, cursor, beats, max staleness ms
+-- KEYS: ctl; ARGV: known, logmax, wmmax, shards, instance, cursor, beats, max staleness ms,
+--       what is done on another server (1: verify)
 -- A write on purpose: a primary that lost its replicas refuses it, and the leases of its readers end.
 local base = string.sub(KEYS[1], 1, -4)
 local settings = {ARGV[2], ARGV[3], ARGV[4]}
 local ctl = ctl_ensure(base, ARGV[1], settings)
 settings_keep(base, ctl, settings)
+if (ctl.verify or '0') ~= ARGV[9] then
+  redis.call('HSET', base .. 'ctl', 'verify', ARGV[9])
+end
 
 -- a confirmation may have overtaken this heartbeat: the cursor never goes back
 local before = redis.pcall('HGET', base .. 'mem', ARGV[5])

@@ -13,9 +13,10 @@ end
 local valid, fresh = false, false
 local found = redis.pcall('HMGET', KEYS[2], 't', 'l', 'tg', 'u', 'x', 'd')
 local token, lin, packed, load, until_ms, dirty = unpack(failed(found) and {} or found)
+local kin = not dirty and lin ~= ctl.lin and kinship(ctl, lin)
 if dirty then
   valid, fresh = true, true
-elseif token and lin == ctl.lin and num(ctl.floor) <= num(token) then
+elseif token and (lin == ctl.lin or kin) and num(ctl.floor) <= num(token) then
   local names = names_with({unpack(ARGV, 6)}, packed)
   if names then
     local hard, soft = newest_marks(base, ctl, names)
@@ -32,6 +33,14 @@ local function answer(status, left, with_copy)
     end
   end
   return reply
+end
+
+-- whether it counts is about to be decided: a load that waits for that is spared
+if valid and kin == 'trial' then
+  if ARGV[3] ~= '' and ARGV[5] ~= '1' then
+    return answer('busy', '50')
+  end
+  valid, fresh = false, false
 end
 
 if dirty and doubtful(ctl, dirty) then

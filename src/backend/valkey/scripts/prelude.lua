@@ -47,8 +47,27 @@ end
 
 local CTL = {
   'lin', 'seq', 'nonce', 'rid', 'floor', 'softfloor', 'cur', 'closed', 'logmax', 'wmmax', 'shards', 'members',
-  'born', 'prev', 'start', 'lost', 'called',
+  'born', 'prev', 'start', 'lost', 'called', 'verify', 'kin', 'kinmax', 'trial',
 }
+
+-- In milliseconds: by then those who were there have said what they have seen on the server before, or its entries are
+-- dropped.
+local TRIAL = 3000
+-- Lineages before this one whose entries may count.
+local KIN_MAX = 8
+
+-- Whether entries of another lineage count: 'kin', 'trial' while that is not decided, or nil.
+local function kinship(ctl, lin)
+  if not lin or not string.find(' ' .. (ctl.kin or '') .. ' ', ' ' .. lin .. ' ', 1, true) then
+    return nil
+  end
+  if ctl.trial == '0' then
+    return 'kin'
+  end
+  local now = redis.call('TIME')
+  local left = num(ctl.trial) - (tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000))
+  return 0 < left and left <= TRIAL and 'trial' or nil
+end
 
 -- The shard's control record, or nil where there is none that can be used.
 local function ctl_read(base)
@@ -69,6 +88,22 @@ local function ctl_read(base)
   return ctl
 end
 
+-- Members as the hash has them, flat; a key of another type is dropped.
+local function members_read(base)
+  local reply = redis.pcall('HGETALL', base .. 'mem')
+  if failed(reply) then
+    redis.call('UNLINK', base .. 'mem')
+    return {}
+  end
+  return reply
+end
+
+-- Whether the members are those that our scripts recorded. Where somebody else has removed some, an instance that
+-- still answers from its copies is not among those a publisher waits for.
+local function members_whole(base, ctl)
+  return not ctl.members or redis.pcall('HLEN', base .. 'mem') == tonumber(ctl.members)
+end
+
 -- Begins a lineage: nothing stored before is valid, and no number is ever used again. The DELs come first: once a
 -- script has written, the server no longer refuses it for want of memory, so this is done whole or not at all.
 local function lineage_begin(base, old, known, rid, settings)
@@ -80,17 +115,28 @@ local function lineage_begin(base, old, known, rid, settings)
     -- The clock went back: only it is sure to be above what others have seen of the lineage that ends.
     start = last + LEAP
   end
-  redis.call('UNLINK', base .. 'log', base .. 'ctl', base .. GENERATIONS[1], base .. GENERATIONS[2], base .. 'mem')
+  -- On another server entries may be kept, with the marks that they are held against: those who were there decide.
+  local there = old and old.verify == '1' and old.rid ~= rid and members_whole(base, old) and members_read(base) or {}
+  local tried = 0 < #there
+  redis.call('UNLINK', base .. 'log', base .. 'ctl', base .. 'mem', base .. 'jury', base .. 'again')
+  if tried then
+    for i = 1, #there, 2 do
+      redis.call('HSET', base .. 'jury', there[i], '1')
+    end
+    redis.call('PEXPIRE', base .. 'jury', '60000')
+  else
+    redis.call('UNLINK', base .. GENERATIONS[1], base .. GENERATIONS[2])
+  end
   local lin = digest('lineage', old and old.nonce or '', str(start), str(us), rid)
   local ctl = {
     lin = lin,
     seq = str(start),
     nonce = digest('birth', lin, str(start), str(us), rid),
     rid = rid,
-    floor = str(start),
-    softfloor = '0',
-    cur = '1',
-    closed = str(start),
+    floor = tried and old.floor or str(start),
+    softfloor = tried and old.softfloor or '0',
+    cur = tried and old.cur or '1',
+    closed = tried and old.closed or str(start),
     logmax = settings and settings[1] or old and old.logmax,
     wmmax = settings and settings[2] or old and old.wmmax,
     shards = old and old.shards or settings and settings[3],
@@ -101,7 +147,18 @@ local function lineage_begin(base, old, known, rid, settings)
     -- whoever knows higher numbers has seen what this server has lost
     lost = num(prev) < num(known) and str(start) or old and old.lost or '0',
     called = old and old.called,
+    verify = old and old.verify,
   }
+  if tried then
+    local kin, count = {old.lin}, 1
+    for before in string.gmatch(old.trial == '0' and old.kin or '', '%x+') do
+      count = count + 1
+      kin[count] = count <= KIN_MAX and before or nil
+    end
+    ctl.kin = table.concat(kin, ' ')
+    ctl.kinmax = str(math.max(num(prev), num(known) < start and num(known) or 0))
+    ctl.trial = str(math.floor(us / 1000) + TRIAL)
+  end
   local fields = {}
   for _, field in ipairs(CTL) do
     if ctl[field] then
@@ -111,12 +168,6 @@ local function lineage_begin(base, old, known, rid, settings)
   end
   redis.call('HSET', base .. 'ctl', unpack(fields))
   return ctl
-end
-
--- Whether the members are those that our scripts recorded. Where somebody else has removed some, an instance that
--- still answers from its copies is not among those a publisher waits for.
-local function members_whole(base, ctl)
-  return not ctl.members or redis.pcall('HLEN', base .. 'mem') == tonumber(ctl.members)
 end
 
 -- Keeps the number of members where `members_whole` looks for it.
@@ -137,6 +188,14 @@ local function ctl_ensure(base, known, settings)
       -- another had begun the lineage, and knew less
       ctl.lost = ctl.start
       redis.call('HSET', base .. 'ctl', 'lost', ctl.lost)
+    end
+    if (ctl.kin or '') ~= '' and num(ctl.kinmax) < num(known) and num(known) < num(ctl.start) then
+      -- somebody knows of more than those who have spoken
+      if ctl.trial == '0' then
+        ctl.kin = ''
+      end
+      ctl.kinmax = str(num(known))
+      redis.call('HSET', base .. 'ctl', 'kin', ctl.kin, 'kinmax', ctl.kinmax)
     end
     return ctl
   end
@@ -274,16 +333,6 @@ local function entry_write(key, now, token, lin, load, names, envelope, fresh, k
   return nil
 end
 
--- Members as the hash has them, flat; a key of another type is dropped.
-local function members_read(base)
-  local reply = redis.pcall('HGETALL', base .. 'mem')
-  if failed(reply) then
-    redis.call('UNLINK', base .. 'mem')
-    return {}
-  end
-  return reply
-end
-
 -- The boundary a prefix stands for: the last of its first eight `/` or `:`; nil for the whole namespace.
 local function widen(prefix)
   local last, count = nil, 0
@@ -383,13 +432,17 @@ end
 
 -- What the events of one script have in common: the control record, the moment, and what is still to be written and
 -- told once all of them are logged; and keys that are known to be absent.
-local function step_begin(base, known, settings)
-  local ctl, us = ctl_ensure(base, known, settings), micros()
+local function step_of(base, ctl, known, settings)
+  local us = micros()
   local ms = math.floor(us / 1000)
   return {
     base = base, known = known, settings = settings, ctl = ctl,
     us = str(us), ms = ms, at = str(ms), rest = str(us % 1000), marks = {}, messages = {}, absent = {},
   }
+end
+
+local function step_begin(base, known, settings)
+  return step_of(base, ctl_ensure(base, known, settings), known, settings)
 end
 
 -- A nonce that nothing else has: the first of a step holds the chain, the clock and the server, the others count.

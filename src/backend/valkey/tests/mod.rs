@@ -129,6 +129,7 @@ fn settings(server: &Server) -> Settings {
         log_max_events: 10_000,
         watermarks_max: 1_000,
         min_replicas_ack: 0,
+        verify: false,
         tracking: false,
         keeps_writes: false,
         takes_writes: false,
