@@ -11,6 +11,8 @@ use crate::harness::server::Server;
 use crate::harness::wait::{SOON, eventually};
 
 const NAME: &str = "shop";
+/// How many readers have rows in hand.
+const TAKEN: &str = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'coherd' AND state LIKE '%in transaction'";
 
 /// A source whose readers only a notice wakes.
 fn source(url: &str) -> toml::Table {
@@ -152,8 +154,7 @@ async fn an_instance_that_is_killed_in_the_middle_of_a_batch_loses_nothing_and_a
     cluster.wire(0).stall();
     let rows: Vec<String> = keys.iter().map(|key| format!("('{key}')")).collect();
     postgres.psql(&format!("INSERT INTO things (id) VALUES {}", rows.join(", "))).await;
-    let taken = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'coherd' AND state LIKE '%in transaction'";
-    eventually("the batch is taken", SOON, async || postgres.psql(taken).await == "1").await;
+    eventually("the batch is taken", SOON, async || postgres.psql(TAKEN).await == "1").await;
     assert_eq!(waiting(&postgres).await, 20, "taken is not gone");
     cluster.nodes[0].instance.kill().await;
     cluster.wire(0).restore().await;
@@ -163,6 +164,27 @@ async fn an_instance_that_is_killed_in_the_middle_of_a_batch_loses_nothing_and_a
     for key in &keys {
         obeyed(&cluster, key).await;
     }
+}
+
+#[tokio::test]
+async fn what_a_frozen_instance_has_in_hand_is_free_again_after_a_while() {
+    let postgres = Postgres::start().await;
+    tables(&postgres).await;
+    let mut source = source(&postgres.url());
+    source.insert("poll_interval".to_owned(), "100ms".into());
+    let mut cluster = Cluster::with(with_source(2, source).set("backend.command_timeout", "1m")).await;
+    hold(&cluster, "a", "t").await;
+    cluster.origin.bump("a");
+    cluster.nodes[1].instance.kill().await;
+    cluster.wire(0).stall();
+    postgres.psql("INSERT INTO things (id) VALUES ('a')").await;
+    eventually("the batch is taken", SOON, async || postgres.psql(TAKEN).await == "1").await;
+    cluster.instance(0).pause();
+    cluster.nodes[1].instance.restart().await;
+    empty(&postgres).await;
+    cluster.wire(0).restore().await;
+    cluster.instance(0).resume();
+    obeyed(&cluster, "a").await;
 }
 
 #[tokio::test]

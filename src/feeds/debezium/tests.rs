@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use bytes::Bytes;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
@@ -143,5 +144,25 @@ fn what_is_malformed_is_named_and_what_is_right_of_it_is_published() {
 fn a_template_has_whole_braces() {
     for text in ["{id", "id}", "{}", "{a{b}}"] {
         assert!(text.parse::<Template>().is_err(), "{text}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn nothing_that_is_written_panics(
+        names in prop::collection::vec("key|value|[a-z{\":]{0,8}", 0..4),
+        value in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..64),
+            r#"\{("(op|before|after|source|payload|schema|ts_ms)":("[cudrtmx]"|null|\{"id":("a"|1|null)\}|7),?){0,4}\}"#
+                .prop_map(String::into_bytes),
+        ],
+    ) {
+        let fields: Vec<_> =
+            names.into_iter().map(|name| (Bytes::from(name), Bytes::from(value.clone()))).collect();
+        let settings = settings(false);
+        if let Ok(record) = record::read(&fields, "default") {
+            let meaning = mapping::meaning(&settings, "shop.public.users", &record);
+            prop_assert!(meaning.event.is_none_or(|event| !event.targets.is_empty()));
+        }
     }
 }

@@ -36,8 +36,7 @@ const IDLE_MAX: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
-/// One `[[sources]]` of `kind = "postgres"`.
-#[derive(Clone, Debug)]
+/// One `[[sources]]` of `kind = "postgres"`. Not to be printed: it may hold a password.
 pub struct Settings {
     /// For logs.
     pub name: String,
