@@ -12,6 +12,7 @@
 //! - [`limit`]: how often who may ask. [`lock`]: locks across the cluster.
 //! - [`feeds`]: changes read where other systems leave them: an outbox in PostgreSQL, the streams of Debezium Server.
 //! - [`http`]: the door, for data and for operators.
+//! - [`tls`]: certificates: those that are shown, and those that are trusted.
 //! - [`config`], [`cli`], [`supervisor`], [`telemetry`], [`guard`], [`clock`]: what the others stand on.
 //! - [`app`]: the only room that knows them all; the start and the stop, in order.
 //!
@@ -57,4 +58,5 @@ pub mod origin;
 pub mod refresh;
 pub mod supervisor;
 pub mod telemetry;
+pub mod tls;
 pub mod write;

@@ -210,7 +210,7 @@ async fn listen<D: Desk>(supervisor: &Supervisor, settings: &Arc<Settings>, desk
     let of = supervisor.clone();
     let spawn: Spawn = Arc::new(move |name, work| drop(of.spawn(Stage::Door, name, work)));
     let (desk, settings, lame_duck) = (Arc::new(desk), Arc::clone(settings), Duration::ZERO);
-    let listener = Listener { name: "test", socket, desk, settings, spawn, lame_duck };
+    let listener = Listener { name: "test", socket, desk, settings, tls: None, spawn, lame_duck };
     let stop = supervisor.stopping(Stage::Door);
     drop(supervisor.spawn(Stage::Door, "http.listener", async move {
         listener.run(stop).await;

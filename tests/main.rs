@@ -10,6 +10,7 @@ mod corpus;
 mod deadlines;
 mod demo;
 mod door;
+mod encrypted;
 mod explain;
 mod feeds;
 mod half_open;

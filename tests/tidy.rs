@@ -14,13 +14,14 @@ const EVERYWHERE: [&str; 3] = ["clock", "config", "mutants"];
 const ROOMS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("clock", &[]),
-    ("config", &["model"]),
+    ("tls", &[]),
+    ("config", &["model", "tls"]),
     ("mutants", &[]),
     ("telemetry", &["model"]),
     ("supervisor", &["model", "telemetry"]),
     ("guard", &["model", "telemetry"]),
     ("backend", &["model", "telemetry", "guard"]),
-    ("origin", &["model", "telemetry", "guard"]),
+    ("origin", &["model", "telemetry", "guard", "tls"]),
     ("coherence", &["model", "telemetry", "supervisor", "guard", "backend", "origin"]),
     ("cache", &["model", "telemetry", "supervisor", "guard", "backend", "origin", "coherence"]),
     ("refresh", &["model", "telemetry", "supervisor", "guard", "backend", "origin", "coherence", "cache"]),
@@ -29,7 +30,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("feeds", &["model", "telemetry", "supervisor", "guard", "backend", "coherence"]),
     ("lock", &["model", "supervisor", "backend", "coherence"]),
     // Not `backend`, not `origin`: a handler cannot go round the cache.
-    ("http", &["model", "telemetry", "supervisor", "guard", "coherence", "cache", "write", "limit", "lock"]),
+    (
+        "http",
+        &["model", "telemetry", "supervisor", "guard", "coherence", "cache", "write", "limit", "lock", "tls"],
+    ),
     ("app", ALL),
     // Part of no product: one door to every decoder.
     ("fuzzing", ALL),
@@ -50,6 +54,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("hyper::client", &["origin/http", "cli/", "http/socket_tests"]),
     ("hyper_util::client", &["origin/http", "cli/", "http/socket_tests", "telemetry/trace/export"]),
     ("sqlx", &["origin/sql", "feeds/postgres", "cli/demo/database"]),
+    ("rustls", &["tls", "backend/valkey/tls"]),
+    ("tokio_rustls", &["tls", "http/listener"]),
     ("prometheus", &["telemetry"]),
     ("figment", &["config"]),
     ("rmp_serde", &["backend/wire", "backend/valkey", "coherence/"]),

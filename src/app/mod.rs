@@ -1,6 +1,7 @@
 //! An instance: built from its configuration, started, stopped. The only room that knows every other.
 
 mod breakers;
+mod certificate;
 mod feeds;
 mod refusal;
 mod rooms;
@@ -25,10 +26,10 @@ use crate::clock::Clock;
 use crate::coherence::Coherence;
 use crate::config::Config;
 use crate::http::{AdminDesk, DataDesk, Desk, Listener, Settings, Spawn, Vitals};
-use crate::limit::RateLimits;
 use crate::lock::Locks;
 use crate::supervisor::{Stage, Supervisor};
-use crate::telemetry::{Readiness, Reason};
+use crate::telemetry::{Metrics, Readiness, Reason};
+use crate::tls::Acceptor;
 
 use breakers::Breakers;
 pub use refusal::StartError;
@@ -61,20 +62,15 @@ impl Instance {
     /// Builds an instance over `backend` and starts it. Ports are bound before anything runs.
     pub async fn start(config: &Config, backend: Arc<dyn Backend>) -> Result<Self, StartError> {
         let started = Instant::now();
-        let data = rooms::bind(config.server.listen, "server.listen").await?;
-        let admin = rooms::bind(config.server.admin_listen, "server.admin_listen").await?;
+        let [data, admin] = rooms::bind(config).await?;
         let addresses = (data.local_addr()?, admin.local_addr()?);
 
-        let metrics = Arc::new(rooms::metrics(config)?);
+        let metrics = rooms::metrics(config)?;
         let readiness = Readiness::new();
         let supervisor = Supervisor::new(metrics.tasks.clone());
+        let tls = certificate::serve(config.server.tls.as_ref(), &readiness, &supervisor)?;
         let mut breakers = Breakers::new(metrics.breakers.clone());
-        let of = &config.backend;
-        let breaker = breakers.add(breakers::BACKEND.to_owned(), &of.breaker, of.command_timeout);
-        let backend: Arc<dyn Backend> =
-            Arc::new(Guarded::new(backend, breaker, 0 < config.coherence.min_replicas_ack));
-        let backend: Arc<dyn Backend> = Arc::new(Measured::new(backend, Arc::clone(&metrics.backend)));
-
+        let backend = guarded(config, backend, &mut breakers, &metrics);
         let tracer = tracing::start(config, &supervisor, &metrics)?;
         let coherence =
             Coherence::new(rooms::coherence(config, &backend, Clock::Boottime, &metrics, &tracer)?);
@@ -100,7 +96,7 @@ impl Instance {
         writes.start();
         rooms::refresh(config, &supervisor, &cache, &queues);
         feeds::start(config, &coherence, &supervisor, &readiness, &metrics)?;
-        let watch = Watch {
+        Watch {
             readiness: readiness.clone(),
             coherence: Arc::clone(&coherence),
             backend: Arc::clone(&backend),
@@ -109,11 +105,10 @@ impl Instance {
             supervisor: supervisor.clone(),
             warming,
             deadline: Instant::now() + config.coherence.start_detached_after,
-        };
-        watch.start();
+        }
+        .start();
 
-        let limits = rooms::limits(config)?;
-        let limits = Arc::new(RateLimits::new(limits, Arc::clone(&backend), &Clock::Boottime, &metrics));
+        let limits = rooms::rate_limits(config, &backend, &metrics)?;
         let locks = Arc::new(Locks::new(Arc::clone(&backend), Arc::clone(&coherence), supervisor.clone()));
         let settings = Arc::new(rooms::http(config));
         let tokens = Arc::new(rooms::tokens(config)?);
@@ -128,8 +123,13 @@ impl Instance {
             tracer,
             settings: Arc::clone(&settings),
         };
-        let (stop, lame_duck) = (supervisor.stopping(Stage::Door), config.instance.lame_duck);
-        listen(&supervisor, "data", data, desk, &settings, lame_duck, stop);
+        let (lame_duck, stop) = (config.instance.lame_duck, supervisor.stopping(Stage::Door));
+        listen(
+            &supervisor,
+            Door { name: "data", socket: data, tls: tls.clone(), lame_duck, stop },
+            desk,
+            &settings,
+        );
         let admin_stop = CancellationToken::new();
         let desk = AdminDesk {
             cache: Arc::clone(&cache),
@@ -147,9 +147,10 @@ impl Instance {
             started,
             stop: admin_stop.clone(),
         };
-        let admin_ended =
-            listen(&supervisor, "admin", admin, desk, &settings, Duration::ZERO, admin_stop.clone());
-        info!(data = %addresses.0, admin = %addresses.1, instance = %config.instance.id, "started");
+        let (lame_duck, stop) = (Duration::ZERO, admin_stop.clone());
+        let door = Door { name: "admin", socket: admin, tls, lame_duck, stop };
+        let admin_ended = listen(&supervisor, door, desk, &settings);
+        info!(data = %addresses.0, admin = %addresses.1, tls = config.server.tls.is_some(), instance = %config.instance.id, "started");
         Ok(Self {
             data: addresses.0,
             admin: addresses.1,
@@ -215,22 +216,42 @@ impl Instance {
     }
 }
 
-/// Accepts on a bound socket until `stop`, and for `lame_duck` after it.
-fn listen<D: Desk>(
-    supervisor: &Supervisor,
+/// The backend behind its breaker, and measured.
+fn guarded(
+    config: &Config,
+    backend: Arc<dyn Backend>,
+    breakers: &mut Breakers,
+    metrics: &Metrics,
+) -> Arc<dyn Backend> {
+    let of = &config.backend;
+    let breaker = breakers.add(breakers::BACKEND.to_owned(), &of.breaker, of.command_timeout);
+    let guarded = Guarded::new(backend, breaker, 0 < config.coherence.min_replicas_ack);
+    Arc::new(Measured::new(Arc::new(guarded), Arc::clone(&metrics.backend)))
+}
+
+/// One of the two listeners.
+struct Door {
     name: &'static str,
     socket: TcpListener,
-    desk: D,
-    settings: &Arc<Settings>,
+    tls: Option<Acceptor>,
     lame_duck: Duration,
     stop: CancellationToken,
+}
+
+/// Accepts on a bound socket until its stop, and for its `lame_duck` after it.
+fn listen<D: Desk>(
+    supervisor: &Supervisor,
+    door: Door,
+    desk: D,
+    settings: &Arc<Settings>,
 ) -> tokio::task::JoinHandle<()> {
+    let Door { name, socket, tls, lame_duck, stop } = door;
     // The admin listener answers to the end: its work belongs to the last stage.
     let stage = if name == "data" { Stage::Door } else { Stage::Backend };
     let spawner = supervisor.clone();
     let spawn: Spawn = Arc::new(move |name, work| drop(spawner.spawn(stage, name, work)));
     let (desk, settings) = (Arc::new(desk), Arc::clone(settings));
-    let listener = Listener { name, socket, desk, settings, spawn, lame_duck };
+    let listener = Listener { name, socket, desk, settings, tls, spawn, lame_duck };
     supervisor.spawn(stage, "http.listener", async move {
         let cut_off = listener.run(stop).await;
         if cut_off != 0 {

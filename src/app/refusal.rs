@@ -8,6 +8,7 @@ use crate::config::KeysFileError;
 use crate::origin::http::HttpSettingsError;
 use crate::origin::sql::SqlSettingsError;
 use crate::telemetry::trace::ExportError;
+use crate::tls::{PairError, RootsError};
 
 /// Why an instance did not start.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +31,20 @@ pub enum StartError {
         /// Why.
         source: HttpSettingsError,
     },
+    /// The root certificates for an HTTP origin cannot be had.
+    #[error("`namespaces.{namespace}.origin.ca_file` is refused")]
+    Roots {
+        /// Which namespace.
+        namespace: String,
+        /// Why.
+        source: RootsError,
+    },
+    /// The listeners' certificate or its key cannot be had.
+    #[error("`server.tls` is refused")]
+    Certificate(#[from] PairError),
+    /// The library of TLS does not do what it is built for.
+    #[error("TLS cannot be set up")]
+    Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// An SQL origin's settings are refused.
     #[error("`namespaces.{namespace}.origin` is refused")]
     Sql {

@@ -21,7 +21,7 @@ use crate::config::{
 };
 use crate::guard::Breaker;
 use crate::http::{self, Tokens};
-use crate::limit;
+use crate::limit::{self, RateLimits};
 use crate::model::{self, Lifetime, Quota, ShardCount};
 use crate::origin;
 use crate::origin::http::{HttpOrigin as HttpClient, HttpSettings};
@@ -30,6 +30,7 @@ use crate::refresh::Queue;
 use crate::supervisor::{Stage, Supervisor};
 use crate::telemetry::Metrics;
 use crate::telemetry::trace::Tracer;
+use crate::tls::{self, Roots};
 use crate::write::{self, Writes, Written};
 
 /// What `coherd_build_info` says of the source; set by the build.
@@ -46,10 +47,9 @@ const BACKEND_CALLS: u32 = 4;
 /// What the backend may take of a load's time at least.
 const BACKEND_MAX: Duration = Duration::from_secs(5);
 
-/// Every family, with children for the namespaces configured.
-pub(super) fn metrics(config: &Config) -> Result<Metrics, StartError> {
+pub(super) fn metrics(config: &Config) -> Result<Arc<Metrics>, StartError> {
     let names: Vec<String> = config.namespaces.keys().cloned().collect();
-    Ok(Metrics::new(&names, env!("CARGO_PKG_VERSION"), REVISION)?)
+    Ok(Arc::new(Metrics::new(&names, env!("CARGO_PKG_VERSION"), REVISION)?))
 }
 
 /// What the configuration says instances share.
@@ -348,10 +348,18 @@ fn http_origin(
     http: &HttpOrigin,
     breaker: Arc<Breaker>,
 ) -> Result<HttpSettings, StartError> {
+    let url = http.url.expose().to_owned();
+    // The system's are read from a hundred files.
+    let roots = if url.starts_with("https:") {
+        let refused = |source| StartError::Roots { namespace: name.to_owned(), source };
+        tls::roots(http.ca_file.as_deref()).map_err(refused)?
+    } else {
+        Roots::empty()
+    };
     let headers = http.headers.iter().map(|(name, value)| (name.clone(), value.expose().to_owned()));
     Ok(HttpSettings {
         namespace: checked(name)?,
-        url: http.url.expose().to_owned(),
+        url,
         timeout: http.limits.timeout,
         retries: http.limits.retries,
         max_concurrency: http.limits.max_concurrency,
@@ -360,6 +368,7 @@ fn http_origin(
         headers: headers.collect(),
         max_value: size(of.max_value),
         ttl_max: of.ttl_max,
+        roots,
         user_agent: format!("coherd/{} ({})", env!("CARGO_PKG_VERSION"), config.instance.id),
     })
 }
@@ -383,7 +392,16 @@ fn sql_origin(
     })
 }
 
-pub(super) fn limits(config: &Config) -> Result<Vec<limit::Settings>, StartError> {
+pub(super) fn rate_limits(
+    config: &Config,
+    backend: &Arc<dyn Backend>,
+    metrics: &Metrics,
+) -> Result<Arc<RateLimits>, StartError> {
+    let limits = RateLimits::new(limits(config)?, Arc::clone(backend), &Clock::Boottime, metrics);
+    Ok(Arc::new(limits))
+}
+
+fn limits(config: &Config) -> Result<Vec<limit::Settings>, StartError> {
     let limited = config.namespaces.iter().filter_map(|(name, it)| Some((name, it.rate_limit.as_ref()?)));
     limited
         .map(|(name, of)| {
@@ -430,8 +448,14 @@ pub(super) fn tokens(config: &Config) -> Result<Tokens, StartError> {
     Ok(tokens)
 }
 
-pub(super) async fn bind(address: SocketAddr, key: &'static str) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Bind { key, address, source })
+/// The sockets of both listeners, the one for data first.
+pub(super) async fn bind(config: &Config) -> Result<[TcpListener; 2], StartError> {
+    let bind = async |address: SocketAddr, key| {
+        let bound = TcpListener::bind(address).await;
+        bound.map_err(|source| StartError::Bind { key, address, source })
+    };
+    let data = bind(config.server.listen, "server.listen").await?;
+    Ok([data, bind(config.server.admin_listen, "server.admin_listen").await?])
 }
 
 fn checked(name: &str) -> Result<model::Namespace, StartError> {

@@ -1,6 +1,7 @@
 //! Arguments that several commands share.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::client::Base;
@@ -35,7 +36,7 @@ pub(super) struct Data {
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     pub(super) url: Base,
     #[command(flatten)]
-    pub(super) token: Token,
+    pub(super) access: Access,
 }
 
 /// Where an instance's admin listener is, and who asks.
@@ -45,20 +46,28 @@ pub(super) struct Admin {
     #[arg(long, visible_alias = "url", value_name = "URL", default_value = "http://127.0.0.1:9080")]
     pub(super) admin_url: Base,
     #[command(flatten)]
-    pub(super) token: Token,
+    pub(super) access: Access,
 }
 
-/// Who asks.
-#[derive(Clone, Debug, clap::Args)]
-pub(super) struct Token {
+/// Who asks, and whom it believes.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct Access {
     /// The bearer token; better kept in the variable than on the command line
     #[arg(long, value_name = "TOKEN", env = "COHERD_TOKEN", hide_env_values = true)]
     token: Option<Secret>,
+    /// Root certificates that an https listener's has to come from, PEM; without it the system's
+    #[arg(long, value_name = "FILE", env = "COHERD_CA_FILE")]
+    ca_file: Option<PathBuf>,
 }
 
-impl Token {
+impl Access {
+    /// The file of root certificates; an empty path is none.
+    pub(super) fn ca_file(&self) -> Option<&Path> {
+        self.ca_file.as_deref().filter(|path| !path.as_os_str().is_empty())
+    }
+
     /// The token; an empty one is none.
-    pub(super) fn get(&self) -> Option<&str> {
+    pub(super) fn token(&self) -> Option<&str> {
         self.token.as_ref().map(Secret::reveal).filter(|text| !text.is_empty())
     }
 }
@@ -84,10 +93,10 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 #[cfg(test)]
-impl Token {
+impl Access {
     /// For tests.
     pub(super) fn of(text: &str) -> Self {
-        Self { token: Some(Secret::from(text)) }
+        Self { token: Some(Secret::from(text)), ca_file: None }
     }
 }
 
@@ -97,9 +106,9 @@ mod tests {
 
     #[test]
     fn a_secret_does_not_show_and_an_empty_token_is_none() {
-        assert_eq!(format!("{:?}", Token::of("t0ken")), "Token { token: Some(***) }");
-        assert_eq!(Token::of("t0ken").get(), Some("t0ken"));
-        assert_eq!(Token::of("").get(), None);
+        assert_eq!(format!("{:?}", Access::of("t0ken")), "Access { token: Some(***), ca_file: None }");
+        assert_eq!(Access::of("t0ken").token(), Some("t0ken"));
+        assert_eq!(Access::of("").token(), None);
     }
 
     #[test]

@@ -18,7 +18,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
+use super::args::Access;
 use super::exit::{Fault, told};
+use crate::tls::{self, Roots};
 
 /// How long an answer, and each further piece of it, may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -70,6 +72,12 @@ impl FromStr for Base {
             return Err(BaseError::Query);
         }
         Ok(Self(format!("{scheme}://{authority}{}", uri.path().trim_end_matches('/'))))
+    }
+}
+
+impl Base {
+    fn is_encrypted(&self) -> bool {
+        self.0.starts_with("https:")
     }
 }
 
@@ -125,8 +133,8 @@ pub(super) struct Client {
 
 impl Client {
     /// Connects when it is first asked.
-    pub(super) fn new(base: &Base, token: Option<&str>) -> Result<Self, Fault> {
-        let authorization = token.map(|token| {
+    pub(super) fn new(base: &Base, access: &Access) -> Result<Self, Fault> {
+        let authorization = access.token().map(|token| {
             let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| {
                 Fault::usage("the token holds what a header cannot: only visible ASCII is sent")
             })?;
@@ -140,8 +148,13 @@ impl Client {
         tcp.set_keepalive(Some(SILENCE_MAX));
         tcp.set_keepalive_interval(Some(PROBE_EVERY));
         tcp.set_keepalive_retries(Some(PROBES_MAX));
+        let roots = if base.is_encrypted() {
+            tls::roots(access.ca_file()).map_err(|error| Fault::usage(told(&error)))?
+        } else {
+            Roots::empty()
+        };
         let connector = HttpsConnectorBuilder::new()
-            .with_webpki_roots()
+            .with_tls_config(tls::client_config(roots))
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
@@ -274,7 +287,7 @@ mod tests {
         })
         .await;
         let base: Base = format!("{}/behind/", server.url()).parse().unwrap();
-        let client = Client::new(&base, Some("t0ken")).unwrap();
+        let client = Client::new(&base, &Access::of("t0ken")).unwrap();
         let mut answer = client.send(Ask::new(Method::GET, "/stats")).await.unwrap();
         assert_eq!(answer.whole(100).await.unwrap(), "/behind/stats");
         let mut answer = client.send(Ask::new(Method::GET, "/stats")).await.unwrap();
@@ -287,12 +300,13 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
-        let client = Client::new(&url.parse().unwrap(), None).unwrap();
+        let client = Client::new(&url.parse().unwrap(), &Access::default()).unwrap();
         let fault = client.send(Ask::new(Method::GET, "/stats")).await.unwrap_err();
         let Fault::Told(exit, message) = fault else { panic!("not told") };
         assert_eq!(exit.code(), 3);
         assert!(message.contains(&url) && message.contains("refused"), "{message}");
-        let Err(Fault::Told(exit, message)) = Client::new(&url.parse().unwrap(), Some("hid\nden")) else {
+        let Err(Fault::Told(exit, message)) = Client::new(&url.parse().unwrap(), &Access::of("hid\nden"))
+        else {
             panic!("a line break in a header")
         };
         assert_eq!(exit.code(), 2);
@@ -303,7 +317,7 @@ mod tests {
     async fn a_server_that_does_not_answer_is_given_up() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let client = Client::new(&base, None).unwrap();
+        let client = Client::new(&base, &Access::default()).unwrap();
         let ask = Ask { patience: Duration::from_millis(50), ..Ask::new(Method::GET, "/stats") };
         let expected = format!("{base}/stats did not answer within 50ms");
         assert_eq!(client.send(ask).await.unwrap_err(), Fault::failed(expected));

@@ -37,7 +37,7 @@ pub(super) fn ask(method: Method, namespace: &Namespace, key: &Key) -> Ask {
 
 /// Sends it: the answer's body to stdout, status and cache status to stderr.
 pub(super) async fn run(data: &Data, ask: Ask, print: &mut Print) -> Result<Exit, Fault> {
-    let mut answer = Client::new(&data.url, data.token.get())?.send(ask).await?;
+    let mut answer = Client::new(&data.url, &data.access)?.send(ask).await?;
     if !answer.status.is_success() {
         let refusal = Refusal::read(&mut answer).await?;
         print.note(&refusal.line());

@@ -35,7 +35,7 @@ pub struct Args {
 
 /// Runs it.
 pub(super) async fn run(args: Args, print: &mut Print) -> Result<Exit, Fault> {
-    let client = Client::new(&args.admin.admin_url, args.admin.token.get())?;
+    let client = Client::new(&args.admin.admin_url, &args.admin.access)?;
     let path = format!("/v1/explain/{}/{}", args.namespace, in_path(&args.key));
     let mut answer = succeeded(client.send(Ask::new(Method::GET, path)).await?).await?;
     let document = answer.whole(DOCUMENT_BYTES_MAX).await?;

@@ -168,7 +168,7 @@ async fn fetch<T: for<'de> Deserialize<'de>>(
     what: &str,
     print: &mut Print,
 ) -> Result<Option<T>, Fault> {
-    let client = Client::new(&look.admin.admin_url, look.admin.token.get())?;
+    let client = Client::new(&look.admin.admin_url, &look.admin.access)?;
     let of = look.namespace.as_ref().map_or(String::new(), |namespace| format!("&namespace={namespace}"));
     let path = format!("/v1/writes/{what}?limit={}{of}", look.limit);
     let mut answer = succeeded(client.send(Ask::new(Method::GET, path)).await?).await?;
@@ -181,7 +181,7 @@ async fn fetch<T: for<'de> Deserialize<'de>>(
 }
 
 async fn post<T: for<'de> Deserialize<'de>>(letters: &Letters, what: &str) -> Result<T, Fault> {
-    let client = Client::new(&letters.admin.admin_url, letters.admin.token.get())?;
+    let client = Client::new(&letters.admin.admin_url, &letters.admin.access)?;
     let body = json!({ "ids": letters.ids }).to_string().into();
     let ask = Ask { body, patience: RETRY_PATIENCE, ..Ask::new(Method::POST, format!("/v1/writes/{what}")) };
     let mut answer = succeeded(client.send(ask).await?).await?;

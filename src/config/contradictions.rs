@@ -9,10 +9,12 @@ use super::{
     Topology, WriteMode,
 };
 use crate::model::Quota;
+use crate::tls::{self, Part};
 
 /// Adds a fault for each.
 pub(super) fn find(config: &Config, reader: &mut Reader) {
     listeners(config, reader);
+    certificate(config, reader);
     tokens(config, reader);
     backend(config, reader);
     if !config.instance.lame_duck.is_zero() && config.instance.shutdown_grace <= config.instance.lame_duck {
@@ -54,6 +56,21 @@ fn listeners(config: &Config, reader: &mut Reader) {
             );
         }
     }
+}
+
+/// Told before anything is bound: a listener without its certificate is none.
+fn certificate(config: &Config, reader: &mut Reader) {
+    let Some(tls) = &config.server.tls else { return };
+    let Err(error) = tls.pair() else { return };
+    let (key, accepted) = match error.part() {
+        Part::Cert => {
+            ("server.tls.cert", "a file with the certificate and those between it and the root, in PEM")
+        }
+        Part::Key => {
+            ("server.tls.key", "a file with the certificate's private key in PEM, without a passphrase")
+        }
+    };
+    reader.clash(&[key, "server.tls"], error.to_string(), accepted);
 }
 
 /// Whether only one of them can be listened on. Port 0 is a different one each time.
@@ -169,6 +186,12 @@ fn namespace(path: &str, namespace: &Namespace, without_tokens: bool, reader: &m
             "`soft_timeout` is not below `timeout`",
             "less than `timeout`, or \"0s\"",
         );
+    }
+    if let Origin::Http(http) = &namespace.origin
+        && let Some(file) = &http.ca_file
+        && let Err(error) = tls::roots(Some(file))
+    {
+        reader.clash(&[&key("origin.ca_file")], error.to_string(), "a file with root certificates in PEM");
     }
     if let Origin::Sql(sql) = &namespace.origin
         && sql.upsert.is_none()

@@ -1,11 +1,12 @@
 //! `[namespaces.X.origin]`: the system of record, one of three kinds.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::breaker::Breaker;
 use super::declare::section;
-use super::kind::{choice, duration, headers, http_url, int, sql_url, statement};
+use super::kind::{choice, duration, headers, http_url, int, path, sql_url, statement};
 use super::secret::{Secret, SecretUrl};
 use super::section::Section;
 
@@ -31,6 +32,8 @@ pub struct HttpOrigin {
     pub cache_control: CacheControl,
     /// Sent with every request; names in lower case.
     pub headers: BTreeMap<String, Secret>,
+    /// Root certificates for `https`, PEM; none: the system's.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// `kind = "sql"`
@@ -81,7 +84,7 @@ enum Kind {
 }
 
 /// The keys of one kind only. In `[defaults]` they may stand beside each other, for namespaces of several kinds.
-const HTTP_ONLY: [&str; 2] = ["cache_control", "headers"];
+const HTTP_ONLY: [&str; 3] = ["cache_control", "headers", "ca_file"];
 const SQL_ONLY: [&str; 3] = ["select", "upsert", "delete"];
 const LIMITS: [&str; 5] = ["timeout", "soft_timeout", "retries", "max_concurrency", "breaker"];
 
@@ -124,6 +127,7 @@ impl HttpOrigin {
                 .field("cache_control")
                 .or("honour", choice(&[("honour", CacheControl::Honour), ("ignore", CacheControl::Ignore)])),
             headers: section.field("headers").or(BTreeMap::<String, String>::new(), headers()),
+            ca_file: section.field("ca_file").optional(path()),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::declare::section;
 use super::kind::{address, duration, int, path, size};
+use crate::tls::{Pair, PairError};
 
 section! { at =>
     /// `[server]`
@@ -36,5 +37,12 @@ section! { at =>
         cert: PathBuf = at.required(path(), PathBuf::new());
         /// Private key, PEM.
         key: PathBuf = at.required(path(), PathBuf::new());
+    }
+}
+
+impl Tls {
+    /// The pair in the files as they are now; blocks as long as the file system does.
+    pub fn pair(&self) -> Result<Pair, PairError> {
+        Pair::read(&self.cert, &self.key)
     }
 }

@@ -10,8 +10,7 @@ pub(super) fn find(config: &Config, reader: &mut Reader) {
             reader.clash(&[key], "not supported by this version", "its default, or to leave it out");
         }
     };
-    let Config { server, backend, coherence, .. } = config;
-    refuse("server.tls", server.tls.is_some());
+    let Config { backend, coherence, .. } = config;
     let reader_url = backend.reader_url.as_ref();
     refuse("backend.reader_url", reader_url.is_some_and(|url| !matches!(url.topology, Topology::Single(_))));
     let clustered = matches!(backend.url.topology, Topology::Cluster(_));

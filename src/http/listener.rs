@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
@@ -16,6 +17,7 @@ use super::connection::{self, Stop, Tasks};
 use super::front::Desk;
 use super::problem::{Code, Problem};
 use super::{Settings, Spawn};
+use crate::tls::Acceptor;
 
 /// The first pause after a failed accept, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -30,6 +32,8 @@ pub struct Listener<D> {
     pub desk: Arc<D>,
     /// Limits and times.
     pub settings: Arc<Settings>,
+    /// What answers handshakes; `None`: nothing is encrypted.
+    pub tls: Option<Acceptor>,
     /// Where connections run.
     pub spawn: Spawn,
     /// How long to go on answering whoever comes once it is time to stop: balancers need it to notice.
@@ -40,7 +44,7 @@ impl<D: Desk> Listener<D> {
     /// Accepts until `stop` has been cancelled for `lame_duck`, then closes the socket, lets requests under way finish for
     /// what is left of `shutdown_grace`, and cuts off the rest. Answers how many connections and streams were cut off.
     pub async fn run(self, stop: CancellationToken) -> usize {
-        let Self { name, socket, desk, settings, spawn, lame_duck } = self;
+        let Self { name, socket, desk, settings, tls, spawn, lame_duck } = self;
         let stop = Stop::new(stop);
         let tasks = Tasks { spawn, tracker: TaskTracker::new(), abort: CancellationToken::new() };
         let full = full(&settings);
@@ -77,29 +81,54 @@ impl<D: Desk> Listener<D> {
             pause = PAUSES.0;
             let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
                 debug!(listener = name, "too many connections, one is turned away");
-                turn_away(stream, &full);
+                // An answer would need a handshake first.
+                if tls.is_none() {
+                    turn_away(stream, &full);
+                }
                 continue;
             };
             // Answers are small and whole: waiting to fill a packet only makes them late.
             if stream.set_nodelay(true).is_err() {
                 continue;
             }
-            let work = connection::run(
-                stream,
-                peer,
-                Arc::clone(&desk),
-                Arc::clone(&settings),
-                tasks.clone(),
-                stop.clone(),
-            );
+            let (desk, settings) = (Arc::clone(&desk), Arc::clone(&settings));
+            let (tls, stop, in_tasks) = (tls.clone(), stop.clone(), tasks.clone());
             tasks.start(async move {
-                work.await;
+                match tls {
+                    None => connection::run(stream, peer, desk, settings, in_tasks, stop).await,
+                    Some(tls) => {
+                        if let Some(stream) = handshake(&tls, stream, settings.header_timeout, &stop).await {
+                            connection::run(stream, peer, desk, settings, in_tasks, stop).await;
+                        }
+                    }
+                }
                 drop(permit);
             });
         }
         drop(socket);
         stop.closing.cancel();
         drain(name, &tasks, settings.shutdown_grace.saturating_sub(lame_duck)).await
+    }
+}
+
+/// The client's half of it may take as long as a header; once requests are only finished there is none to wait for.
+async fn handshake(
+    tls: &Acceptor,
+    stream: TcpStream,
+    limit: Duration,
+    stop: &Stop,
+) -> Option<TlsStream<TcpStream>> {
+    let shaken = timeout(limit, tls.accept(stream));
+    match stop.closing.run_until_cancelled(shaken).await? {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err(error)) => {
+            debug!(error = &error as &dyn std::error::Error, "a handshake failed");
+            None
+        }
+        Err(_) => {
+            debug!("a handshake was not finished in time");
+            None
+        }
     }
 }
 

@@ -115,7 +115,7 @@ async fn serve(settings: Settings) -> Server {
     let spawn: Spawn = Arc::new(|_, work| drop(tokio::spawn(work)));
     let (desk_of, settings) = (Arc::clone(&desk), Arc::new(settings));
     let lame_duck = Duration::ZERO;
-    let listener = Listener { name: "test", socket, desk: desk_of, settings, spawn, lame_duck };
+    let listener = Listener { name: "test", socket, desk: desk_of, settings, tls: None, spawn, lame_duck };
     let stop = CancellationToken::new();
     let run = tokio::spawn(listener.run(stop.clone()));
     Server { address, desk, stop, run }

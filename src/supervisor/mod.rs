@@ -22,7 +22,7 @@ use crate::telemetry::{TaskMetrics, Throttle};
 use stages::Stages;
 use status::Statuses;
 
-pub use signals::Signals;
+pub use signals::{Hangups, Signals};
 pub use stages::Stage;
 pub use status::{Board, TaskStatus};
 

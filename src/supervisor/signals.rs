@@ -1,4 +1,5 @@
-//! SIGTERM and SIGINT: the first asks for an orderly stop, the second ends the process at once.
+//! SIGTERM and SIGINT: the first asks for an orderly stop, the second ends the process at once. SIGHUP asks to read files
+//! again.
 
 use std::io;
 use std::process;
@@ -41,6 +42,28 @@ impl Signals {
     /// Whether it has come.
     pub fn is_stop_requested(&self) -> bool {
         self.stop.is_cancelled()
+    }
+}
+
+/// SIGHUP, which asks a daemon to read its files again. Taken over for good by the first of these: it ends the process no
+/// more.
+#[derive(Debug)]
+pub struct Hangups(Signal);
+
+impl Hangups {
+    /// From now on; in a tokio runtime.
+    ///
+    /// # Errors
+    /// When a handler cannot be installed.
+    pub fn listen() -> io::Result<Self> {
+        signal(SignalKind::hangup()).map(Self)
+    }
+
+    /// Waits for the next one. Several that come at once count as one.
+    pub async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
     }
 }
 

@@ -45,6 +45,10 @@ pub enum Degradation {
     SourceAway(String),
     /// What an operator should mend of the backend, in words.
     Backend(String),
+    /// The files of the listeners' certificate say something else than what is shown, and nothing that could be.
+    CertificateRefused,
+    /// The listeners' certificate is over: clients that look at it go away.
+    CertificateExpired,
 }
 
 impl fmt::Display for Degradation {
@@ -54,6 +58,8 @@ impl fmt::Display for Degradation {
             Self::BreakerOpen(target) => write!(f, "breaker_open: {target}"),
             Self::SourceAway(name) => write!(f, "source_away: {name}"),
             Self::Backend(warning) => write!(f, "backend: {warning}"),
+            Self::CertificateRefused => f.write_str("certificate_refused"),
+            Self::CertificateExpired => f.write_str("certificate_expired"),
         }
     }
 }

@@ -1,12 +1,15 @@
 //! A small HTTP client for the tests: whatever was answered, with nothing followed, retried or decoded.
 
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
+use coherd::tls::{Roots, client_config, roots};
 use http_body_util::{BodyExt, Full};
 use hyper::header::CONTENT_TYPE;
 use hyper::{HeaderMap, Method};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -17,18 +20,26 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A client with connections of its own.
 #[derive(Clone)]
-pub(crate) struct Client(HyperClient<HttpConnector, Full<Bytes>>);
+pub(crate) struct Client(HyperClient<Connector, Full<Bytes>>);
+
+type Connector = HttpsConnector<HttpConnector>;
 
 impl Client {
     /// A client.
     pub(crate) fn new() -> Self {
         // No connection is kept: which one is still good would depend on what the test did to the server.
-        Self(HyperClient::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build_http())
+        Self(HyperClient::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector(None)))
+    }
+
+    /// A client of `https` servers whose certificates come from that authority.
+    pub(crate) fn trusting(ca_file: &Path) -> Self {
+        let connector = connector(Some(ca_file));
+        Self(HyperClient::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector))
     }
 
     /// A client that keeps its connections, for many requests to a server that stays.
     pub(crate) fn keeping() -> Self {
-        Self(HyperClient::builder(TokioExecutor::new()).build_http())
+        Self(HyperClient::builder(TokioExecutor::new()).build(connector(None)))
     }
 
     /// A client that speaks HTTP/2 from the first byte.
@@ -37,14 +48,15 @@ impl Client {
             HyperClient::builder(TokioExecutor::new())
                 .http2_only(true)
                 .pool_max_idle_per_host(0)
-                .build_http(),
+                .build(connector(None)),
         )
     }
 
     /// A client whose connections come from that address of this machine.
     pub(crate) fn from_address(address: IpAddr) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_local_address(Some(address));
+        let mut tcp = HttpConnector::new();
+        tcp.set_local_address(Some(address));
+        let connector = encrypting(tcp, None);
         Self(HyperClient::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector))
     }
 
@@ -81,9 +93,21 @@ impl Client {
     }
 }
 
+fn connector(ca_file: Option<&Path>) -> Connector {
+    encrypting(HttpConnector::new(), ca_file)
+}
+
+fn encrypting(mut tcp: HttpConnector, ca_file: Option<&Path>) -> Connector {
+    tcp.enforce_http(false);
+    let roots =
+        ca_file.map_or_else(Roots::empty, |file| roots(Some(file)).expect("an authority's certificate"));
+    let builder = HttpsConnectorBuilder::new().with_tls_config(client_config(roots));
+    builder.https_or_http().enable_http1().wrap_connector(tcp)
+}
+
 /// A request that is not sent yet.
 pub(crate) struct Request {
-    client: HyperClient<HttpConnector, Full<Bytes>>,
+    client: HyperClient<Connector, Full<Bytes>>,
     name: String,
     head: hyper::http::request::Builder,
     body: Bytes,

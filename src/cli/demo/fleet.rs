@@ -11,6 +11,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
+use super::super::args::Access;
 use super::super::client::{Answer, Ask, Base, Client};
 use super::super::exit::{Fault, told};
 use super::super::refusal::succeeded;
@@ -121,7 +122,7 @@ impl Node {
         let backend: Arc<dyn Backend> = Arc::new(Memory::join(store));
         let instance = Instance::start(config, backend).await?;
         let (data, admin) = (Base::from(instance.data), Base::from(instance.admin));
-        let client = |base| Client::new(base, None).expect("only a token can be refused");
+        let client = |base| Client::new(base, &Access::default()).expect("there is nothing to refuse");
         let (to_data, to_admin) = (client(&data), client(&admin));
         Ok(Self { name: config.instance.id.clone(), data, admin, instance, to_data, to_admin })
     }

@@ -31,7 +31,7 @@ struct Logged {
 
 /// Publishes it and prints the id; with `--wait all`, who has applied it.
 pub(super) async fn publish(args: &Args, body: Vec<u8>, print: &mut Print) -> Result<Exit, Fault> {
-    let client = Client::new(&args.data.url, args.data.token.get())?;
+    let client = Client::new(&args.data.url, &args.data.access)?;
     let mut ask = Ask::new(Method::POST, path(args));
     ask.headers.push((CONTENT_TYPE, HeaderValue::from_static("application/json")));
     ask.body = body.into();

@@ -31,7 +31,7 @@ pub struct Args {
 
 /// Runs it.
 pub(super) async fn run(args: Args, print: &mut Print) -> Result<Exit, Fault> {
-    let client = Client::new(&args.admin.admin_url, args.admin.token.get())?;
+    let client = Client::new(&args.admin.admin_url, &args.admin.access)?;
     if args.ready {
         let readiness = readiness(&client).await?;
         print.line(&readiness.line())?;

@@ -23,7 +23,7 @@ struct Attachment {
 pub(super) async fn follow(admin: &Admin, form: Form, print: &mut Print) -> Result<Exit, Fault> {
     let mut ask = Ask::new(Method::GET, "/events");
     ask.headers.push((ACCEPT, HeaderValue::from_static("text/event-stream")));
-    let answer = Client::new(&admin.admin_url, admin.token.get())?.send(ask).await?;
+    let answer = Client::new(&admin.admin_url, &admin.access)?.send(ask).await?;
     let mut answer = succeeded(answer).await?;
     let (mut parser, mut items) = (Parser::default(), Vec::new());
     while let Some(piece) = answer.next().await? {

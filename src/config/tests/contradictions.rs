@@ -115,7 +115,6 @@ fn tokens_need_a_variable_that_is_set_and_a_name_and_a_text_of_their_own() {
 #[test]
 fn what_is_not_obeyed_is_refused() {
     for (namespace, set, key) in [
-        ("", "server.tls={ cert = \"c\", key = \"k\" }", "server.tls"),
         ("", "backend.reader_url=valkey-cluster://h", "backend.reader_url"),
         ("", "backend.reader_url=valkey-sentinel://h?service=s", "backend.reader_url"),
         (SQL, "namespaces.u.origin.retries=2", "namespaces.u.origin.retries"),

@@ -9,6 +9,8 @@ use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+use crate::tls::{self, Roots};
+
 pub(super) type Client = legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// How long a connection may lie idle: below the 60 s that servers commonly allow.
@@ -19,15 +21,18 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 const HEADER_BYTES_MAX: usize = 64 << 10;
 
 /// A client for loads and writes that take `timeout` at most, `max_concurrency` at once.
-pub(super) fn build(timeout: Duration, max_concurrency: usize) -> Client {
+pub(super) fn build(timeout: Duration, max_concurrency: usize, roots: Roots) -> Client {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_keepalive(Some(KEEPALIVE));
     // Half of the whole, so that a host that does not answer leaves time for another attempt.
     tcp.set_connect_timeout(Some(timeout / 2));
-    let connector =
-        HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().wrap_connector(tcp);
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(tls::client_config(roots))
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(tcp);
     // The executor births one task a connection; each ends with its connection, and the pool bounds their number.
     legacy::Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())

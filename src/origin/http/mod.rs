@@ -43,7 +43,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 const DRAIN_BYTES_MAX: usize = 64 << 10;
 const DRAIN_TIME_MAX: Duration = Duration::from_millis(50);
 
-/// An origin behind HTTP/1.1, with or without TLS (Mozilla's root certificates).
+/// An origin behind HTTP/1.1, with or without TLS.
 ///
 /// Values are asked for as they are (`Accept-Encoding: identity`); an answer with another `Content-Encoding` is a
 /// failure. `Vary` is ignored, for every instance asks alike, except for `*`.
@@ -70,7 +70,7 @@ impl HttpOrigin {
         let headers = settings::headers(settings, target.authorization())?;
         let gate = Gate::new(settings.timeout, settings.max_concurrency, Arc::clone(&settings.breaker));
         Ok(Self {
-            client: client::build(gate.timeout(), gate.bulkhead().size()),
+            client: client::build(gate.timeout(), gate.bulkhead().size(), settings.roots.clone()),
             target,
             headers,
             gate,

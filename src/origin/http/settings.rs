@@ -12,6 +12,7 @@ use hyper::header::{
 use super::write::{IDEMPOTENCY_KEY, WRITE_SEQ};
 use crate::guard::Breaker;
 use crate::model::Namespace;
+use crate::tls::Roots;
 
 /// Headers that the origin's client sets by itself, or that would turn its answers into something else.
 const RESERVED: [HeaderName; 15] = [
@@ -55,6 +56,8 @@ pub struct HttpSettings {
     pub max_value: usize,
     /// The longest time that an answer may state for itself.
     pub ttl_max: Duration,
+    /// Whose word is taken for who an `https` origin is.
+    pub roots: Roots,
     /// `User-Agent`, unless `headers` has one.
     pub user_agent: String,
 }

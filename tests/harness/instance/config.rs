@@ -1,8 +1,11 @@
 //! The configuration file of an instance under test.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
+
+use crate::harness::certificates::{Authority, Issued};
 
 /// The namespace that instances have unless a test says otherwise.
 pub(crate) const NAMESPACE: &str = "things";
@@ -12,12 +15,13 @@ pub(crate) const NAMESPACE: &str = "things";
 pub(crate) struct Config {
     table: Table,
     env: Vec<(String, String)>,
+    ca_file: Option<PathBuf>,
 }
 
 impl Config {
     /// An instance of that name in front of the Valkey at `url`, with no namespace yet.
     pub(crate) fn new(id: &str, url: &str) -> Self {
-        Self { table: Table::new(), env: Vec::new() }
+        Self { table: Table::new(), env: Vec::new(), ca_file: None }
             .set("instance.id", id)
             .set("backend.url", url)
             .set("log.format", "json")
@@ -49,10 +53,29 @@ impl Config {
         self
     }
 
+    /// Takes a key out again, by its dotted path of two parts.
+    pub(crate) fn without(mut self, path: &str) -> Self {
+        let (table, key) = path.split_once('.').expect("a path of two parts");
+        self.table.get_mut(table).and_then(Value::as_table_mut).and_then(|table| table.remove(key));
+        self
+    }
+
     /// Sets a variable of the process: for secrets, which are in no file.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Has both listeners encrypted, with that certificate of that authority.
+    pub(crate) fn encrypted(self, issued: &Issued, authority: &Authority) -> Self {
+        let text = |path: &Path| path.to_str().expect("a path of the tests is text").to_owned();
+        let config = self.set("server.tls.cert", text(&issued.cert)).set("server.tls.key", text(&issued.key));
+        Self { ca_file: Some(authority.file()), ..config }
+    }
+
+    /// The certificate of the authority that its listeners' certificate comes from, if they are encrypted.
+    pub(super) fn ca_file(&self) -> Option<&Path> {
+        self.ca_file.as_deref()
     }
 
     /// The variables.

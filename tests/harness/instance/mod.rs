@@ -68,7 +68,8 @@ impl Instance {
         let dir = tempfile::tempdir().expect("a temporary folder can be made");
         let (data, admin) = (Port::reserve(), Port::reserve());
         let process = spawn(&config, &dir, &data, &admin, args);
-        Self { process, dir, data, admin, config, client: Client::new() }
+        let client = config.ca_file().map_or_else(Client::new, Client::trusting);
+        Self { process, dir, data, admin, config, client }
     }
 
     /// Its name.
@@ -110,12 +111,16 @@ impl Instance {
 
     /// The URL of a path on the data listener.
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.data.addr())
+        format!("{}://{}{path}", self.scheme(), self.data.addr())
     }
 
     /// The URL of a path on the admin listener.
     pub(crate) fn admin_url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.admin.addr())
+        format!("{}://{}{path}", self.scheme(), self.admin.addr())
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.config.ca_file().is_some() { "https" } else { "http" }
     }
 
     /// A request with any method to any path of the data listener.
@@ -196,6 +201,11 @@ impl Instance {
     /// If it still runs after `within`.
     pub(crate) async fn exit(&mut self, within: Duration) -> ExitStatus {
         self.process.exit(within).await
+    }
+
+    /// SIGHUP: its files are to be read again.
+    pub(crate) fn hang_up(&self) {
+        self.process.signal(Signal::HUP);
     }
 
     /// SIGSTOP: as a machine that is suspended, or a garbage collector of another language.

@@ -17,6 +17,7 @@ use self::server::{Server, answer, chunked, with};
 use super::*;
 use crate::model::{Namespace, Stated, etag_of};
 use crate::origin::patient;
+use crate::tls::Roots;
 
 fn settings(server: &Server) -> HttpSettings {
     HttpSettings {
@@ -30,6 +31,7 @@ fn settings(server: &Server) -> HttpSettings {
         headers: Vec::new(),
         max_value: 10,
         ttl_max: Duration::from_hours(1),
+        roots: Roots::empty(),
         user_agent: "coherd/test".to_owned(),
     }
 }
