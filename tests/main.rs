@@ -26,6 +26,7 @@ mod promises;
 mod publishers;
 mod rates;
 mod refusals;
+mod rights;
 mod sentinel;
 mod serve;
 mod simulation;

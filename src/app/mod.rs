@@ -2,6 +2,7 @@
 
 mod breakers;
 mod certificate;
+mod doors;
 mod feeds;
 mod refusal;
 mod rooms;
@@ -14,7 +15,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::tracing::{info, warn};
-use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -25,13 +25,13 @@ use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::coherence::Coherence;
 use crate::config::Config;
-use crate::http::{AdminDesk, DataDesk, Desk, Listener, Settings, Spawn, Vitals};
+use crate::http::{AdminDesk, DataDesk, Vitals};
 use crate::lock::Locks;
 use crate::supervisor::{Stage, Supervisor};
 use crate::telemetry::{Metrics, Readiness, Reason};
-use crate::tls::Acceptor;
 
 use breakers::Breakers;
+use doors::Door;
 pub use refusal::StartError;
 pub(crate) use rooms::valkey_settings;
 pub use rooms::{backend, store};
@@ -62,7 +62,7 @@ impl Instance {
     /// Builds an instance over `backend` and starts it. Ports are bound before anything runs.
     pub async fn start(config: &Config, backend: Arc<dyn Backend>) -> Result<Self, StartError> {
         let started = Instant::now();
-        let [data, admin] = rooms::bind(config).await?;
+        let [data, admin] = doors::bind(config).await?;
         let addresses = (data.local_addr()?, admin.local_addr()?);
 
         let metrics = rooms::metrics(config)?;
@@ -108,10 +108,10 @@ impl Instance {
         }
         .start();
 
-        let limits = rooms::rate_limits(config, &backend, &metrics)?;
+        let limits = doors::rate_limits(config, &backend, &metrics)?;
         let locks = Arc::new(Locks::new(Arc::clone(&backend), Arc::clone(&coherence), supervisor.clone()));
-        let settings = Arc::new(rooms::http(config));
-        let tokens = Arc::new(rooms::tokens(config)?);
+        let settings = Arc::new(doors::http(config));
+        let tokens = Arc::new(doors::tokens(config)?);
         let desk = DataDesk {
             cache: Arc::clone(&cache),
             coherence: Arc::clone(&coherence),
@@ -124,7 +124,7 @@ impl Instance {
             settings: Arc::clone(&settings),
         };
         let (lame_duck, stop) = (config.instance.lame_duck, supervisor.stopping(Stage::Door));
-        listen(
+        doors::listen(
             &supervisor,
             Door { name: "data", socket: data, tls: tls.clone(), lame_duck, stop },
             desk,
@@ -149,7 +149,7 @@ impl Instance {
         };
         let (lame_duck, stop) = (Duration::ZERO, admin_stop.clone());
         let door = Door { name: "admin", socket: admin, tls, lame_duck, stop };
-        let admin_ended = listen(&supervisor, door, desk, &settings);
+        let admin_ended = doors::listen(&supervisor, door, desk, &settings);
         info!(data = %addresses.0, admin = %addresses.1, tls = config.server.tls.is_some(), instance = %config.instance.id, "started");
         Ok(Self {
             data: addresses.0,
@@ -227,35 +227,4 @@ fn guarded(
     let breaker = breakers.add(breakers::BACKEND.to_owned(), &of.breaker, of.command_timeout);
     let guarded = Guarded::new(backend, breaker, 0 < config.coherence.min_replicas_ack);
     Arc::new(Measured::new(Arc::new(guarded), Arc::clone(&metrics.backend)))
-}
-
-/// One of the two listeners.
-struct Door {
-    name: &'static str,
-    socket: TcpListener,
-    tls: Option<Acceptor>,
-    lame_duck: Duration,
-    stop: CancellationToken,
-}
-
-/// Accepts on a bound socket until its stop, and for its `lame_duck` after it.
-fn listen<D: Desk>(
-    supervisor: &Supervisor,
-    door: Door,
-    desk: D,
-    settings: &Arc<Settings>,
-) -> tokio::task::JoinHandle<()> {
-    let Door { name, socket, tls, lame_duck, stop } = door;
-    // The admin listener answers to the end: its work belongs to the last stage.
-    let stage = if name == "data" { Stage::Door } else { Stage::Backend };
-    let spawner = supervisor.clone();
-    let spawn: Spawn = Arc::new(move |name, work| drop(spawner.spawn(stage, name, work)));
-    let (desk, settings) = (Arc::new(desk), Arc::clone(settings));
-    let listener = Listener { name, socket, desk, settings, tls, spawn, lame_duck };
-    supervisor.spawn(stage, "http.listener", async move {
-        let cut_off = listener.run(stop).await;
-        if cut_off != 0 {
-            warn!(listener = name, cut_off, "connections were cut off at the end of the grace");
-        }
-    })
 }

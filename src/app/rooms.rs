@@ -1,11 +1,8 @@
 //! From configuration to rooms: what each is built from, in its own terms.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
-
-use tokio::net::TcpListener;
 
 use super::StartError;
 use super::breakers::Breakers;
@@ -17,12 +14,11 @@ use crate::clock::Clock;
 use crate::coherence;
 use crate::config::{
     BackendKind, CacheControl, Codec, Config, HttpOrigin, L1Policy, Limits as OriginLimits, Mode, Namespace,
-    OnFailover, Origin, RateKey, Right, Scope, SqlOrigin, Topology, WriteMode,
+    OnFailover, Origin, SqlOrigin, Topology, WriteMode,
 };
 use crate::guard::Breaker;
-use crate::http::{self, Tokens};
-use crate::limit::{self, RateLimits};
-use crate::model::{self, Lifetime, Quota, ShardCount};
+use crate::http;
+use crate::model::{self, Lifetime, ShardCount};
 use crate::origin;
 use crate::origin::http::{HttpOrigin as HttpClient, HttpSettings};
 use crate::origin::sql::{SqlOrigin as SqlClient, SqlSettings};
@@ -392,77 +388,11 @@ fn sql_origin(
     })
 }
 
-pub(super) fn rate_limits(
-    config: &Config,
-    backend: &Arc<dyn Backend>,
-    metrics: &Metrics,
-) -> Result<Arc<RateLimits>, StartError> {
-    let limits = RateLimits::new(limits(config)?, Arc::clone(backend), &Clock::Boottime, metrics);
-    Ok(Arc::new(limits))
-}
-
-fn limits(config: &Config) -> Result<Vec<limit::Settings>, StartError> {
-    let limited = config.namespaces.iter().filter_map(|(name, it)| Some((name, it.rate_limit.as_ref()?)));
-    limited
-        .map(|(name, of)| {
-            let unbounded = || StartError::Config(format!("the rate limit of `{name}` is never regained"));
-            Ok(limit::Settings {
-                namespace: checked(name)?,
-                key: match &of.key {
-                    RateKey::Header(name) => limit::Key::Header(name.clone()),
-                    RateKey::Token => limit::Key::Token,
-                    RateKey::Ip => limit::Key::Ip,
-                },
-                quota: Quota::new(of.rate, of.per, of.burst).ok_or_else(unbounded)?,
-                cluster: of.scope == Scope::Cluster,
-            })
-        })
-        .collect()
-}
-
-pub(super) fn http(config: &Config) -> http::Settings {
-    http::Settings {
-        instance: config.instance.id.clone(),
-        cluster: config.instance.cluster.clone(),
-        header_timeout: config.server.header_timeout,
-        body_timeout: config.server.body_timeout,
-        request_timeout: config.server.request_timeout,
-        shutdown_grace: config.instance.shutdown_grace,
-        max_body: size(config.server.max_body),
-        connections_max: http::Settings::CONNECTIONS_MAX,
-    }
-}
-
-pub(super) fn tokens(config: &Config) -> Result<Tokens, StartError> {
-    let mut tokens = Tokens::default();
-    for token in &config.auth.tokens {
-        let rights = token.allow.iter().map(|right| match right {
-            Right::Read => http::Right::Read,
-            Right::Write => http::Right::Write,
-            Right::Invalidate => http::Right::Invalidate,
-            Right::Admin => http::Right::Admin,
-        });
-        let namespaces = token.namespaces.iter().map(|name| checked(name)).collect::<Result<Vec<_>, _>>()?;
-        tokens.add(&token.name, token.secret.expose().as_bytes(), rights, namespaces);
-    }
-    Ok(tokens)
-}
-
-/// The sockets of both listeners, the one for data first.
-pub(super) async fn bind(config: &Config) -> Result<[TcpListener; 2], StartError> {
-    let bind = async |address: SocketAddr, key| {
-        let bound = TcpListener::bind(address).await;
-        bound.map_err(|source| StartError::Bind { key, address, source })
-    };
-    let data = bind(config.server.listen, "server.listen").await?;
-    Ok([data, bind(config.server.admin_listen, "server.admin_listen").await?])
-}
-
-fn checked(name: &str) -> Result<model::Namespace, StartError> {
+pub(super) fn checked(name: &str) -> Result<model::Namespace, StartError> {
     model::Namespace::new(name).map_err(|error| StartError::Config(error.to_string()))
 }
 
 /// Sizes of more than the address space are the address space.
-fn size(bytes: u64) -> usize {
+pub(super) fn size(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }

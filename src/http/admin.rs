@@ -84,6 +84,8 @@ impl Desk for AdminDesk {
                 self.tokens.check(sender.headers, Right::Admin, Scope::Everything)?;
                 return Ok(Allowance { body_max: letters::BODY_MAX, ..self.allowance() });
             }
+            // What is counted for all namespaces.
+            AdminRoute::ResetStats => self.tokens.check(sender.headers, Right::Admin, Scope::Everything)?,
             AdminRoute::Explain(namespace, _) => {
                 self.tokens.check(sender.headers, Right::Admin, Scope::Namespace(namespace))?;
             }
@@ -111,7 +113,7 @@ impl Desk for AdminDesk {
                     text(TEXT_TYPE, self.metrics.text())
                 }
             }
-            AdminRoute::Stats => self.stats()?,
+            AdminRoute::Stats => self.stats(&self.tokens.caller(&call.headers)?)?,
             AdminRoute::ResetStats => {
                 self.cache.reset_stats();
                 reply::no_content()
@@ -129,7 +131,9 @@ impl Desk for AdminDesk {
                 invalidate::publish(&self.coherence, &self.tokens, &self.settings, options, &call).await?
             }
             AdminRoute::Events => {
-                let stream = events::stream(self.coherence.follow(), self.tasks.clone(), self.stop.clone());
+                let seen = self.tokens.caller(&call.headers)?.namespaces().into_iter().cloned().collect();
+                let notices = self.coherence.follow();
+                let stream = events::stream(notices, seen, self.tasks.clone(), self.stop.clone());
                 let mut response = Response::new(Body::stream(stream));
                 let headers = response.headers_mut();
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -155,12 +159,18 @@ impl AdminDesk {
         }
     }
 
-    fn stats(&self) -> Result<Response<Body>, Problem> {
+    /// With what the sender may know of.
+    fn stats(&self, caller: &Caller<'_>) -> Result<Response<Body>, Problem> {
         let names = (self.settings.instance.as_str(), self.settings.cluster.as_str());
         let tasks = self.tasks.borrow().clone();
         let uptime = self.started.elapsed();
-        let stats =
-            Stats::new(names, uptime, self.cache.stats(), self.coherence.status(), (self.vitals)(), &tasks);
+        let mut namespaces = self.cache.stats();
+        namespaces.retain(|name, _| caller.sees(name));
+        let mut vitals = (self.vitals)();
+        vitals.breakers.retain(|target, _| {
+            target.strip_prefix("origin:").is_none_or(|namespace| caller.sees(namespace))
+        });
+        let stats = Stats::new(names, uptime, namespaces, self.coherence.status(), vitals, &tasks);
         document(&stats)
     }
 }

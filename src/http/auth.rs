@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use hyper::header::{AUTHORIZATION, HeaderMap};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -132,6 +134,24 @@ impl Caller<'_> {
         self.0.map_or_else(Vec::new, |token| token.namespaces.iter().collect())
     }
 
+    /// Whether it may know of what happens in this namespace.
+    pub fn sees(&self, namespace: &str) -> bool {
+        self.0.is_none_or(|token| token.namespaces.is_empty() || token.namespaces.contains(namespace))
+    }
+
+    /// The text by which a repeated event of this sender is known. One who is not for all namespaces has his own: with
+    /// somebody else's he could have that one's next event taken for a repetition, and never logged.
+    pub fn request_id(&self, id: String) -> String {
+        let Some(token) = self.0.filter(|token| !token.namespaces.is_empty()) else { return id };
+        // The length keeps a name and an id apart from a longer name and a shorter id.
+        let own = format!("{}:{}:{id}", token.name.len(), token.name);
+        if own.len() <= Event::TEXT_BYTES_MAX {
+            return own;
+        }
+        let digest = Sha256::digest(&own);
+        format!("{}:{}:{}", token.name.len(), token.name, BASE64.encode(digest))
+    }
+
     /// Whether it may do this there.
     pub fn check(&self, right: Right, scope: Scope<'_>) -> Result<(), Problem> {
         let Some(token) = self.0 else { return Ok(()) };
@@ -238,6 +258,25 @@ mod tests {
         assert!(!may("s3cret", vec![key("users"), Target::Tag(Tag::new("t").unwrap())]));
         assert!(!may("s3cret", vec![Target::All]));
         assert!(may("0ps", vec![key("users"), Target::All, Target::Tag(Tag::new("t").unwrap())]));
+    }
+
+    #[test]
+    fn whoever_is_not_for_all_namespaces_repeats_only_himself() {
+        let mut tokens = tokens();
+        tokens.add("b", b"b", [Right::Invalidate], [Namespace::new("users").unwrap()]);
+        let id = |secret: &str, id: &str| {
+            let value = format!("Bearer {secret}").parse().unwrap();
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
+            tokens.caller(&headers).unwrap().request_id(id.to_owned())
+        };
+        assert_eq!(id("0ps", "r"), "r");
+        assert_eq!(id("s3cret", "r"), "7:billing:r");
+        assert_eq!(id("s3cret", "r"), id("s3cret", "r"));
+        assert_ne!(id("b", "illing:r"), id("s3cret", "r"));
+        let long = "r".repeat(Event::TEXT_BYTES_MAX);
+        assert!(id("s3cret", &long).len() <= Event::TEXT_BYTES_MAX);
+        assert_ne!(id("s3cret", &long), id("b", &long));
+        assert_ne!(id("s3cret", &long), id("s3cret", &long.replace("rr", "xx")));
     }
 
     #[test]

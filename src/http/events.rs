@@ -1,6 +1,7 @@
 //! `/events`: server-sent events of what is applied here, of attachment and of tasks.
 
-use std::collections::VecDeque;
+use std::borrow::Cow;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::coherence::{Notice, form};
+use crate::model::{Event, Namespace, Target};
 use crate::supervisor::Board;
 
 /// How often a silent stream says that it is there.
@@ -19,6 +21,7 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 
 struct Follower {
     notices: broadcast::Receiver<Notice>,
+    seen: BTreeSet<Namespace>,
     tasks: watch::Receiver<Board>,
     known: Board,
     /// The supervisor is gone: nothing more is heard of tasks.
@@ -31,8 +34,11 @@ struct Follower {
 
 /// The events, each in the frame of server-sent events. It ends when `stop` is cancelled, or when the client takes them
 /// so slowly that some were lost: it had better look at the log.
+///
+/// `seen`: the namespaces whose events are shown, and those for the whole cluster, without tags; empty: all events.
 pub(super) fn stream(
     notices: broadcast::Receiver<Notice>,
+    seen: BTreeSet<Namespace>,
     mut tasks: watch::Receiver<Board>,
     stop: CancellationToken,
 ) -> impl Stream<Item = Bytes> {
@@ -41,7 +47,7 @@ pub(super) fn stream(
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (ready, tasks_over, over) = (VecDeque::new(), false, false);
     // The first heartbeat comes at once: the client sees that it is connected.
-    let follower = Follower { notices, tasks, known, tasks_over, heartbeat, stop, ready, over };
+    let follower = Follower { notices, seen, tasks, known, tasks_over, heartbeat, stop, ready, over };
     unfold(follower, |mut follower| async move {
         while follower.ready.is_empty() {
             if follower.over {
@@ -59,7 +65,7 @@ impl Follower {
             biased;
             () = self.stop.cancelled() => self.over = true,
             notice = self.notices.recv() => match notice {
-                Ok(notice) => self.ready.extend(notice_frames(&notice)),
+                Ok(notice) => self.ready.extend(notice_frames(&notice, &self.seen)),
                 Err(broadcast::error::RecvError::Lagged(missed)) => {
                     self.ready.push_back(format!(": {missed} events were lost on the way, read the log\n\n").into());
                     self.over = true;
@@ -77,10 +83,11 @@ impl Follower {
     }
 }
 
-fn notice_frames(notice: &Notice) -> Vec<Bytes> {
+fn notice_frames(notice: &Notice, seen: &BTreeSet<Namespace>) -> Vec<Bytes> {
     match notice {
         Notice::Applied { id, event, at_ms, path } => {
-            let lines = form::render(id, *at_ms, *path, event);
+            let Some(event) = narrowed(event, seen) else { return Vec::new() };
+            let lines = form::render(id, *at_ms, *path, &event);
             lines
                 .iter()
                 .map(|line| format!("event: invalidation\nid: {id}\ndata: {line}\n\n").into())
@@ -90,6 +97,22 @@ fn notice_frames(notice: &Notice) -> Vec<Bytes> {
             vec![frame("attachment", &json!({ "attached": attached }))]
         }
     }
+}
+
+/// What of an event may be shown: a tag says nothing of whose values carry it.
+fn narrowed<'a>(event: &'a Event, seen: &BTreeSet<Namespace>) -> Option<Cow<'a, Event>> {
+    if seen.is_empty() {
+        return Some(Cow::Borrowed(event));
+    }
+    let mut shown = event.clone();
+    shown.targets.retain(|target| match target {
+        Target::Key(namespace, _) | Target::Prefix(namespace, _) | Target::Namespace(namespace) => {
+            seen.contains(namespace)
+        }
+        Target::Tag(_) => false,
+        Target::All => true,
+    });
+    (!shown.targets.is_empty()).then_some(Cow::Owned(shown))
 }
 
 fn task_frames(before: &Board, now: &Board) -> Vec<Bytes> {
@@ -116,7 +139,7 @@ mod tests {
 
     use super::*;
     use crate::coherence::Path;
-    use crate::model::{Event, LogId, Tag, Target};
+    use crate::model::{LogId, Tag};
     use crate::supervisor::TaskStatus;
 
     fn applied(seq: u64) -> Notice {
@@ -129,7 +152,7 @@ mod tests {
         let (notices, receiver) = broadcast::channel(8);
         let (board, tasks) = watch::channel(Board::new());
         let stop = CancellationToken::new();
-        let mut stream = pin!(stream(receiver, tasks, stop.clone()));
+        let mut stream = pin!(stream(receiver, BTreeSet::new(), tasks, stop.clone()));
         assert_eq!(stream.next().await.unwrap(), ":\n\n");
         notices.send(applied(7)).unwrap();
         notices.send(Notice::Attached(false)).unwrap();
@@ -157,7 +180,7 @@ mod tests {
     async fn a_follower_that_is_too_slow_is_told_so_and_dropped() {
         let (notices, receiver) = broadcast::channel(2);
         let (_board, tasks) = watch::channel(Board::new());
-        let mut stream = pin!(stream(receiver, tasks, CancellationToken::new()));
+        let mut stream = pin!(stream(receiver, BTreeSet::new(), tasks, CancellationToken::new()));
         for seq in 0..5 {
             notices.send(applied(seq)).unwrap();
         }

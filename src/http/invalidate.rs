@@ -27,11 +27,13 @@ pub(super) async fn publish(
     options: InvalidateOptions,
     call: &Call,
 ) -> Result<Response<Body>, Problem> {
-    let event = event(call, options.soft || soft_purge(&call.headers)).map_err(|error| {
+    let mut event = event(call, options.soft || soft_purge(&call.headers)).map_err(|error| {
         coherence.count_rejected(&error);
         reply::form_refused(&error)
     })?;
-    tokens.caller(&call.headers)?.check_event(&event)?;
+    let caller = tokens.caller(&call.headers)?;
+    caller.check_event(&event)?;
+    event.request_id = event.request_id.map(|id| caller.request_id(id));
     let terms = Terms { exact: options.exact, confirm: options.wait.is_some(), ..Terms::of(Door::Http) };
     let limit = settings.request_timeout;
     let published = timeout(limit, coherence.publish(event, &terms)).await;

@@ -174,6 +174,11 @@ impl Instance {
         self.data.addr()
     }
 
+    /// The address of the admin listener.
+    pub(crate) fn admin_addr(&self) -> SocketAddr {
+        self.admin.addr()
+    }
+
     /// The page of all metrics.
     pub(crate) async fn metrics(&self) -> String {
         self.client.get(&self.admin_url("/metrics")).send().await.text()
