@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
 use tokio::time::timeout;
 use tracing::debug;
 
+use super::audit;
 use super::core::{Decision, Judgement, Slots, Stamp};
 use super::form::FormError;
 use super::meter::{Meter, reason};
@@ -208,7 +209,12 @@ impl Coherence {
 
     /// Logs an event in every shard it concerns. Returns once all of them have it.
     pub async fn publish(&self, event: Event, terms: &Terms) -> Result<Receipt, PublishError> {
-        publish::publish(&self.shared, &self.known, event, None, terms).await
+        let audited = audit::Entry::of(&event, terms);
+        let published = publish::publish(&self.shared, &self.known, event, None, terms).await;
+        if let Some(entry) = audited {
+            entry.ended(&published);
+        }
+        published
     }
 
     /// Logs an event for one key, and what goes along with it in the same step.

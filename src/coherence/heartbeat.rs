@@ -10,12 +10,13 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
+use super::audit;
 use super::meter::Meter;
 use super::server_clock::Sampled;
 use super::shared::Shared;
 use super::tail::Answered;
 use crate::backend::{BackendError, Beat, Member};
-use crate::model::Shard;
+use crate::model::{LogId, Shard};
 use crate::mutants;
 
 /// The longest pause between two heartbeats.
@@ -69,6 +70,7 @@ impl Heartbeat {
                     info!(shard = self.shard.0, "the server's clock was set");
                 }
                 self.shared.metrics.count_called(head.called);
+                audit::called(head.called, &LogId::new(vec![(self.shard, head.token.seq)]).to_string());
                 // A follower that has ended is being restarted; the next heartbeat reaches it.
                 let sent = if mutants::LEASE_FROM_REPLY { self.shared.clock.now() } else { sent };
                 drop(self.heads.send(Answered { shard: self.shard, sent, head }).await);

@@ -18,6 +18,7 @@
 //! `confirm` tells publishers that wait, `members` looks who is there, `barrier` serves strict reads, `inbox` logs what
 //! other systems say. [`Coherence`] is the face.
 
+mod audit;
 mod barrier;
 mod came;
 mod confirm;
@@ -46,6 +47,7 @@ use crate::backend::{BackendError, Token};
 use crate::model::{Event, LogId, Seq, Shard};
 
 pub use crate::backend::{Along, Durability};
+pub use audit::Sender;
 pub use face::{Coherence, SLOTS, Settings};
 pub use lag::Unseen;
 pub use naming::{Firsts, Named, Search};

@@ -8,7 +8,7 @@ use super::core::{Part, Wait};
 use super::meter::Meter;
 use super::shared::Shared;
 use super::traced;
-use super::{Door, PublishError, Receipt};
+use super::{Door, PublishError, Receipt, Sender};
 use crate::backend::{Along, EntryId, Publication, Published};
 use crate::model::{Event, LogId, Namespace, Prefix, Seq, Shard, ShardCount, Target, widen};
 
@@ -21,6 +21,8 @@ pub struct Terms {
     pub exact: bool,
     /// Ask members to confirm at once, for a publisher that waits.
     pub confirm: bool,
+    /// Who is to be named in the audit; `None`: nobody but the event's own source.
+    pub sender: Option<Sender>,
     /// Count a `request_id` as seen only if its event has a higher number than this in its shard.
     pub repeat_after: Vec<(Shard, Seq)>,
 }
@@ -28,7 +30,7 @@ pub struct Terms {
 impl Terms {
     /// The usual terms of a door.
     pub fn of(door: Door) -> Self {
-        Self { door, exact: false, confirm: false, repeat_after: Vec::new() }
+        Self { door, exact: false, confirm: false, sender: None, repeat_after: Vec::new() }
     }
 }
 

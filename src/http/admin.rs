@@ -55,6 +55,25 @@ impl Desk for AdminDesk {
         routes::admin(method, uri)
     }
 
+    fn template(&self, route: &AdminRoute) -> &'static str {
+        match route {
+            AdminRoute::Page => "/",
+            AdminRoute::Healthz => "/healthz",
+            AdminRoute::Readyz => "/readyz",
+            AdminRoute::Metrics => "/metrics",
+            AdminRoute::Stats => "/stats",
+            AdminRoute::ResetStats => "/stats/reset",
+            AdminRoute::Events => "/events",
+            AdminRoute::Explain(..) => "/v1/explain/{namespace}/{key}",
+            AdminRoute::Rights => "/v1/rights",
+            AdminRoute::Invalidate(_) => "/v1/invalidate",
+            AdminRoute::PendingWrites(_) => "/v1/writes/pending",
+            AdminRoute::DeadWrites(_) => "/v1/writes/dead",
+            AdminRoute::RetryWrites => "/v1/writes/retry",
+            AdminRoute::DropWrites => "/v1/writes/drop",
+        }
+    }
+
     async fn admit(&self, route: &AdminRoute, sender: Sender<'_>) -> Result<Allowance, Problem> {
         // The page says itself why it is refused what it asks for, and has an answer of its own for who lacks the right.
         if is_open(route) || *route == AdminRoute::Page {

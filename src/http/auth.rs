@@ -1,6 +1,7 @@
 //! Who may do what: bearer tokens, each with rights and namespaces.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -9,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::problem::{Code, Problem};
+use crate::coherence::Sender;
 use crate::model::{Event, Namespace, Target};
 
 /// What a token may do.
@@ -122,6 +124,11 @@ impl Caller<'_> {
     /// The token's name.
     pub fn name(&self) -> Option<&str> {
         self.0.map(|token| token.name.as_str())
+    }
+
+    /// As the audit names it.
+    pub(super) fn sender(&self, peer: IpAddr) -> Sender {
+        Sender { token: self.name().map(str::to_owned), peer }
     }
 
     /// What it may do.

@@ -123,7 +123,9 @@ impl Desk for DataDesk {
             }
             DataRoute::Purge { namespace, key, soft } => {
                 let event = purge(namespace, key, soft || invalidate::soft_purge(&call.headers));
-                let receipt = self.coherence.publish(event, &Terms::of(Door::Purge)).await;
+                let sender = Some(self.tokens.caller(&call.headers)?.sender(call.peer));
+                let terms = Terms { sender, ..Terms::of(Door::Purge) };
+                let receipt = self.coherence.publish(event, &terms).await;
                 let receipt = receipt.map_err(|error| reply::publish_refused(&error))?;
                 Ok(if receipt.deferred { reply::deferred(&receipt.id) } else { reply::logged(&receipt.id) })
             }

@@ -14,6 +14,7 @@ use hyper::{Method, Request, Response, StatusCode, Uri};
 use tokio::time::timeout;
 use tracing::{Instrument as _, debug, debug_span, error, field};
 
+use super::audit;
 use super::body::{self, Body};
 use super::problem::{Code, Problem};
 use super::reply::CACHE_STATUS;
@@ -92,6 +93,8 @@ pub struct Call {
     pub body: Bytes,
     /// The trace it is part of.
     pub trace: Option<TraceId>,
+    /// The other end of its connection.
+    pub peer: IpAddr,
 }
 
 /// Answers a request. Never fails: what goes wrong, a panic too, is an answer.
@@ -149,7 +152,9 @@ where
     let host = parts.uri.authority().map(Authority::as_str);
     let host = host.or_else(|| parts.headers.get(HOST).map(|value| value.to_str().unwrap_or("")));
     let sender = Sender { method: &parts.method, host, headers: &parts.headers, peer };
-    let Allowance { body_max, time, headers } = desk.admit(&route, sender).await?;
+    let template = desk.template(&route);
+    let audited = |problem: &Problem| audit::refused(problem, &parts.method, template, peer);
+    let Allowance { body_max, time, headers } = desk.admit(&route, sender).await.inspect_err(audited)?;
     let answer = async {
         let body = match body_max {
             0 => Bytes::new(),
@@ -158,13 +163,14 @@ where
                 read.inspect_err(|problem| desk.unread(&route, problem))?
             }
         };
-        let answer = desk.answer(route, Call { headers: parts.headers, body, trace });
+        let answer = desk.answer(route, Call { headers: parts.headers, body, trace, peer });
         match time {
             None => answer.await,
             Some(time) => timeout(time, answer).await.unwrap_or_else(|_| Err(too_slow(time))),
         }
     };
-    let mut response = answer.await.unwrap_or_else(Problem::into_response);
+    let answered = answer.await.inspect_err(|problem| audit::refused(problem, &parts.method, template, peer));
+    let mut response = answered.unwrap_or_else(Problem::into_response);
     response.headers_mut().extend(headers);
     Ok(response)
 }

@@ -80,7 +80,12 @@ pub(crate) fn headers(headers: &HeaderMap) {
     for etag in ["\"a\"", "W/\"a,b\""] {
         conditional::none_match_holds(headers, etag);
     }
-    let call = Call { headers: headers.clone(), body: Bytes::from_static(b"value"), trace: None };
+    let call = Call {
+        headers: headers.clone(),
+        body: Bytes::from_static(b"value"),
+        trace: None,
+        peer: std::net::Ipv4Addr::LOCALHOST.into(),
+    };
     if let Err(problem) = writes::write(call) {
         refused(problem);
     }
@@ -96,7 +101,12 @@ pub(crate) fn headers(headers: &HeaderMap) {
 
 /// `POST /v1/invalidate`.
 pub(crate) fn event(headers: HeaderMap, body: &[u8]) {
-    let call = Call { headers, body: Bytes::copy_from_slice(body), trace: None };
+    let call = Call {
+        headers,
+        body: Bytes::copy_from_slice(body),
+        trace: None,
+        peer: std::net::Ipv4Addr::LOCALHOST.into(),
+    };
     for soft in [false, true] {
         match invalidate::event(&call, soft) {
             Ok(event) => assert!((1..=Event::TARGETS_MAX).contains(&event.targets.len())),

@@ -34,7 +34,9 @@ pub(super) async fn publish(
     let caller = tokens.caller(&call.headers)?;
     caller.check_event(&event)?;
     event.request_id = event.request_id.map(|id| caller.request_id(id));
-    let terms = Terms { exact: options.exact, confirm: options.wait.is_some(), ..Terms::of(Door::Http) };
+    let sender = Some(caller.sender(call.peer));
+    let confirm = options.wait.is_some();
+    let terms = Terms { exact: options.exact, confirm, sender, ..Terms::of(Door::Http) };
     let limit = settings.request_timeout;
     let published = timeout(limit, coherence.publish(event, &terms)).await;
     let receipt = published.map_err(|_| too_slow(limit))?.map_err(|error| reply::publish_refused(&error))?;
@@ -149,6 +151,8 @@ fn is_msgpack(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv4Addr;
+
     use crate::model::Tag;
     use bytes::Bytes;
 
@@ -157,7 +161,7 @@ mod tests {
         for (name, value) in lines {
             headers.append(*name, value.parse().unwrap());
         }
-        Call { headers, body: Bytes::copy_from_slice(body), trace: None }
+        Call { headers, body: Bytes::copy_from_slice(body), trace: None, peer: Ipv4Addr::LOCALHOST.into() }
     }
 
     const JSON: &[u8] = br#"{"tags":["a"]}"#;

@@ -201,7 +201,12 @@ mod tests {
         for (name, value) in lines {
             headers.append(*name, value.parse().unwrap());
         }
-        Call { headers, body: Bytes::from_static(b"v"), trace: None }
+        Call {
+            headers,
+            body: Bytes::from_static(b"v"),
+            trace: None,
+            peer: std::net::Ipv4Addr::LOCALHOST.into(),
+        }
     }
 
     #[test]
