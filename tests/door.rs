@@ -158,6 +158,7 @@ impl Door {
             request_timeout: Duration::from_secs(30),
             shutdown_grace: Duration::from_secs(10),
             max_body: 1 << 20,
+            rooms: coherd::http::Rooms::for_bodies_of(1000),
             connections_max: 100,
         });
         let admin = AdminDesk {

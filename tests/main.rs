@@ -14,6 +14,7 @@ mod door;
 mod encrypted;
 mod explain;
 mod feeds;
+mod floods;
 mod half_open;
 mod harness;
 mod history;

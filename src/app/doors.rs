@@ -57,6 +57,7 @@ pub(super) fn http(config: &Config) -> http::Settings {
         request_timeout: config.server.request_timeout,
         shutdown_grace: config.instance.shutdown_grace,
         max_body: size(config.server.max_body),
+        rooms: http::Rooms::for_bodies_of(size(config.server.max_body)),
         connections_max: http::Settings::CONNECTIONS_MAX,
     }
 }

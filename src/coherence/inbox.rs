@@ -128,7 +128,7 @@ pub(super) async fn channel(
                 None => return,
             },
         };
-        let Message { payload, after } = message;
+        let Message { payload, room: _held, after } = message;
         let event = match form::from_message(&payload) {
             Ok(event) => event,
             Err(error) => {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -36,11 +36,16 @@ pub(super) struct Answered {
 #[derive(Debug)]
 pub(super) struct Message {
     pub(super) payload: bytes::Bytes,
+    /// Its share of [`HEARD_BYTES_MAX`].
+    pub(super) room: OwnedSemaphorePermit,
     /// The last event known to have been logged before it was sent or read since, per shard: whatever was logged later
     /// came later. [`Seq::MAX`] where that is not known.
     pub(super) after: Vec<(Shard, Seq)>,
 }
 
+/// Bytes of messages of the inbox channel that wait to be logged; what does not fit is dropped and counted. A message may
+/// have any size until it is looked at.
+pub(super) const HEARD_BYTES_MAX: usize = 64 << 20;
 /// Events read from the log at once.
 const PAGE_MAX: usize = 500;
 /// How long an announcement may still be on its way after a heartbeat knew of its event.
@@ -72,6 +77,8 @@ pub(super) struct Tail {
     shared: Arc<Shared>,
     heads: mpsc::Receiver<Answered>,
     heard: mpsc::Sender<Message>,
+    /// In bytes, what is left for messages that wait there.
+    heard_room: Arc<Semaphore>,
     shards: Vec<Tailed>,
     /// For a page of the log.
     patience: Duration,
@@ -98,7 +105,8 @@ impl Tail {
         } else {
             (shared.shortest / PATIENCE_SHARE).max(PATIENCE_MIN)
         };
-        Self { shared, heads, heard, shards, patience }
+        let heard_room = Arc::new(Semaphore::new(HEARD_BYTES_MAX));
+        Self { shared, heads, heard, heard_room, shards, patience }
     }
 
     pub(super) async fn run(&mut self, stop: &CancellationToken) {
@@ -160,7 +168,11 @@ impl Tail {
             Signal::Confirmed { shard, instance, cursor } => self.shared.confirm(shard, instance, cursor),
             Signal::Inbox(payload) => {
                 // Best effort by contract: what does not fit is dropped and counted.
-                if self.heard.try_send(Message { payload, after }).is_err() {
+                let bytes = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+                let room = Arc::clone(&self.heard_room).try_acquire_many_owned(bytes);
+                let sent =
+                    room.is_ok_and(|room| self.heard.try_send(Message { payload, room, after }).is_ok());
+                if !sent {
                     self.shared.metrics.count_rejected(RejectReason::Overloaded);
                 }
             }

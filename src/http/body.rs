@@ -3,19 +3,20 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use hyper::body::{Frame, SizeHint};
-use tokio::time::timeout;
 
+use super::deadline::within;
 use super::problem::{Code, Problem};
+use super::room::Room;
 
 /// Bytes that are encoded as base64 at a time; a multiple of three, so that no padding falls between two pieces.
 const BASE64_STEP: usize = 48 * 1024;
@@ -23,8 +24,6 @@ const BASE64_STEP: usize = 48 * 1024;
 /// A response's body.
 pub struct Body {
     kind: Kind,
-    /// Dropped once the last byte is handed over, or the client is gone.
-    guard: Option<Box<dyn Send>>,
 }
 
 enum Kind {
@@ -58,19 +57,12 @@ impl Body {
     /// Pieces, one after another; the length is known.
     pub fn parts(mut parts: VecDeque<Part>) -> Self {
         parts.retain(|part| 0 < part.len());
-        Self { kind: Kind::Parts(parts), guard: None }
+        Self { kind: Kind::Parts(parts) }
     }
 
     /// Pieces as they come; the length is not known.
     pub fn stream(stream: impl Stream<Item = Bytes> + Send + 'static) -> Self {
-        Self { kind: Kind::Stream(Box::pin(stream)), guard: None }
-    }
-
-    /// Keeps `guard` until the body has been handed over.
-    #[must_use]
-    pub fn holding(mut self, guard: impl Send + 'static) -> Self {
-        self.guard = Some(Box::new(guard));
-        self
+        Self { kind: Kind::Stream(Box::pin(stream)) }
     }
 
     /// Its length, where it is known.
@@ -141,32 +133,51 @@ impl hyper::body::Body for Body {
     }
 }
 
-/// Reads a request's body: at most `max` bytes, all of it within `limit`.
-pub(super) async fn read<B>(body: B, max: usize, limit: Duration) -> Result<Bytes, Problem>
+/// Reads a request's body: at most `max` bytes, all of it within `limit`, and as far as there is room for it among all
+/// others. It has its room as long as that lives.
+pub(super) async fn read<B>(body: B, max: usize, limit: Duration, room: &mut Room) -> Result<Bytes, Problem>
 where
     B: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
 {
-    let too_large = || Problem::new(Code::TooLarge, format!("the body has more than {max} bytes"));
     if (max as u64) < body.size_hint().lower() {
-        return Err(too_large());
+        return Err(too_large(max));
     }
-    let collected = timeout(limit, Limited::new(body, max).collect()).await.map_err(|_| {
-        Problem::new(
-            Code::RequestTimeout,
-            format!("the body did not arrive within {}", humantime::format_duration(limit)),
-        )
-    })?;
-    collected.map(http_body_util::Collected::to_bytes).map_err(|error| {
-        if error.is::<LengthLimitError>() {
-            too_large()
-        } else {
-            Problem::new(Code::BadRequest, "the body broke off")
-        }
+    within(limit, collect(body, max, room)).await.unwrap_or_else(|| {
+        let limit = humantime::format_duration(limit);
+        Err(Problem::new(Code::RequestTimeout, format!("the body did not arrive within {limit}")))
     })
+}
+
+/// One piece as it is; several in one: a piece of one byte holds on to more than that.
+async fn collect<B>(body: B, max: usize, room: &mut Room) -> Result<Bytes, Problem>
+where
+    B: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+{
+    let mut body = pin!(body);
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Problem::new(Code::BadRequest, "the body broke off"))?;
+        let Ok(piece) = frame.into_data() else { continue };
+        let length = whole.len() + piece.len();
+        if max < length {
+            return Err(too_large(max));
+        }
+        room.hold(length)?;
+        if whole.is_empty() && body.is_end_stream() {
+            return Ok(piece);
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(whole.freeze())
+}
+
+fn too_large(max: usize) -> Problem {
+    Problem::new(Code::TooLarge, format!("the body has more than {max} bytes"))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::room::Rooms;
     use super::*;
     use http_body_util::{Full, StreamBody};
     use hyper::body::Body as _;
@@ -185,13 +196,30 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_request_body_has_a_size_limit_and_a_time_limit() {
         let second = Duration::from_secs(1);
-        assert_eq!(read(Full::new(Bytes::from("12345")), 5, second).await.unwrap(), "12345");
-        let over = read(Full::new(Bytes::from("123456")), 5, second).await.unwrap_err();
+        let rooms = Rooms::of_bytes(1 << 20);
+        let room = || rooms.enter();
+        assert_eq!(read(Full::new(Bytes::from("12345")), 5, second, &mut room()).await.unwrap(), "12345");
+        let over = read(Full::new(Bytes::from("123456")), 5, second, &mut room()).await.unwrap_err();
         assert_eq!(over.code(), Code::TooLarge);
         let frame = |text: &'static str| Ok::<_, Infallible>(Frame::data(Bytes::from(text)));
-        let unannounced = StreamBody::new(futures_util::stream::iter([frame("123"), frame("456")]));
-        assert_eq!(read(unannounced, 5, second).await.unwrap_err().code(), Code::TooLarge);
+        let pieces = |last| StreamBody::new(futures_util::stream::iter([frame("123"), frame(last)]));
+        assert_eq!(read(pieces("45"), 5, second, &mut room()).await.unwrap(), "12345");
+        assert_eq!(read(pieces("456"), 5, second, &mut room()).await.unwrap_err().code(), Code::TooLarge);
         let stuck = StreamBody::new(futures_util::stream::pending::<Result<Frame<Bytes>, Infallible>>());
-        assert_eq!(read(stuck, 5, second).await.unwrap_err().code(), Code::RequestTimeout);
+        assert_eq!(read(stuck, 5, second, &mut room()).await.unwrap_err().code(), Code::RequestTimeout);
+    }
+
+    #[tokio::test]
+    async fn bodies_that_find_no_room_are_refused_until_others_are_done() {
+        let rooms = Rooms::of_bytes(8 << 10);
+        let second = Duration::from_secs(1);
+        let body = |kib: usize| Full::new(Bytes::from(vec![7; kib << 10]));
+        let (mut first, mut second_one) = (rooms.enter(), rooms.enter());
+        assert_eq!(read(body(6), 1 << 20, second, &mut first).await.unwrap().len(), 6 << 10);
+        let refused = read(body(3), 1 << 20, second, &mut second_one).await.unwrap_err();
+        assert_eq!(refused.code(), Code::Overloaded);
+        assert_eq!(read(body(2), 1 << 20, second, &mut rooms.enter()).await.unwrap().len(), 2 << 10);
+        drop(first);
+        assert_eq!(read(body(8), 1 << 20, second, &mut second_one).await.unwrap().len(), 8 << 10);
     }
 }

@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONNECTION, HeaderValue};
@@ -14,20 +13,24 @@ use hyper::{Request, Response, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
+use super::deadline::deadline;
 use super::front::{Desk, respond};
 use super::linger::{LeftUnread, Lingering};
-use super::stall::Unstalled;
+use super::stall::{Slow, Unstalled, Written};
+use super::traffic::{Answering, Traffic};
 use super::{Settings, Spawn};
 
 /// Most bytes of a request's header.
 const HEADER_BYTES_MAX: u32 = 64 * 1024;
 /// Most requests at once on a connection of HTTP/2.
 const STREAMS_MAX: u32 = 128;
+
+/// Most bytes of an answer that wait on one of them for a client that reads slowly.
+const SEND_BYTES_MAX: usize = 64 * 1024;
 
 /// Where the work of connections runs: begun by the supervisor, counted, and ended together.
 #[derive(Clone)]
@@ -83,15 +86,16 @@ pub(super) async fn run<D: Desk>(
 ) {
     let builder = builder(&settings, tasks);
     let quiet_max = settings.header_timeout;
-    let traffic = Arc::new(Traffic::default());
-    let unread = LeftUnread::default();
-    let io = Lingering::new(Unstalled::new(stream, settings.body_timeout), unread.clone());
+    let traffic = Traffic::default();
+    let (unread, written) = (LeftUnread::default(), Written::default());
+    let io = Unstalled::new(stream, settings.body_timeout, written.clone());
+    let io = Lingering::new(io, unread.clone());
     let io = TokioIo::new(io);
     let service = service_fn(|request: Request<Incoming>| {
-        let (desk, settings, busy) = (Arc::clone(&desk), Arc::clone(&settings), Busy::new(&traffic));
+        let (desk, settings, busy) = (Arc::clone(&desk), Arc::clone(&settings), traffic.begin());
         let (unread, told) = (unread.clone(), stop.told.clone());
         let http2 = request.version() == Version::HTTP_2;
-        traffic.http2.store(http2, Ordering::Relaxed);
+        traffic.is_http2(http2);
         async move {
             let with_body = !request.body().is_end_stream();
             let mut response = respond(&*desk, &settings, peer, request).await;
@@ -102,13 +106,14 @@ pub(super) async fn run<D: Desk>(
             if with_body && !response.status().is_success() {
                 unread.set();
             }
-            Ok::<Response<_>, Infallible>(response.map(|body| body.holding(busy)))
+            Ok::<Response<_>, Infallible>(response.map(|body| Answering::new(body, busy)))
         }
     });
     let mut connection = pin!(builder.serve_connection(io, service));
-    let (mut told, mut closing) = (false, false);
+    let (mut told, mut closing, mut over) = (false, false, false);
     let mut seen = 0;
-    let mut quiet = pin!(sleep(quiet_max));
+    let mut quiet = deadline(quiet_max);
+    let mut slow = Slow::new(written, settings.body_timeout);
     loop {
         tokio::select! {
             biased;
@@ -121,7 +126,7 @@ pub(super) async fn run<D: Desk>(
             () = stop.told.cancelled(), if !told => {
                 told = true;
                 // HTTP/2 has a frame for it, and says which requests it still takes.
-                if traffic.http2.load(Ordering::Relaxed) {
+                if traffic.http2() {
                     closing = true;
                     connection.as_mut().graceful_shutdown();
                 }
@@ -132,13 +137,18 @@ pub(super) async fn run<D: Desk>(
             }
             // Hyper's own time-out begins once it knows the protocol, and HTTP/2 has none.
             () = quiet.as_mut(), if !closing => {
-                let begun = traffic.begun.load(Ordering::Relaxed);
-                if begun == seen && traffic.ended.load(Ordering::Relaxed) == begun {
-                    closing = true;
+                let (begun, ended) = traffic.requests();
+                if begun == seen && ended == begun {
+                    (closing, over) = (true, true);
                     connection.as_mut().graceful_shutdown();
                 }
                 seen = begun;
-                quiet.as_mut().reset(Instant::now() + quiet_max);
+                quiet = deadline(quiet_max);
+            }
+            // A client of HTTP/2 can stop reading its answers and still take what is not an answer.
+            takes = slow.next() => if !takes && (over || traffic.has_unread()) {
+                debug!("a client stopped reading, its connection is closed");
+                return;
             }
         }
     }
@@ -146,13 +156,13 @@ pub(super) async fn run<D: Desk>(
 
 fn builder(settings: &Settings, tasks: Tasks) -> auto::Builder<Tasks> {
     let mut builder = auto::Builder::new(tasks);
-    // Without the timer the time-outs are silently off.
+    // Without the timer the time-outs are silently off. No `pipeline_flush`: it holds answers back, without bound and each
+    // copied, for as long as requests lie there unread.
     builder
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(settings.header_timeout)
         .max_buf_size(HEADER_BYTES_MAX as usize)
-        .pipeline_flush(true)
         // A client may close its side once it has asked, and still wants the answer.
         .half_close(true);
     builder
@@ -160,32 +170,8 @@ fn builder(settings: &Settings, tasks: Tasks) -> auto::Builder<Tasks> {
         .timer(TokioTimer::new())
         .max_header_list_size(HEADER_BYTES_MAX)
         .max_concurrent_streams(STREAMS_MAX)
+        .max_send_buf_size(SEND_BYTES_MAX)
         .keep_alive_interval(settings.header_timeout)
         .keep_alive_timeout(settings.header_timeout);
     builder
-}
-
-/// How many requests a connection has begun, and how many of them are over, body and all.
-#[derive(Default)]
-struct Traffic {
-    begun: AtomicU64,
-    ended: AtomicU64,
-    /// Whether they are those of HTTP/2.
-    http2: AtomicBool,
-}
-
-/// A request under way.
-struct Busy(Arc<Traffic>);
-
-impl Busy {
-    fn new(traffic: &Arc<Traffic>) -> Self {
-        traffic.begun.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(traffic))
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.ended.fetch_add(1, Ordering::Relaxed);
-    }
 }

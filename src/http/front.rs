@@ -9,13 +9,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use hyper::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
-use hyper::{Method, Request, Response, StatusCode, Uri};
-use tokio::time::timeout;
+use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use tracing::{Instrument as _, debug, debug_span, error, field};
 
 use super::audit;
 use super::body::{self, Body};
+use super::deadline::within;
 use super::problem::{Code, Problem};
 use super::reply::CACHE_STATUS;
 use super::traced::Traced;
@@ -148,6 +149,7 @@ where
     B: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
 {
     let (parts, body) = request.into_parts();
+    check_host(&parts)?;
     let route = desk.route(&parts.method, &parts.uri)?;
     let host = parts.uri.authority().map(Authority::as_str);
     let host = host.or_else(|| parts.headers.get(HOST).map(|value| value.to_str().unwrap_or("")));
@@ -155,24 +157,35 @@ where
     let template = desk.template(&route);
     let audited = |problem: &Problem| audit::refused(problem, &parts.method, template, peer);
     let Allowance { body_max, time, headers } = desk.admit(&route, sender).await.inspect_err(audited)?;
+    // Held until there is an answer: a handler keeps the body as long.
+    let mut room = settings.rooms.enter();
     let answer = async {
         let body = match body_max {
             0 => Bytes::new(),
             max => {
-                let read = body::read(body, max, settings.body_timeout).await;
+                let read = body::read(body, max, settings.body_timeout, &mut room).await;
                 read.inspect_err(|problem| desk.unread(&route, problem))?
             }
         };
         let answer = desk.answer(route, Call { headers: parts.headers, body, trace, peer });
         match time {
             None => answer.await,
-            Some(time) => timeout(time, answer).await.unwrap_or_else(|_| Err(too_slow(time))),
+            Some(time) => within(time, answer).await.unwrap_or_else(|| Err(too_slow(time))),
         }
     };
     let answered = answer.await.inspect_err(|problem| audit::refused(problem, &parts.method, template, peer));
     let mut response = answered.unwrap_or_else(Problem::into_response);
     response.headers_mut().extend(headers);
     Ok(response)
+}
+
+/// A request that names its host twice, or not at all, may mean one thing to a proxy before this and another here.
+fn check_host(parts: &Parts) -> Result<(), Problem> {
+    let hosts = parts.headers.get_all(HOST).iter().count();
+    if 1 < hosts || (hosts == 0 && parts.version == Version::HTTP_11) {
+        return Err(Problem::new(Code::BadRequest, "the request has one `Host` header"));
+    }
+    Ok(())
 }
 
 /// No answer within the time a request may take.

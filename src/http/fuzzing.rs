@@ -167,6 +167,7 @@ static SETTINGS: LazyLock<Arc<Settings>> = LazyLock::new(|| {
         request_timeout: PATIENCE,
         shutdown_grace: PATIENCE,
         max_body: BODY_MAX,
+        rooms: super::Rooms::for_bodies_of(1 << 20),
         connections_max: 1,
     })
 });

@@ -9,7 +9,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+
+use super::deadline::{Deadline, deadline};
 
 /// How long a client may go on sending what nobody reads.
 const LINGER_MAX: Duration = Duration::from_secs(2);
@@ -39,7 +40,7 @@ impl LeftUnread {
 pub(super) struct Lingering<T> {
     io: T,
     unread: LeftUnread,
-    until: Option<Pin<Box<Sleep>>>,
+    until: Option<Deadline>,
     taken: usize,
 }
 
@@ -52,7 +53,7 @@ impl<T> Lingering<T> {
 impl<T: AsyncRead + Unpin> Lingering<T> {
     /// Drops what comes. Whatever ends it, the connection is over.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let until = self.until.get_or_insert_with(|| Box::pin(sleep(LINGER_MAX)));
+        let until = self.until.get_or_insert_with(|| deadline(LINGER_MAX));
         if until.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }

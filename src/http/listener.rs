@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use super::connection::{self, Stop, Tasks};
+use super::deadline::within;
 use super::front::Desk;
 use super::problem::{Code, Problem};
 use super::{Settings, Spawn};
@@ -118,14 +119,14 @@ async fn handshake(
     limit: Duration,
     stop: &Stop,
 ) -> Option<TlsStream<TcpStream>> {
-    let shaken = timeout(limit, tls.accept(stream));
+    let shaken = within(limit, tls.accept(stream));
     match stop.closing.run_until_cancelled(shaken).await? {
-        Ok(Ok(stream)) => Some(stream),
-        Ok(Err(error)) => {
+        Some(Ok(stream)) => Some(stream),
+        Some(Err(error)) => {
             debug!(error = &error as &dyn std::error::Error, "a handshake failed");
             None
         }
-        Err(_) => {
+        None => {
             debug!("a handshake was not finished in time");
             None
         }

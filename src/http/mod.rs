@@ -14,6 +14,7 @@ mod cloudevents;
 mod conditional;
 mod connection;
 mod data;
+mod deadline;
 mod demand;
 mod events;
 mod front;
@@ -27,6 +28,7 @@ mod page;
 mod problem;
 mod query;
 mod reply;
+mod room;
 mod routes;
 mod site;
 mod stall;
@@ -34,6 +36,7 @@ mod stats;
 mod tags;
 mod toll;
 mod traced;
+mod traffic;
 mod writes;
 
 use std::sync::Arc;
@@ -47,6 +50,7 @@ pub use auth::{Right, Tokens};
 pub use data::DataDesk;
 pub use front::Desk;
 pub use listener::Listener;
+pub use room::Rooms;
 pub use stats::{Backlog, Vitals};
 
 /// Starts a piece of work under a name: the supervisor's `spawn`, bound to its stage.
@@ -69,6 +73,8 @@ pub struct Settings {
     pub shutdown_grace: Duration,
     /// Most bytes of a request's body.
     pub max_body: usize,
+    /// For bodies that are being read and answered.
+    pub rooms: Rooms,
     /// Most connections of a listener at once.
     pub connections_max: usize,
 }

@@ -98,6 +98,7 @@ fn settings() -> Settings {
         request_timeout: Duration::from_secs(5),
         shutdown_grace: Duration::from_secs(10),
         max_body: 1000,
+        rooms: super::Rooms::for_bodies_of(1000),
         connections_max: 100,
     }
 }

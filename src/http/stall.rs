@@ -2,22 +2,69 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+
+use super::deadline::{Deadline, deadline};
+
+/// Fewer bytes than these are no answer that is read: pings and the like.
+const TAKES_MIN: u64 = 1 << 10;
 
 /// Fails once nothing could be written for `limit` though something was to be.
 pub(super) struct Unstalled<T> {
     io: T,
     limit: Duration,
-    stalled: Option<Pin<Box<Sleep>>>,
+    stalled: Option<Deadline>,
+    written: Written,
+}
+
+/// How many bytes a connection has been written.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Written(Arc<AtomicU64>);
+
+impl Written {
+    /// So many until now.
+    pub(super) fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Whether a client takes what it is sent, looked at time and again.
+pub(super) struct Slow {
+    written: Written,
+    every: Duration,
+    seen: u64,
+    next: Deadline,
+}
+
+impl Slow {
+    pub(super) fn new(written: Written, every: Duration) -> Self {
+        Self { written, every, seen: 0, next: deadline(every) }
+    }
+
+    /// After the time: whether the client has taken anything to speak of in it. May be dropped and asked again.
+    pub(super) async fn next(&mut self) -> bool {
+        self.next.as_mut().await;
+        self.next = deadline(self.every);
+        let before = std::mem::replace(&mut self.seen, self.written.bytes());
+        TAKES_MIN <= self.seen - before
+    }
 }
 
 impl<T> Unstalled<T> {
-    pub(super) fn new(io: T, limit: Duration) -> Self {
-        Self { io, limit, stalled: None }
+    pub(super) fn new(io: T, limit: Duration, written: Written) -> Self {
+        Self { io, limit, stalled: None, written }
+    }
+
+    fn count(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = &written {
+            self.written.0.fetch_add(*bytes as u64, Ordering::Relaxed);
+        }
+        self.watch(cx, written)
     }
 
     fn watch<R>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
@@ -26,7 +73,7 @@ impl<T> Unstalled<T> {
             return written;
         }
         let limit = self.limit;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
+        let stalled = self.stalled.get_or_insert_with(|| deadline(limit));
         stalled
             .as_mut()
             .poll(cx)
@@ -47,7 +94,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Unstalled<T> {
 impl<T: AsyncWrite + Unpin> AsyncWrite for Unstalled<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(cx, bytes);
-        self.watch(cx, written)
+        self.count(cx, written)
     }
 
     fn poll_write_vectored(
@@ -56,7 +103,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Unstalled<T> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
-        self.watch(cx, written)
+        self.count(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -82,7 +129,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_stops_reading_is_given_up_and_a_slow_one_is_not() {
         let (io, mut client) = tokio::io::duplex(4);
-        let mut writer = Unstalled::new(io, Duration::from_secs(10));
+        let mut writer = Unstalled::new(io, Duration::from_secs(10), Written::default());
         let slow = async {
             let mut byte = [0];
             for _ in 0..8 {

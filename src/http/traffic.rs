@@ -1,0 +1,115 @@
+//! What goes on on a connection: requests that have begun and ended, and answers that lie there unread.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::body::{Body as _, Frame, SizeHint};
+
+use super::body::Body;
+
+/// How many requests a connection has begun, and how many of them are over, body and all. Clones share the counts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Traffic(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    begun: AtomicU64,
+    ended: AtomicU64,
+    /// Answers that could go on if the client took what it has been sent.
+    unread: AtomicU64,
+    /// Whether they are those of HTTP/2.
+    http2: AtomicBool,
+}
+
+impl Traffic {
+    /// A request has come.
+    pub(super) fn begin(&self) -> Busy {
+        self.0.begun.fetch_add(1, Ordering::Relaxed);
+        Busy { traffic: self.clone(), unread: false }
+    }
+
+    /// Which version it has.
+    pub(super) fn is_http2(&self, http2: bool) {
+        self.0.http2.store(http2, Ordering::Relaxed);
+    }
+
+    /// Whether the last one was of HTTP/2.
+    pub(super) fn http2(&self) -> bool {
+        self.0.http2.load(Ordering::Relaxed)
+    }
+
+    /// How many have begun, and how many are over.
+    pub(super) fn requests(&self) -> (u64, u64) {
+        (self.0.begun.load(Ordering::Relaxed), self.0.ended.load(Ordering::Relaxed))
+    }
+
+    /// Whether an answer waits for the client to read.
+    pub(super) fn has_unread(&self) -> bool {
+        self.0.unread.load(Ordering::Relaxed) != 0
+    }
+}
+
+/// A request under way.
+pub(super) struct Busy {
+    traffic: Traffic,
+    /// Its answer waits for the client.
+    unread: bool,
+}
+
+impl Busy {
+    fn unread(&mut self, unread: bool) {
+        match (self.unread, unread) {
+            (false, true) => self.traffic.0.unread.fetch_add(1, Ordering::Relaxed),
+            (true, false) => self.traffic.0.unread.fetch_sub(1, Ordering::Relaxed),
+            _ => return,
+        };
+        self.unread = unread;
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.unread(false);
+        self.traffic.0.ended.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// An answer's body on its way. It is asked for more only when there is room for it: whatever is not asked for lies unread.
+pub(super) struct Answering {
+    body: Body,
+    busy: Busy,
+}
+
+impl Answering {
+    pub(super) fn new(body: Body, mut busy: Busy) -> Self {
+        busy.unread(!body.is_end_stream());
+        Self { body, busy }
+    }
+}
+
+impl hyper::body::Body for Answering {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        // Where nothing is there yet, it is not the client that is waited for.
+        self.busy.unread(matches!(polled, Poll::Ready(Some(_))));
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
