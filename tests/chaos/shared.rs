@@ -13,7 +13,7 @@ const SHARDS: u16 = 5;
 /// What they share.
 pub(crate) enum Shared {
     /// A server. Faults of a single one take it as such.
-    One(Server),
+    One(Box<Server>),
     /// A cluster.
     Ring(Ring),
 }
@@ -21,7 +21,11 @@ pub(crate) enum Shared {
 impl Shared {
     /// Starts it.
     pub(crate) async fn start(options: Options, ring: bool) -> Self {
-        if ring { Self::Ring(Ring::with(options).await) } else { Self::One(Server::with(options).await) }
+        if ring {
+            Self::Ring(Ring::with(options).await)
+        } else {
+            Self::One(Box::new(Server::with(options).await))
+        }
     }
 
     /// Its URL for an instance with a wire to the server that is the primary now.

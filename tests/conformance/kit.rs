@@ -51,7 +51,7 @@ impl<F: Fixture> Two<F> {
     /// A heartbeat of both, who have seen everything up to `known`.
     async fn beat(&self, known: Seq) {
         for (instance, backend) in [("a", &self.a), ("b", &self.b)] {
-            backend.beat(home(&backend), Beat { member: member(instance, 1), known }).await.unwrap();
+            backend.beat(home(backend), Beat { member: member(instance, 1), known }).await.unwrap();
         }
     }
 
@@ -224,7 +224,7 @@ pub(crate) async fn store(backend: &Arc<dyn Backend>, entry: &EntryId, put: Put)
 
 /// Publishes an event.
 pub(crate) async fn publish(backend: &Arc<dyn Backend>, event: Event) -> Published {
-    backend.publish(home(&backend), publication(event)).await.unwrap()
+    backend.publish(home(backend), publication(event)).await.unwrap()
 }
 
 /// The entry as it is stored.
@@ -260,7 +260,7 @@ pub(crate) async fn standing(backend: &Arc<dyn Backend>, entry: &EntryId) -> Sta
 
 /// The last event's number.
 pub(crate) async fn head(backend: &Arc<dyn Backend>) -> Seq {
-    backend.head(home(&backend)).await.unwrap().seq
+    backend.head(home(backend)).await.unwrap().seq
 }
 
 /// Asks until the answer is the one wanted.

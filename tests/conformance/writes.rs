@@ -25,7 +25,7 @@ fn event_of(entry: &EntryId) -> Event {
 
 async fn along(backend: &Arc<dyn Backend>, along: Along) -> Published {
     let publication = Publication { along: Some(along.clone()), ..publication(event_of(along.entry())) };
-    backend.publish(home(&backend), publication).await.unwrap()
+    backend.publish(home(backend), publication).await.unwrap()
 }
 
 fn behind(key: &str, by: &str, put: Put) -> Along {
@@ -63,11 +63,11 @@ fn leave(worker: &str, to: Option<&str>) -> Leave {
 
 async fn survey(backend: &Arc<dyn Backend>, worker: &str, beyond: u16) -> Survey {
     let look = Look { beyond, worker: worker.to_owned(), gone: HOLD };
-    backend.survey(home(&backend), look).await.unwrap()
+    backend.survey(home(backend), look).await.unwrap()
 }
 
 async fn take(backend: &Arc<dyn Backend>, take: Take) -> Vec<Pending> {
-    match backend.take_writes(home(&backend), take).await.unwrap() {
+    match backend.take_writes(home(backend), take).await.unwrap() {
         Taken::Own { writes, .. } => writes,
         other @ Taken::Other { .. } => panic!("{other:?}"),
     }
@@ -79,7 +79,7 @@ fn texts(writes: &[Pending]) -> Vec<&str> {
 
 async fn settle(backend: &Arc<dyn Backend>, line: &Line, settled: Settled) -> Settlement {
     let settled =
-        backend.settle_writes(home(&backend), PARTITION, vec![(line.clone(), settled)]).await.unwrap();
+        backend.settle_writes(home(backend), PARTITION, vec![(line.clone(), settled)]).await.unwrap();
     settled[0]
 }
 

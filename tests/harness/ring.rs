@@ -88,6 +88,11 @@ impl Ring {
         &self.servers[self.owner(key).await]
     }
 
+    /// The replica of the primary that has the key's slot, where no other has taken its place yet.
+    pub(crate) async fn replica(&self, key: &str) -> &Server {
+        &self.servers[PRIMARIES + self.owner(key).await]
+    }
+
     /// FLUSHALL, everywhere.
     pub(crate) async fn flush_all(&self) {
         for (_, server) in self.alive() {

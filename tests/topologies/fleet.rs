@@ -19,13 +19,13 @@ const KEYS: usize = 80;
 
 /// What the instances share.
 pub(super) enum Servers {
-    One(Server),
+    One(Box<Server>),
     Ring(Ring),
 }
 
 impl Servers {
     pub(super) async fn one() -> Self {
-        Self::One(Server::start().await)
+        Self::One(Box::new(Server::start().await))
     }
 
     pub(super) async fn ring() -> Self {
@@ -91,7 +91,9 @@ impl Fleet {
 
     /// Every key is at the origin in that version.
     pub(super) fn set(&self, version: u64) {
-        Self::keys().iter().for_each(|key| self.origin.set(key, version));
+        for key in Self::keys() {
+            self.origin.set(&key, version);
+        }
     }
 
     /// Every instance answers every key in its version, and then from its own copy.

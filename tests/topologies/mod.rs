@@ -4,5 +4,6 @@
 mod counts;
 mod faults;
 mod fleet;
+mod replicas;
 mod shown;
 mod spread;

@@ -53,7 +53,9 @@ async fn keys_of_several_shards_go_together(servers: Servers) {
         assert_eq!(answer.status, 200, "{answer:?}");
         let answer = answer.json();
         for (keys, version) in [(some, 2), (others, 1)] {
-            keys.iter().for_each(|key| assert_eq!(answer[key]["value"]["version"], version, "{key}"));
+            for key in keys {
+                assert_eq!(answer[key]["value"]["version"], version, "{key}");
+            }
         }
     }
 }

@@ -101,8 +101,8 @@ impl Stats {
             ),
             format!(
                 "log       at {} of {}, {} behind, the last event took {}",
-                self.log.cursor,
-                self.log.head,
+                shortened(&self.log.cursor),
+                shortened(&self.log.head),
                 count(self.log.lag_events, "event"),
                 millis(self.log.lag_ms),
             ),
@@ -216,6 +216,16 @@ fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Vec<Vec<St
     std::iter::once(header).chain(rows).collect()
 }
 
+/// An id of many shards by its first part: `7-0 and 15 more shards`.
+fn shortened(id: &str) -> String {
+    match id.split_once(',') {
+        Some((first, rest)) => {
+            format!("{first} and {}", count(1 + rest.matches(',').count() as u64, "more shard"))
+        }
+        None => id.to_owned(),
+    }
+}
+
 fn millis(ms: u64) -> String {
     humantime::format_duration(Duration::from_millis(ms)).to_string()
 }
@@ -231,6 +241,13 @@ fn yes_or(yes: bool, no: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_of_many_shards_is_shown_by_its_first_part() {
+        assert_eq!(shortened("7-0"), "7-0");
+        assert_eq!(shortened("7-0,9-0.1"), "7-0 and 1 more shard");
+        assert_eq!(shortened("7-0,9-0.1,8-0.2"), "7-0 and 2 more shards");
+    }
 
     const DOCUMENT: &str = r#"{
         "instance": "a", "cluster": "main", "uptime_s": 3661, "attached": true, "later": {},

@@ -171,11 +171,13 @@ impl<'a> Director<'a> {
             };
         }
         let seats = &self.seats;
-        let (used, left) = mem::take(&mut self.nodes)
-            .into_iter()
-            .partition(|node| seats.iter().flatten().any(|seat| Arc::ptr_eq(seat, node)));
-        self.nodes = used;
-        left.iter().for_each(|node: &Arc<Node>| node.left.cancel());
+        for node in mem::take(&mut self.nodes) {
+            if seats.iter().flatten().any(|seat| Arc::ptr_eq(seat, &node)) {
+                self.nodes.push(node);
+            } else {
+                node.left.cancel();
+            }
+        }
     }
 
     /// The node at `server`, started if there is none.
