@@ -191,7 +191,7 @@ impl World {
         let clock =
             |name: &str| setup.clocks.iter().flat_map(|clocks| clocks.variables(name)).collect::<Vec<_>>();
         let (server, url) = match setup.running {
-            Some((server, url)) => (Shared::One(server), Some(url)),
+            Some((server, url)) => (Shared::One(Box::new(server)), Some(url)),
             None => {
                 let options = setup.server.clone().env(clock(SERVER_CLOCK));
                 (Shared::start(options, setup.ring).await, None)
