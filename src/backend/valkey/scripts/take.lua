@@ -71,17 +71,21 @@ local function consider(id, flat, due)
 end
 
 -- what is due, and what would be only after the longest pause there is: the clock has gone back since
+local due_now = {}
 for _, range in ipairs({{'-inf', str(now)}, {str(now + num(ARGV[8])), '+inf'}}) do
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', parked, range[1], range[2], 'LIMIT', '0', str(most))) do
-    if not room() then
-      break
-    end
-    local found = redis.pcall('XRANGE', stream, id, id)
-    if not failed(found) and found[1] then
-      consider(id, found[1][2], true)
-    else
-      redis.call('ZREM', parked, id)
-    end
+    due_now[#due_now + 1] = id
+  end
+end
+for _, id in ipairs(due_now) do
+  if not room() then
+    break
+  end
+  local found = redis.pcall('XRANGE', stream, id, id)
+  if not failed(found) and found[1] then
+    consider(id, found[1][2], true)
+  else
+    redis.call('ZREM', parked, id)
   end
 end
 
