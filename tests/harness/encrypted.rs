@@ -15,7 +15,7 @@ pub(crate) const PASSWORD: &str = "hunter2";
 pub(crate) const RIGHTS: &str = "~coherd:{main}:* &coherd:{main}:* -@all \
     +hello +ping +info +select +role +time +wait +client|id +client|info +client|tracking +client|trackinginfo \
     +config|get +function|load +function|list +eval +evalsha +subscribe +publish \
-    +get +set +del +unlink +exists +type +pexpire +pttl +hget +hset +hdel +hmget +hgetall +hexists +hincrby +hlen \
+    +get +getdel +set +del +unlink +exists +type +pexpire +pttl +hget +hset +hdel +hmget +hgetall +hexists +hincrby +hlen \
     +xadd +xack +xautoclaim +xdel +xgroup +xinfo +xlen +xrange +xreadgroup \
     +zadd +zcard +zrange +zrangebyscore +zrem +zremrangebyrank +zremrangebyscore +zrevrange +zscore +zunionstore";
 

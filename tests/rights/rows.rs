@@ -58,6 +58,11 @@ const KEYS: &str = r#"{"keys": ["a", "b"]}"#;
 const KEY: &str = r#"{"namespace": "one", "keys": ["k"]}"#;
 const TAG: &str = r#"{"tags": ["t"]}"#;
 const ALL: &str = r#"{"all": true}"#;
+/// How a CloudEvent begins.
+pub(super) const CLOUD_EVENT: &str = r#"{"specversion": "1.0""#;
+const CLOUD_KEY: &str = r#"{"specversion": "1.0", "id": "1", "source": "/s", "type": "t", "data": {"namespace": "one", "keys": ["k"]}}"#;
+const CLOUD_TAG: &str =
+    r#"{"specversion": "1.0", "id": "2", "source": "/s", "type": "t", "data": {"tags": ["t"]}}"#;
 const IDS: &str = r#"{"ids": ["1-0"]}"#;
 
 /// A row at least for every route and method.
@@ -77,6 +82,8 @@ pub(super) const ROWS: &[Row] = &[
     data("Invalidate", "POST /v1/invalidate?wait=all", KEY, PURGE),
     data("Invalidate", "POST /v1/invalidate", TAG, PURGE_ALL),
     data("Invalidate", "POST /v1/invalidate", ALL, PURGE_ALL),
+    data("Events", "POST /v1/events", CLOUD_KEY, PURGE),
+    data("Events", "POST /v1/events", CLOUD_TAG, PURGE_ALL),
     data("TakeLock", "POST /v1/locks/one", "", LOCK),
     data("ExtendLock", "PUT /v1/locks/one", "", LOCK),
     data("GiveUpLock", "DELETE /v1/locks/one", "", LOCK),

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::rows::{Needs, ROWS, Reach, Row};
+use super::rows::{CLOUD_EVENT, Needs, ROWS, Reach, Row};
 use super::{Token, start};
 use crate::harness::command::run;
 use crate::harness::instance::{Instance, coherd};
@@ -51,8 +51,10 @@ async fn status(instance: &Instance, row: &Row, authorization: Option<&str>) -> 
     let authorization = authorization.map(|value| format!("authorization: {value}\r\n")).unwrap_or_default();
     let (line, body) = (row.line, row.body);
     let length = body.len();
+    let kind =
+        if body.starts_with(CLOUD_EVENT) { "content-type: application/cloudevents+json\r\n" } else { "" };
     let request =
-        format!("{line} HTTP/1.1\r\nhost: x\r\n{authorization}content-length: {length}\r\n\r\n{body}");
+        format!("{line} HTTP/1.1\r\nhost: x\r\n{authorization}{kind}content-length: {length}\r\n\r\n{body}");
     stream.write_all(request.as_bytes()).await.expect("it is sent");
     let mut head = [0; 12];
     timeout(SOON, stream.read_exact(&mut head)).await.expect("an answer comes").expect("it has a status");

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use super::cluster::Node;
 use super::connection::{Connection, Task};
 use super::link::Generation;
-use super::{Valkey, entries, errors};
+use super::{Valkey, entries, errors, handshake};
 use crate::backend::{BackendError, EntryId, Stored};
 use crate::model::Shard;
 
@@ -63,6 +63,11 @@ impl Valkey {
             _ => {}
         }
         result
+    }
+
+    /// Begins the lineage of a shard that lost its data, over a connection in use.
+    pub(super) async fn reconcile(&self, connection: &Connection, shard: Shard) -> Result<(), BackendError> {
+        Ok(handshake::reconcile(&self.context, connection, shard).await?)
     }
 
     /// A connection of the caller's own to the server of a shard.

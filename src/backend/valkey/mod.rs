@@ -54,7 +54,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::address::Credentials;
 use self::cluster::{Cluster, Spread};
-use self::connection::{Command, Connection, Opener};
+use self::connection::{Command, Opener};
 use self::context::Context;
 use self::entries::Looked;
 use self::link::{Generation, Link};
@@ -146,11 +146,6 @@ impl Valkey {
         let ping = at.data().call(Command::new("PING", 0));
         self.run(&at, async { ping.await.map_err(|error| errors::explain(&error)) }).await?;
         Ok((sent.elapsed(), at.server.clone()))
-    }
-
-    /// Begins the lineage of a shard that lost its data, over a connection in use.
-    async fn reconcile(&self, connection: &Connection, shard: Shard) -> Result<(), BackendError> {
-        Ok(handshake::reconcile(&self.context, connection, shard).await?)
     }
 }
 
