@@ -124,12 +124,8 @@ impl Instance {
             settings: Arc::clone(&settings),
         };
         let (lame_duck, stop) = (config.instance.lame_duck, supervisor.stopping(Stage::Door));
-        doors::listen(
-            &supervisor,
-            Door { name: "data", socket: data, tls: tls.clone(), lame_duck, stop },
-            desk,
-            &settings,
-        );
+        let door = Door { name: "data", socket: data, tls: tls.clone(), lame_duck, stop };
+        doors::listen(&supervisor, door, desk, &settings);
         let admin_stop = CancellationToken::new();
         let desk = AdminDesk {
             cache: Arc::clone(&cache),
@@ -147,10 +143,11 @@ impl Instance {
             started,
             stop: admin_stop.clone(),
         };
-        let (lame_duck, stop) = (Duration::ZERO, admin_stop.clone());
-        let door = Door { name: "admin", socket: admin, tls, lame_duck, stop };
+        let stop = admin_stop.clone();
+        let door = Door { name: "admin", socket: admin, tls, lame_duck: Duration::ZERO, stop };
         let admin_ended = doors::listen(&supervisor, door, desk, &settings);
-        info!(data = %addresses.0, admin = %addresses.1, tls = config.server.tls.is_some(), instance = %config.instance.id, "started");
+        let (tls, instance) = (config.server.tls.is_some(), &config.instance.id);
+        info!(data = %addresses.0, admin = %addresses.1, tls, instance = %instance, "started");
         Ok(Self {
             data: addresses.0,
             admin: addresses.1,

@@ -190,12 +190,11 @@ impl World {
         }
         let clock =
             |name: &str| setup.clocks.iter().flat_map(|clocks| clocks.variables(name)).collect::<Vec<_>>();
-        let (server, url) = match setup.running {
-            Some((server, url)) => (Shared::One(Box::new(server)), Some(url)),
-            None => {
-                let options = setup.server.clone().env(clock(SERVER_CLOCK));
-                (Shared::start(options, setup.ring).await, None)
-            }
+        let (server, url) = if let Some((server, url)) = setup.running {
+            (Shared::One(Box::new(server)), Some(url))
+        } else {
+            let options = setup.server.clone().env(clock(SERVER_CLOCK));
+            (Shared::start(options, setup.ring).await, None)
         };
         let primary = server.primary().await.addr();
         let shards = server.shards();

@@ -1,5 +1,7 @@
 //! Publications together: what they do in one step is what they do one after the other, and each has its own answer.
 
+use std::fmt::Write as _;
+
 use futures_util::future::join_all;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -130,7 +132,7 @@ fn plain(text: &str, start: Seq) -> String {
         let hex = word.len() == 16 && word.bytes().all(|b| b.is_ascii_hexdigit());
         match number {
             Some(number) if start <= number && number < start + 1_000 => {
-                plain += &format!("#{}", number - start)
+                write!(plain, "#{}", number - start).unwrap();
             }
             Some(number) if 1_000_000_000_000 < number && number < 100_000_000_000_000 => plain.push('T'),
             Some(_) if plain.ends_with("us ") => plain.push('U'),
