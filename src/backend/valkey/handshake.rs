@@ -104,7 +104,7 @@ pub(super) async fn check_server(context: &Context, connection: &Connection) -> 
         // The map was old, or will be in a moment.
         return Err(Fault::Down(BackendError::Unavailable("it is a replica".to_owned())));
     }
-    if !context.clustered && is("redis_mode:cluster") {
+    if !context.clustered && (is("redis_mode:cluster") || is("server_mode:cluster")) {
         let why = "it is a node of a Cluster: `backend.url = \"valkey-cluster://…\"`, with any of its nodes";
         return Err(Fault::Refused(why.to_owned()));
     }
