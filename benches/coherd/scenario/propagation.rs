@@ -54,13 +54,13 @@ pub(super) fn measure(stage: &Stage) -> Result<Table, Fault> {
     let mut sides = [
         Side::new(
             "coherd",
-            Marks::open(stage.instance.data, &admin, b"GET /events HTTP/1.1\r\nHost: bench\r\n\r\n")?,
+            Marks::open(stage.instance.data, &admin, b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")?,
             |mark| post("/v1/invalidate", &format!("{{\"namespace\":\"{HIT}\",\"keys\":[\"{mark}\"]}}")),
             instances.iter().map(|it| &it.process).collect(),
         ),
         Side::new(
             "hand-made relay",
-            Marks::open(relay[0], &relay, b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n")?,
+            Marks::open(relay[0], &relay, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")?,
             |mark| post("/", mark),
             relays.iter().map(|it| &it.process).collect(),
         ),
@@ -132,7 +132,7 @@ impl<'a> Side<'a> {
 
 fn post(path: &str, body: &str) -> String {
     format!(
-        "POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )
 }
