@@ -104,12 +104,12 @@ pub(crate) fn scripts(mut text: String) -> String {
     text
 }
 
-/// What some feature would leave out of one of these scripts and does not find there, or in none of them.
+/// What some feature would leave out of one of these scripts and does not find there just once, or in none of them.
 #[cfg(test)]
 pub(crate) fn misfits(scripts: &[&str]) -> Vec<&'static str> {
     let fits = |it: &Weakening| {
         let mut concerned = scripts.iter().filter(|text| text.contains(it.of)).peekable();
-        concerned.peek().is_some() && concerned.all(|text| text.contains(it.part))
+        concerned.peek().is_some() && concerned.all(|text| text.matches(it.part).count() == 1)
     };
     weakenings().into_iter().filter(|it| !it.on && !fits(it)).map(|it| it.part).collect()
 }

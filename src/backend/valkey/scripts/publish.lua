@@ -161,10 +161,10 @@ local function answer(p)
 end
 
 -- One question for all of them: of most keys there is nothing that an event would end.
-local function absent(keys)
-  if 1 < #keys and #keys <= CHUNK and redis.call('EXISTS', unpack(keys)) == 0 then
-    for _, key in ipairs(keys) do
-      step.absent[key] = true
+local function absent(these)
+  if 1 < #these and #these <= CHUNK and redis.call('EXISTS', unpack(these)) == 0 then
+    for _, this in ipairs(these) do
+      step.absent[this] = true
     end
   end
 end
