@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help demo serve stack test chaos simulate explore mutants fuzz lint bench
+.PHONY: help demo serve stack test chaos simulate explore mutants fuzz lint bench bench-growth
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -60,6 +60,10 @@ lint: ## format, clippy, docs, unused dependencies, licences: what a change must
 	scripts/need-tool cargo-deny 0.20.2
 	cargo deny --locked check licenses bans sources
 
-bench: ## coherd beside its bare counterparts, in about 3 minutes; BENCH_SECONDS=30 for a shorter look
+bench: ## coherd beside its bare counterparts, in about 8 minutes; BENCH_ONLY=l1,l2 for some, BENCH_SECONDS=60 for a shorter look
 	scripts/need-server
 	cargo bench --locked --bench coherd
+
+bench-growth: ## how cost grows with keys, bytes, instances and tags: plots in benches/plots; BENCH_ONLY=values,tags,instances,applied,keys
+	scripts/need-server
+	cargo bench --locked --bench coherd -- growth

@@ -19,9 +19,9 @@
 //! # A GET, straight down
 //!
 //! `http::listener` accepts, `http::routes` says what is asked, `cache::reader` looks in L1 (`cache::l1`) and has the copy
-//! judged ([`coherence::core::View::judge`]). Valid and fresh: the answer. Else a seat on a load (`cache::flight`), which
-//! reads L2 plainly, or by a script that gives out the lease; the holder asks the [`origin`], stores under the token that
-//! came with the lease, and all seats get the result by the joiner's rule. `http::reply` makes headers of it. A stale copy
+//! judged ([`coherence::core::View::judge`]). Valid and fresh: the answer. Else a plain read of L2, judged alike.
+//! Else a seat on a load (`cache::flight`), which takes the lease; the holder asks the [`origin`], stores under the token
+//! that came with the lease, and all seats get the result by the joiner's rule. `http::reply` makes headers of it. A stale copy
 //! that may be answered is, and its key goes to the queue of [`refresh`].
 //!
 //! # An invalidation, straight across

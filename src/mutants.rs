@@ -50,7 +50,7 @@ pub(crate) const PUT_KEEPS_LEASE: bool = cfg!(feature = "mutant-put-keeps-lease"
 
 /// How the scripts begin that hold what a feature leaves out of one of them.
 const PUBLISH: &str = "-- Publications, one after the other in one step.";
-const FILL: &str = "-- ARGV: check the server's identity (0 or 1), load, token's lineage, token,";
+const FILL: &str = "-- Fills, one after the other in one step.";
 const TAKE: &str = "-- KEYS: ctl, stream; ARGV: partition, worker, consumer,";
 const SETTLE: &str = "-- KEYS: ctl, stream, dead; ARGV: known,";
 
@@ -64,8 +64,7 @@ struct Weakening {
 
 fn weakenings() -> Vec<Weakening> {
     let of = |on, of, part, instead: &str| Weakening { on, of, part, instead: instead.to_owned() };
-    let (names, keys) = ("  for _, name in ipairs(names) do\n", "  for _, key in ipairs(keys) do\n");
-    let read = "kept = false, ";
+    let (marks, leases) = ("  for i = first, last do\n    marks[", "  for i = first, last do\n    local key");
     vec![
         of(
             NO_IDENTITY,
@@ -73,18 +72,27 @@ fn weakenings() -> Vec<Weakening> {
             "return string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')",
             "return 'any'",
         ),
-        of(PLAIN_DEL, "", names, "  for _, name in ipairs({}) do\n"),
-        of(PLAIN_DEL, "", keys, "  for _, key in ipairs({}) do\n"),
+        of(PLAIN_DEL, "", marks, "  for i = 1, 0 do\n    marks["),
+        of(PLAIN_DEL, "", leases, "  for i = 1, 0 do\n    local key"),
         of(
             CLEAR_DIRTY,
             SETTLE,
             "  if found[1] ~= seq then\n    done[#done + 1] = id\n    return 'superseded'\n  end\n",
             "",
         ),
-        of(ACK_EARLY, TAKE, "  taken[#taken + 1] = ", "  done[#done + 1] = id\n  taken[#taken + 1] = "),
-        of(PUT_KEEPS_LEASE, "", names, "  for _, name in ipairs(event.kept and {} or names) do\n"),
-        of(PUT_KEEPS_LEASE, "", keys, "  for _, key in ipairs(event.kept and {} or keys) do\n"),
-        of(PUT_KEEPS_LEASE, PUBLISH, read, "kept = along == 'pending', "),
+        of(ACK_EARLY, TAKE, "  bytes, count = bytes", "  done[#done + 1] = id\n  bytes, count = bytes"),
+        of(
+            PUT_KEEPS_LEASE,
+            PUBLISH,
+            "first_name, body - 1)",
+            "first_name, what == PENDING and 0 or body - 1)",
+        ),
+        of(
+            PUT_KEEPS_LEASE,
+            PUBLISH,
+            "KEYS, key, entry - 1)",
+            "KEYS, key, what == PENDING and 0 or entry - 1)",
+        ),
         of(PUT_KEEPS_LEASE, FILL, "return 'dirty'", "return 'stored'"),
     ]
 }

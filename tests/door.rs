@@ -64,8 +64,8 @@ impl Origin for Counting {
 }
 
 /// An instance with the namespaces `users` (an origin) and `aside` (none).
-struct Door {
-    data: SocketAddr,
+pub(crate) struct Door {
+    pub(crate) data: SocketAddr,
     admin: SocketAddr,
     client: Client,
     supervisor: Supervisor,
@@ -100,7 +100,7 @@ fn namespace(name: &str, origin: Option<Arc<dyn Origin>>) -> cache::Settings {
 }
 
 impl Door {
-    async fn open(tokens: Tokens) -> Self {
+    pub(crate) async fn open(tokens: Tokens) -> Self {
         let metrics = Arc::new(Metrics::new(&[], "0", "test").expect("metrics"));
         let supervisor = Supervisor::new(metrics.tasks.clone());
         let store = Store::new(ShardCount::ONE, Limits::default(), Clock::Boottime, 1_700_000_000_000);
@@ -160,6 +160,7 @@ impl Door {
             max_body: 1 << 20,
             rooms: coherd::http::Rooms::for_bodies_of(1000),
             connections_max: 100,
+            clock: Clock::Boottime,
         });
         let admin = AdminDesk {
             writes: Arc::clone(&writes),

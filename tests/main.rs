@@ -1,5 +1,6 @@
 //! Every test that needs more than one room: one binary, a file per promise.
 
+mod allocations;
 mod audit;
 mod away;
 mod breakers;

@@ -34,13 +34,21 @@ impl Cores {
         self.servers.len()
     }
 
-    /// Runs `start`, and whatever process it starts, where things are measured.
-    pub(crate) fn among_servers<T>(&self, start: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    /// Runs `start`, and whatever process or thread it starts, where things are measured.
+    pub(crate) fn among_servers<T, E: From<io::Error>>(
+        &self,
+        start: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
         // A child begins with the affinity of the thread that started it.
         pin(&self.servers)?;
         let started = start();
         pin(&[self.generator])?;
         started
+    }
+
+    /// These cores, with the generator's for what is measured, too: for what is alone while the generator waits.
+    pub(crate) fn beside_generator(&self) -> Self {
+        Self { servers: vec![self.generator], generator: self.generator }
     }
 
     /// In words.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::cores::Cores;
 use crate::fault::Fault;
+use crate::plan::SMALL_BYTES;
 use crate::process::{Process, free_port, write};
 
 /// How long the admin listener may take to answer.
@@ -15,10 +16,25 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Everything of it fits L1.
 pub(crate) const HIT: &str = "hit";
+/// The same, with small values that are JSON.
+pub(crate) const SMALL: &str = "small";
 /// Nothing fits L1.
 pub(crate) const L2: &str = "l2";
 /// Every key of it is asked for once.
 pub(crate) const MISS: &str = "miss";
+
+/// Everything of it fits L1, however much.
+pub(crate) const ROOMY: &str = "roomy";
+/// Has an L1 of [`TIGHT_MIB`], which is filled beyond.
+pub(crate) const TIGHT: &str = "tight";
+pub(crate) const TIGHT_MIB: u64 = 128;
+
+/// Its keys say how many bytes their values have; and where nothing fits L1.
+pub(crate) const SIZED: &str = "sized";
+pub(crate) const SIZED_L2: &str = "sized-l2";
+/// Its keys say how many tags their entries have; and where nothing fits L1.
+pub(crate) const TAGGED: &str = "tagged";
+pub(crate) const TAGGED_L2: &str = "tagged-l2";
 
 /// Every write of it is behind.
 pub(crate) const BEHIND: &str = "behind";
@@ -51,11 +67,25 @@ impl Instance {
              [backend]\nurl = \"valkey://{valkey}/0\"\n\
              [defaults]\nttl = \"1h\"\ncompression = {{ codec = \"none\" }}\n"
         );
-        for (namespace, capacity) in [(HIT, "64MiB"), (L2, "0B"), (MISS, "64MiB")] {
+        let (small, tight) = (format!("{{key}}?json&bytes={SMALL_BYTES}"), format!("{TIGHT_MIB}MiB"));
+        let namespaces = [
+            (HIT, "64MiB", "{key}"),
+            (SMALL, "64MiB", &small),
+            (L2, "0B", "{key}"),
+            (MISS, "64MiB", "{key}"),
+            (ROOMY, "4GiB", "{key}"),
+            (TIGHT, &tight, "{key}"),
+            (SIZED, "64MiB", "?bytes={key}"),
+            (SIZED_L2, "0B", "?bytes={key}"),
+            (TAGGED, "64MiB", "?tags={key}"),
+            (TAGGED_L2, "0B", "?tags={key}"),
+        ];
+        for (namespace, capacity, path) in namespaces {
             write!(
                 config,
                 "[namespaces.{namespace}]\nl1_capacity = \"{capacity}\"\n\
-                 [namespaces.{namespace}.origin]\nkind = \"http\"\nurl = \"http://{origin}/{namespace}/{{key}}\"\n"
+                 [namespaces.{namespace}.origin]\nkind = \"http\"\n\
+                 url = \"http://{origin}/{namespace}/{path}\"\n"
             )?;
         }
         if let Some(addr) = written {
@@ -76,6 +106,15 @@ impl Instance {
 
     fn is_ready(&self) -> bool {
         self.admin("/readyz").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    }
+
+    /// The number of the last event that it has applied.
+    pub(crate) fn cursor(&self) -> Result<u64, Fault> {
+        let page = self.admin("/stats")?;
+        let (_, body) = page.split_once("\r\n\r\n").ok_or("a page without a body")?;
+        let stats: serde_json::Value = serde_json::from_str(body)?;
+        let cursor = stats["log"]["cursor"].as_str().ok_or("no cursor")?;
+        Ok(cursor.split('-').next().unwrap_or_default().parse()?)
     }
 
     /// A page of the admin listener, header and all.

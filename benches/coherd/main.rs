@@ -7,6 +7,7 @@ mod company;
 mod cores;
 mod driver;
 mod fault;
+mod growth;
 mod instance;
 mod machine;
 mod measure;
@@ -14,7 +15,10 @@ mod plan;
 mod process;
 mod reference;
 mod report;
+mod resp;
+mod room;
 mod scenario;
+mod subscribers;
 mod valkey;
 
 use std::env;
@@ -28,8 +32,10 @@ fn main() -> ExitCode {
     let done = match args.next().as_deref() {
         Some("hold") => process::hold(args),
         Some("reference") => reference::run(args),
+        Some("entries") => scenario::memory::run(args),
         Some("inside") => scenario::inside::run(args),
-        Some("guards") => scenario::guards::run(args),
+        Some("look-up") => growth::look_up(args),
+        Some("growth") => growth::run(),
         // What cargo says to a benchmark, as opposed to a test.
         Some("--bench") => suite(),
         _ => Err("started by `make bench`".into()),
@@ -49,13 +55,13 @@ fn main() -> ExitCode {
 }
 
 fn suite() -> Result<(), Fault> {
-    let plan = plan::Plan::from_env()?;
+    let (plan, chosen) = (plan::Plan::from_env()?, plan::chosen(scenario::ALL.iter().map(|it| it.name))?);
     let before = company::Counts::now()?;
     let stage = scenario::Stage::set(plan)?;
     let mut report = report::Report::new(machine::describe(&stage)?, &stage.plan);
-    for scenario in scenario::ALL {
-        let table = scenario(&stage)?;
-        progress(&format!("{}: done", table.title));
+    for scenario in scenario::ALL.iter().filter(|it| chosen.contains(&it.name)) {
+        let table = (scenario.measure)(&stage).map_err(|fault| format!("{}: {fault}", scenario.name))?;
+        progress(&format!("{}: {}: done", scenario.name, table.title));
         report.tables.push(table);
     }
     drop(stage);

@@ -1,5 +1,7 @@
 //! Sides in turn: each is driven to its limit and at a common rate, round after round, and compared round by round.
 
+use std::net::SocketAddr;
+
 use crate::driver::{Expected, Generator, Histogram, Pace, Run};
 use crate::fault::Fault;
 use crate::plan::{CONNECTIONS, Plan};
@@ -89,7 +91,7 @@ impl Side<'_> {
         ])
     }
 
-    fn run(&mut self, pace: Pace) -> Result<Run, Fault> {
+    pub(crate) fn run(&mut self, pace: Pace) -> Result<Run, Fault> {
         let run =
             self.generator.run(pace, &mut *self.next).map_err(|error| format!("{}: {error}", self.name))?;
         if float(run.expected) < EXPECTED_MIN * float(run.requests) {
@@ -107,9 +109,9 @@ impl Side<'_> {
 }
 
 /// Sends so many requests, whichever tier answers them.
-pub(crate) fn fill(side: &mut Side<'_>, addr: std::net::SocketAddr, count: u64) -> Result<(), Fault> {
+pub(crate) fn fill(addr: SocketAddr, mut next: Requests<'_>, count: u64) -> Result<(), Fault> {
     let mut generator = Generator::open(addr, CONNECTIONS, Expected { status: 200, tier: None })?;
-    generator.run(Pace::Count(count), &mut *side.next).map_err(|error| format!("{}: {error}", side.name))?;
+    generator.run(Pace::Count(count), &mut *next).map_err(|error| format!("filling: {error}"))?;
     Ok(())
 }
 
@@ -130,7 +132,7 @@ pub(crate) fn per_second(run: &Run) -> f64 {
 }
 
 /// Rounded down to two significant digits, for a rate that reads well.
-fn two_digits(number: f64) -> f64 {
+pub(crate) fn two_digits(number: f64) -> f64 {
     let unit = 10_f64.powf(number.log10().floor() - 1.0);
     (number / unit).floor() * unit
 }

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use rustix::param::clock_ticks_per_second;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cores::Cores;
 use crate::fault::Fault;
@@ -74,16 +74,33 @@ impl Process {
         Err(self.failed(&format!("is not {what}")))
     }
 
-    /// Seconds of CPU time in user and kernel mode since its start; the kernel tells hundredths of them.
+    /// Seconds of CPU time of its threads in user and kernel mode, to about a millisecond. What a thread that has ended
+    /// used is not in it: runtimes keep theirs.
     pub(crate) fn cpu(&self) -> Result<f64, Fault> {
-        let mut ticks = 0;
-        for field in self.stat()?.iter().skip(11).take(2) {
-            ticks += field.parse::<u64>()?;
+        let mut nanos = 0;
+        for task in fs::read_dir(format!("/proc/{}/task", self.id))? {
+            // A thread may end between the list and the look.
+            let Ok(stat) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
+            nanos += stat.split_ascii_whitespace().next().unwrap_or_default().parse::<u64>()?;
         }
-        Ok(float(ticks) / float(clock_ticks_per_second()))
+        Ok(float(nanos) / 1e9)
     }
 
-    /// What the kernel says of it after its name: the state first, user and kernel time as the 12th and 13th field.
+    /// Bytes of memory that it holds.
+    pub(crate) fn resident(&self) -> Result<u64, Fault> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id))?;
+        let line =
+            status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("a process without VmRSS")?;
+        Ok(line.trim().trim_end_matches("kB").trim().parse::<u64>()? * 1024)
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<(), Fault> {
+        let id = Pid::from_raw(self.id.try_into()?).ok_or("a process without an id")?;
+        Ok(kill_process(id, signal)?)
+    }
+
+    /// What the kernel says of it after its name: the state first.
     fn stat(&self) -> Result<Vec<String>, Fault> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.id))?;
         // The name, in parentheses, may hold anything.

@@ -59,6 +59,7 @@ pub(super) fn http(config: &Config) -> http::Settings {
         max_body: size(config.server.max_body),
         rooms: http::Rooms::for_bodies_of(size(config.server.max_body)),
         connections_max: http::Settings::CONNECTIONS_MAX,
+        clock: Clock::Boottime,
     }
 }
 

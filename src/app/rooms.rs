@@ -38,8 +38,8 @@ const REVISION: &str = match option_env!("COHERD_REVISION") {
 /// How many shards a Cluster's keys are spread over, where nothing is said.
 const SHARDS_ON_CLUSTER: u16 = 16;
 /// The most calls of the backend that one load waits for one after the other, with room for a repeat: the copy, the
-/// lease, the fill.
-const BACKEND_CALLS: u32 = 4;
+/// lease by plain commands and by the script, the fill.
+const BACKEND_CALLS: u32 = 5;
 /// What the backend may take of a load's time at least.
 const BACKEND_MAX: Duration = Duration::from_secs(5);
 

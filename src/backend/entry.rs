@@ -86,6 +86,9 @@ pub struct Claim {
     /// Load even beside a valid fresh entry: beside any (`no-cache`), or, where the lookup names the copy that the
     /// caller has, beside that one only (a refresh before the time).
     pub even_if_fresh: bool,
+    /// A plain read has just found no entry, and the caller has reached this place in the log: the lease is to be had for
+    /// less.
+    pub absent: Option<Token>,
 }
 
 /// What a [`Lookup`] found.

@@ -15,6 +15,7 @@ pub mod valkey;
 pub mod wire;
 mod write;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -62,7 +63,7 @@ pub struct Published {
     /// Its `request_id` was seen within the last minute: nothing was logged, this is the first one's place.
     pub repeated: bool,
     /// The members at that moment, read in the same step.
-    pub members: Vec<Member>,
+    pub members: Arc<[Member]>,
     /// A key that it names holds a pending write: there it takes effect when that is at the origin.
     pub deferred: bool,
     /// What an ended write left was stored.
@@ -185,6 +186,11 @@ pub enum Signal {
 pub trait Subscription: Send {
     /// The next signal; `None` once the connection is gone. Cancel-safe: a call that is dropped loses nothing.
     async fn next(&mut self) -> Option<Signal>;
+
+    /// A signal that is here already, in its turn: nothing is waited for, and `None` says nothing.
+    fn ready(&mut self) -> Option<Signal> {
+        None
+    }
 
     /// Whether a shard's events and the messages of the inbox channel come here in the order in which they were sent.
     fn in_order_with_inbox(&self, _shard: Shard) -> bool {

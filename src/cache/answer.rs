@@ -1,9 +1,10 @@
 //! What a reader may ask and what it gets: the terms between the read path and the door.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::backend::{BackendError, LoadId};
+use crate::clock::Boot;
 use crate::model::{Content, Lifetime, LogId, TraceId};
 use crate::origin::OriginError;
 
@@ -24,15 +25,31 @@ pub struct Demand {
     pub max_stale: Option<Duration>,
     /// The trace that the reader is part of, for metrics.
     pub trace: Option<TraceId>,
+    /// When the reader came; `None`: now.
+    pub arrived: Option<Boot>,
 }
 
 /// What both tiers keep of a key, ready to be answered.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Entry {
     /// The value, or that there is none.
     pub content: Content,
     /// How long it serves, from when its load began.
     pub lifetime: Lifetime,
+    /// Whether the value is JSON, once somebody has looked.
+    json: OnceLock<bool>,
+}
+
+impl Entry {
+    /// What a tier or a load brought.
+    pub fn new(content: Content, lifetime: Lifetime) -> Self {
+        Self { content, lifetime, json: OnceLock::new() }
+    }
+
+    /// Whether its value is JSON; `look` reads it, and is asked once.
+    pub fn is_json(&self, look: impl FnOnce() -> bool) -> bool {
+        *self.json.get_or_init(look)
+    }
 }
 
 /// An answer.

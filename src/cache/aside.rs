@@ -49,7 +49,7 @@ impl Reader {
             let lookup = Lookup {
                 entry: space.entry(key),
                 covering: covering(space.name(), key),
-                claim: Some(Claim { load: id.clone(), lease, even_if_fresh }),
+                claim: Some(Claim { load: id.clone(), lease, even_if_fresh, absent: None }),
                 // Afresh means anew, whatever another has stored.
                 have: held.as_ref().filter(|_| !even_if_fresh).map(|copy| copy.load.clone()),
             };
@@ -87,7 +87,7 @@ impl Reader {
             // What was not known to be new enough on arrival is not for having waited: only L2 can show that it is.
             if reached == Reached::Yes {
                 match self.from_l1(read) {
-                    FromL1::Answer(answer) => return Ok(answer),
+                    FromL1::Answer(answer, _) => return Ok(answer),
                     FromL1::Held(copy) => held = copy,
                 }
             }

@@ -9,8 +9,10 @@ use crate::clock::Boot;
 use crate::coherence::core::{Slots, Stamp};
 use crate::model::{Content, Name, Seq};
 
-/// moka's own bytes for an entry with an expiry, measured; beside it the structs below.
-const OVERHEAD: usize = 480;
+/// moka's own bytes for an entry with an expiry, measured.
+const MOKA: usize = 480;
+/// Beside the two structs a copy is of some eight pieces: what the counts of an `Arc` and the allocator add to them.
+const PIECES: usize = 8 * 16;
 
 /// A copy of one key's entry.
 #[derive(Clone, Debug)]
@@ -64,7 +66,8 @@ impl Copy {
             Content::Absent => 0,
         };
         let names: usize = self.names.iter().map(|name| size_of::<Name>() + name.as_str().len()).sum();
-        let bytes = OVERHEAD + key_bytes + value + names + self.slots.heap_bytes() + self.load.0.len();
+        let own = MOKA + size_of::<Self>() + size_of::<Entry>() + PIECES;
+        let bytes = own + key_bytes + value + names + self.slots.heap_bytes() + self.load.0.len();
         u32::try_from(bytes).unwrap_or(u32::MAX)
     }
 }

@@ -72,6 +72,11 @@ pub(super) struct Flights {
 }
 
 impl Flights {
+    /// Whether a load of `key` is under way.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.flying.contains_key(key)
+    }
+
     /// Joins the load of `key` that is under way, or starts one.
     pub(super) fn board<F>(
         &self,

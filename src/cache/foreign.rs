@@ -148,7 +148,7 @@ impl Reader {
         if kept {
             return;
         }
-        let valid = self.judge(space, self.coherence.shard_of(space.name(), key), &copy);
+        let valid = self.judge(space, self.coherence.shard_of(space.name(), key), &copy, self.now());
         space.l1.remove(key);
         // what an event has named is dropped by that event
         if valid.is_some_and(Judgement::valid) {

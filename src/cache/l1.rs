@@ -86,9 +86,14 @@ impl L1 {
         Self { copies, clock, metrics }
     }
 
-    /// The copy, not judged, while it is of any use: moka's clock stands still while the machine is suspended.
+    /// The copy, not judged, while it is of any use.
     pub(super) fn get(&self, key: &str) -> Option<Arc<Copy>> {
-        self.copies.get(key).filter(|copy| !copy.left(self.clock.now()).is_zero())
+        self.find(key).filter(|copy| !copy.left(self.clock.now()).is_zero())
+    }
+
+    /// The copy, not judged, and perhaps of no use any more: moka's clock stands still while the machine is suspended.
+    pub(super) fn find(&self, key: &str) -> Option<Arc<Copy>> {
+        self.copies.get(key)
     }
 
     /// Keeps a copy that can be judged, unless the one held is better.
@@ -144,7 +149,7 @@ mod tests {
         let value = Value { body: vec![0; bytes].into(), ..Value::default() };
         let lifetime = Lifetime { fresh, ..Lifetime::default() };
         Arc::new(Copy {
-            entry: Arc::new(Entry { content: Content::Present(value), lifetime }),
+            entry: Arc::new(Entry::new(Content::Present(value), lifetime)),
             stamp: view.stamp(&Token { lineage: LineageId::new("a"), seq }),
             slots: Slots::of([]),
             names: Box::default(),

@@ -1,8 +1,8 @@
 //! The read path: L1, L2, origin, and the rule of what may be answered.
 //!
-//! A read goes straight down: `l1` (moka, judged by the coherence room), a seat on a `flight` (one load per key), the
-//! `load` itself (L2, lease, origin, fill). `freshness` decides, `reader` holds the way together, `aside` is the other
-//! way for namespaces without an origin.
+//! A read goes straight down: `l1` (moka, judged by the coherence room), a plain read of L2, a seat on a
+//! `flight` (one load per key), the `load` itself (L2, lease, origin, fill). `freshness` decides, `reader` holds the way
+//! together, `aside` is the other way for namespaces without an origin.
 
 mod ahead;
 mod answer;

@@ -15,19 +15,21 @@ pub(super) fn fill_cause(refusal: FillRefusal) -> FillCause {
     }
 }
 
-pub(super) fn request_result(answer: &Result<Answer, GetError>) -> RequestResult {
+pub(super) fn request_result(answer: &Answer) -> RequestResult {
+    match answer.via {
+        Via::L1 | Via::L2 if answer.entry.content == Content::Absent => RequestResult::Negative,
+        Via::L1 => RequestResult::L1,
+        Via::L2 | Via::PendingWrite => RequestResult::L2,
+        Via::Stale => RequestResult::Stale,
+        Via::Origin { .. } | Via::TooLarge => RequestResult::Miss,
+        Via::Collapsed => RequestResult::Collapsed,
+        Via::Bypass => RequestResult::Bypass,
+    }
+}
+
+pub(super) fn request_result_of(answer: &Result<Answer, GetError>) -> RequestResult {
     match answer {
-        Ok(Answer { via: Via::L1 | Via::L2, entry, .. }) if entry.content == Content::Absent => {
-            RequestResult::Negative
-        }
-        Ok(answer) => match answer.via {
-            Via::L1 => RequestResult::L1,
-            Via::L2 | Via::PendingWrite => RequestResult::L2,
-            Via::Stale => RequestResult::Stale,
-            Via::Origin { .. } | Via::TooLarge => RequestResult::Miss,
-            Via::Collapsed => RequestResult::Collapsed,
-            Via::Bypass => RequestResult::Bypass,
-        },
+        Ok(answer) => request_result(answer),
         Err(GetError::Missing { .. } | GetError::NotCached) => RequestResult::Miss,
         Err(GetError::Origin(_) | GetError::Unavailable(_)) => RequestResult::Error,
     }

@@ -15,19 +15,19 @@ use super::answer::{Answer, Demand, GetError, Via};
 use super::copy::Copy;
 use super::flight::{Landed, Teller};
 use super::freshness::{Joiner, Use, decide};
-use super::load::{Load, Purpose};
+use super::load::{Load, Peeked, Purpose};
 use super::monitor::Monitor;
-use super::outcome::request_result;
+use super::outcome::{request_result, request_result_of};
 use super::space::Space;
 use super::waiting::Arrival;
-use crate::backend::{Backend, LoadId, Token};
+use crate::backend::{Backend, BackendError, LoadId, Token};
 use crate::clock::Boot;
 use crate::coherence::Coherence;
 use crate::coherence::core::{Judgement, Standing};
 use crate::model::{Key, LineageId, Seq, Shard};
 use crate::mutants;
 use crate::supervisor::Supervisor;
-use crate::telemetry::labels::LeaseWait;
+use crate::telemetry::labels::{LeaseWait, RequestResult};
 use crate::telemetry::{By, Counter, trace};
 
 /// How often a request joins another's load before it makes one of its own outside of all sharing.
@@ -83,10 +83,16 @@ pub(super) struct Read<'a> {
     pub(super) arrived: Boot,
 }
 
+impl Read<'_> {
+    fn answered(&self, result: RequestResult, at: Boot) {
+        self.space.metrics.answered(result, at.since(self.arrived), self.demand.trace);
+    }
+}
+
 /// What L1 had to say.
 pub(super) enum FromL1 {
-    /// The answer.
-    Answer(Answer),
+    /// The answer, and when the copy was found.
+    Answer(Answer, Boot),
     /// A copy that may not be answered, or none.
     Held(Option<Arc<Copy>>),
 }
@@ -95,7 +101,7 @@ impl Reader {
     pub(super) fn read<'a>(&self, space: &'a Arc<Space>, key: &'a Key, demand: &'a Demand) -> Read<'a> {
         space.heat.note(key);
         let shard = self.coherence.shard_of(space.name(), key);
-        Read { space, key, demand, shard, arrived: self.now() }
+        Read { space, key, demand, shard, arrived: demand.arrived.unwrap_or_else(|| self.now()) }
     }
 
     pub(super) async fn get(
@@ -105,8 +111,19 @@ impl Reader {
         demand: &Demand,
     ) -> Result<Answer, GetError> {
         let read = self.read(space, key, demand);
-        let answer = self.answer(&read).await;
-        space.metrics.answered(request_result(&answer), self.now().since(read.arrived), demand.trace);
+        // What most reads never need has its room on the heap.
+        let answer = if demand.proof() {
+            Box::pin(self.answer(&read)).await
+        } else {
+            match self.from_l1(&read) {
+                FromL1::Answer(answer, at) => {
+                    read.answered(request_result(&answer), at);
+                    return Ok(answer);
+                }
+                FromL1::Held(held) => Box::pin(self.past_l1(&read, Reached::Yes, held)).await,
+            }
+        };
+        read.answered(request_result_of(&answer), self.now());
         answer
     }
 
@@ -114,7 +131,7 @@ impl Reader {
         let reached = self.reached(read).await;
         let held = if reached == Reached::Yes {
             match self.from_l1(read) {
-                FromL1::Answer(answer) => return Ok(answer),
+                FromL1::Answer(answer, _) => return Ok(answer),
                 FromL1::Held(held) => held,
             }
         } else {
@@ -145,16 +162,21 @@ impl Reader {
 
     /// The copy in this process, judged.
     pub(super) fn from_l1(self: &Arc<Self>, read: &Read<'_>) -> FromL1 {
-        let Some(copy) = read.space.l1.get(read.key) else { return FromL1::Held(None) };
-        let Some(judgement) = self.judge(read.space, read.shard, &copy) else {
+        let found = read.space.l1.find(read.key);
+        self.judged(read, found, self.now())
+    }
+
+    /// What was found there, judged by what is known a moment later.
+    fn judged(self: &Arc<Self>, read: &Read<'_>, found: Option<Arc<Copy>>, now: Boot) -> FromL1 {
+        let Some(copy) = found.filter(|copy| !copy.left(now).is_zero()) else { return FromL1::Held(None) };
+        let Some(judgement) = self.judge(read.space, read.shard, &copy, now) else {
             return FromL1::Held(Some(copy));
         };
-        let now = self.now();
         let (available, lifetime) = (read.space.settings.available, &copy.entry.lifetime);
         let via = match decide(judgement, copy.age(now), lifetime, read.demand, available) {
             Use::Fresh => {
                 self.seen(read, &copy);
-                self.refresh_ahead(read, &copy);
+                self.refresh_ahead(read, &copy, now);
                 Via::L1
             }
             Use::Unproven => Via::L1,
@@ -166,12 +188,8 @@ impl Reader {
             Use::OnError if read.space.setbacks.resting(read.key, now) => Via::Stale,
             Use::OnError | Use::No => return FromL1::Held(Some(copy)),
         };
-        FromL1::Answer(Answer {
-            entry: Arc::clone(&copy.entry),
-            age: copy.age(now),
-            via,
-            detached: !judgement.leased,
-        })
+        let (entry, age) = (Arc::clone(&copy.entry), copy.age(now));
+        FromL1::Answer(Answer { entry, age, via, detached: !judgement.leased }, now)
     }
 
     async fn past_l1(
@@ -188,8 +206,16 @@ impl Reader {
         }
         let afresh = reached != Reached::Yes || read.demand.no_cache;
         let mut purpose = if afresh { Purpose::Afresh } else { Purpose::Miss };
+        let mut peeked = if afresh { None } else { self.plain(read, held.as_deref()).await };
+        if let Some(Ok(Peeked::Landed(landed))) = &peeked {
+            if self.satisfies(read, landed) {
+                return Ok(self.landed(read, landed, landed.via));
+            }
+            (purpose, peeked) = (Purpose::Afresh, None);
+        }
         for _ in 0..JOINS_MAX {
-            let load = self.load(read.space, read.key, purpose, held.clone());
+            let load =
+                Load { peeked: peeked.take(), ..self.load(read.space, read.key, purpose, held.clone()) };
             let load = |teller: Arc<Teller>| async move { load.run(&teller).await };
             let seat = read.space.flights.board(&self.supervisor, read.key.shared(), load);
             let mine = seat.mine;
@@ -213,6 +239,20 @@ impl Reader {
         Ok(self.landed(read, &landed, landed.via))
     }
 
+    /// What L2 says to the request itself: of what is there, most needs no load. Not where one is under way, and not for who
+    /// has something to fall back on, for `wait` knows when.
+    async fn plain(
+        self: &Arc<Self>,
+        read: &Read<'_>,
+        held: Option<&Copy>,
+    ) -> Option<Result<Peeked, BackendError>> {
+        if held.is_some() || read.space.flights.has(read.key) {
+            return None;
+        }
+        let load = self.load(read.space, read.key, Purpose::Miss, None);
+        if load.leased() { Some(load.peek().await) } else { None }
+    }
+
     /// Whether a copy that may be answered is what this reader asked for. What the origin has just said always is.
     fn satisfies(&self, read: &Read<'_>, landed: &Landed) -> bool {
         let demand = read.demand;
@@ -227,7 +267,7 @@ impl Reader {
     /// Whether a copy from L2 is as new as the demand asks, by what this instance has applied: it has reached that far,
     /// while a primary that was replaced still answers whoever only reads.
     pub(super) fn proven(&self, read: &Read<'_>, copy: &Copy) -> bool {
-        let judgement = || self.judge(read.space, read.shard, copy);
+        let judgement = || self.judge(read.space, read.shard, copy, self.now());
         !read.demand.proof() || judgement().is_some_and(|judged| judged.standing == Standing::Valid)
     }
 
@@ -237,8 +277,9 @@ impl Reader {
         }
         let joiner = Joiner { arrived: read.arrived, purpose, demand: read.demand };
         joiner.may_use(landed.via, landed.read_began, || {
-            let judgement = self.judge(read.space, read.shard, &landed.copy)?;
-            let (age, lifetime) = (landed.copy.age(self.now()), &landed.copy.entry.lifetime);
+            let now = self.now();
+            let judgement = self.judge(read.space, read.shard, &landed.copy, now)?;
+            let (age, lifetime) = (landed.copy.age(now), &landed.copy.entry.lifetime);
             Some(decide(judgement, age, lifetime, read.demand, false))
         })
     }
@@ -247,7 +288,7 @@ impl Reader {
         let detached = !self.coherence.leased(read.shard, read.space.settings.max_staleness);
         let Landed { copy, .. } = landed;
         if via == Via::L2 {
-            self.refresh_ahead(read, copy);
+            self.refresh_ahead(read, copy, self.now());
         }
         if !detached && matches!(via, Via::L2 | Via::Collapsed) {
             self.seen(read, copy);
@@ -278,10 +319,11 @@ impl Reader {
         }
     }
 
-    /// What a copy may be used for; `None` without a stamp, for then nothing is known.
-    pub(super) fn judge(&self, space: &Space, shard: Shard, copy: &Copy) -> Option<Judgement> {
+    /// What a copy may be used for; `None` without a stamp, for then nothing is known. The clock was read after the copy
+    /// was found.
+    pub(super) fn judge(&self, space: &Space, shard: Shard, copy: &Copy, now: Boot) -> Option<Judgement> {
         let stamp = copy.stamp?;
-        Some(self.coherence.judge(shard, stamp, &copy.slots, space.settings.max_staleness))
+        Some(self.coherence.view(shard).judge(stamp, &copy.slots, now, space.settings.max_staleness))
     }
 
     pub(super) fn load(
@@ -299,6 +341,7 @@ impl Reader {
             purpose,
             held,
             ahead: None,
+            peeked: None,
             id: self.load_id(),
             on_behalf: trace::current(),
         }
@@ -316,17 +359,24 @@ impl Reader {
         demand: &Demand,
     ) -> Vec<Result<Answer, GetError>> {
         let reads: Vec<Read<'_>> = keys.iter().map(|key| self.read(space, key, demand)).collect();
-        let reached = join_all(reads.iter().map(|read| self.reached(read))).await;
+        let reached = if demand.proof() {
+            join_all(reads.iter().map(|read| self.reached(read))).await
+        } else {
+            vec![Reached::Yes; reads.len()]
+        };
         let mut answers: Vec<Option<Result<Answer, GetError>>> = Vec::with_capacity(reads.len());
         let mut asked = Vec::new();
         let mut held = HashMap::new();
-        for (place, (read, reached)) in reads.iter().zip(&reached).enumerate() {
+        let find = |(read, reached): (&Read<'_>, &Reached)| {
+            (*reached == Reached::Yes).then(|| read.space.l1.find(read.key))
+        };
+        let found: Vec<Option<Option<Arc<Copy>>>> = reads.iter().zip(&reached).map(find).collect();
+        let now = self.now();
+        for (place, (read, found)) in reads.iter().zip(found).enumerate() {
             answers.push(None);
-            if *reached != Reached::Yes {
-                continue;
-            }
-            match self.from_l1(read) {
-                FromL1::Answer(answer) => answers[place] = Some(Ok(answer)),
+            let Some(found) = found else { continue };
+            match self.judged(read, found, now) {
+                FromL1::Answer(answer, _) => answers[place] = Some(Ok(answer)),
                 FromL1::Held(copy) => {
                     held.insert(place, copy);
                     asked.push(place);
@@ -346,8 +396,9 @@ impl Reader {
         }
         let answers = answers.into_iter().map(|it| it.unwrap_or(Err(GetError::NotCached)));
         let answers: Vec<_> = answers.collect();
+        let now = self.now();
         for (read, answer) in reads.iter().zip(&answers) {
-            space.metrics.answered(request_result(answer), self.now().since(read.arrived), demand.trace);
+            read.answered(request_result_of(answer), now);
         }
         answers
     }

@@ -13,6 +13,7 @@ use super::reader::{Read, Reader};
 use super::space::Space;
 use super::wish::{Wish, Wished};
 use crate::backend::LoadId;
+use crate::clock::Boot;
 use crate::telemetry::labels::RefreshOutcome;
 
 impl Reader {
@@ -29,12 +30,12 @@ impl Reader {
     }
 
     /// The same for a copy that is still fresh, where chance and the time that its load took say so.
-    pub(super) fn refresh_ahead(&self, read: &Read<'_>, copy: &Copy) {
+    pub(super) fn refresh_ahead(&self, read: &Read<'_>, copy: &Copy, now: Boot) {
         let beta = read.space.settings.refresh_ahead;
         if beta <= 0.0 || copy.dirty {
             return;
         }
-        let (age, fresh) = (copy.age(self.now()), copy.entry.lifetime.fresh);
+        let (age, fresh) = (copy.age(now), copy.entry.lifetime.fresh);
         if ahead::due(age, fresh, copy.load_time, beta, rand::random()) {
             self.refresh(read, Some(copy.load.clone()));
         }
@@ -65,9 +66,10 @@ impl Reader {
     fn wanted(&self, space: &Space, wish: &Wish, held: &Copy) -> bool {
         let demand = Demand::default();
         let shard = self.coherence.shard_of(space.name(), &wish.key);
+        let now = self.now();
         let used = self
-            .judge(space, shard, held)
-            .map(|judgement| decide(judgement, held.age(self.now()), &held.entry.lifetime, &demand, false));
+            .judge(space, shard, held, now)
+            .map(|judgement| decide(judgement, held.age(now), &held.entry.lifetime, &demand, false));
         used != Some(Use::Fresh) || wish.ahead.as_ref() == Some(&held.load)
     }
 }

@@ -59,8 +59,9 @@ impl Reader {
 
     /// The answer that a stale copy makes, if this reader may have it: at once, or when the origin fails.
     fn stale(&self, read: &Read<'_>, copy: &Copy, wanted: Use) -> Option<Answer> {
-        let judgement = self.judge(read.space, read.shard, copy)?;
-        let age = copy.age(self.now());
+        let now = self.now();
+        let judgement = self.judge(read.space, read.shard, copy, now)?;
+        let age = copy.age(now);
         let used = decide(judgement, age, &copy.entry.lifetime, read.demand, false);
         let answer = || Answer { entry: Arc::clone(&copy.entry), age, via: Via::Stale, detached: false };
         (used == Use::Stale || used == wanted).then(answer)

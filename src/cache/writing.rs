@@ -68,7 +68,7 @@ impl Reader {
             fresh: lifetime.fresh,
             kept: lifetime.kept(),
         };
-        let content = Arc::new(Entry { content: envelope.content, lifetime });
+        let content = Arc::new(Entry::new(envelope.content, lifetime));
         Draft {
             entry: space.entry(key),
             load: load.unwrap_or_else(|| self.load_id()),

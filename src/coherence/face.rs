@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::audit;
-use super::core::{Decision, Judgement, Slots, Stamp};
+use super::core::{Decision, Stamp, View};
 use super::form::FormError;
 use super::meter::{Meter, reason};
 use super::publish::{self, Terms};
@@ -258,9 +258,9 @@ impl Coherence {
         Waited { mode, applied: names(applied), missing: names(missing) }
     }
 
-    /// What a copy of `key` may be used for now. Call it after the copy was found.
-    pub fn judge(&self, shard: Shard, stamp: Stamp, slots: &Slots, max_staleness: Duration) -> Judgement {
-        self.shared.shard(shard).view.judge(stamp, slots, self.shared.clock.now(), max_staleness)
+    /// What copies of a shard are judged by, at a moment after they were found.
+    pub fn view(&self, shard: Shard) -> &View {
+        &self.shared.shard(shard).view
     }
 
     /// Whether copies of this shard may be trusted now.
@@ -273,9 +273,9 @@ impl Coherence {
         self.shared.shard(shard).view.stamp(token)
     }
 
-    /// The last event of the shard that this instance has applied.
-    pub fn cursor(&self, shard: Shard) -> Seq {
-        self.shared.shard(shard).view.cursor()
+    /// The place in the shard's log that this instance has reached, if it follows one.
+    pub fn place(&self, shard: Shard) -> Option<Token> {
+        self.shared.shard(shard).view.place()
     }
 
     /// The shard of a key.
@@ -331,7 +331,7 @@ impl Coherence {
     /// Where this instance stands in the shard's history, if it follows one.
     pub fn position(&self, shard: Shard) -> Option<Stamp> {
         let view = &self.shared.shard(shard).view;
-        view.stamp(&Token { lineage: view.lineage()?, seq: view.cursor() })
+        view.stamp(&view.place()?)
     }
 
     /// The events applied here whose number's hash is below `threshold`, of which `max` wait; what has no room is left

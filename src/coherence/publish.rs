@@ -144,6 +144,9 @@ pub(crate) fn split(
     count: ShardCount,
     depended_on: &HashSet<Namespace>,
 ) -> Vec<(Shard, Event)> {
+    if count == ShardCount::ONE && !event.targets.is_empty() {
+        return vec![(Shard(0), event.clone())];
+    }
     let home = |target: &Target| match target {
         Target::Key(namespace, key) if !depended_on.contains(namespace) => Some(count.of(namespace, key)),
         _ => None,

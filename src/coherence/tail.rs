@@ -46,6 +46,8 @@ pub(super) struct Message {
 /// Bytes of messages of the inbox channel that wait to be logged; what does not fit is dropped and counted. A message may
 /// have any size until it is looked at.
 pub(super) const HEARD_BYTES_MAX: usize = 64 << 20;
+/// Signals that are heard before anything else is looked at: the stop, and answers of heartbeats.
+const SIGNALS_MAX: usize = 64;
 /// Events read from the log at once.
 const PAGE_MAX: usize = 500;
 /// How long an announcement may still be on its way after a heartbeat knew of its event.
@@ -131,8 +133,7 @@ impl Tail {
                     }
                 },
                 signal = next(&mut subscription) => if let Some(signal) = signal {
-                    let after = self.heard_before(&signal, subscription.as_deref());
-                    self.signal(signal, after).await;
+                    self.signals(signal, &mut subscription).await;
                 } else {
                     info!("the subscription ended, making another");
                     self.shared.subscribed.store(false, Ordering::Relaxed);
@@ -154,6 +155,17 @@ impl Tail {
             }
             backend.subscribe().await
         })
+    }
+
+    /// A signal, and those behind it that have come by now: each by itself would cost another look at everything else.
+    async fn signals(&mut self, first: Signal, subscription: &mut Option<Box<dyn Subscription>>) {
+        let (mut next, mut heard) = (Some(first), 0);
+        while let Some(signal) = next {
+            let after = self.heard_before(&signal, subscription.as_deref());
+            self.signal(signal, after).await;
+            heard += 1;
+            next = if heard < SIGNALS_MAX { subscription.as_mut().and_then(|it| it.ready()) } else { None };
+        }
     }
 
     async fn signal(&mut self, signal: Signal, after: Vec<(Shard, Seq)>) {

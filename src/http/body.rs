@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt;
+use std::mem;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub struct Body {
 }
 
 enum Kind {
+    Whole(Bytes),
     Parts(VecDeque<Part>),
     Stream(Pin<Box<dyn Stream<Item = Bytes> + Send>>),
 }
@@ -51,7 +53,7 @@ impl Part {
 impl Body {
     /// Nothing.
     pub fn empty() -> Self {
-        Self::parts(VecDeque::new())
+        Self::from(Bytes::new())
     }
 
     /// Pieces, one after another; the length is known.
@@ -68,6 +70,7 @@ impl Body {
     /// Its length, where it is known.
     pub fn len(&self) -> Option<u64> {
         match &self.kind {
+            Kind::Whole(bytes) => Some(bytes.len() as u64),
             Kind::Parts(parts) => Some(parts.iter().map(Part::len).sum()),
             Kind::Stream(_) => None,
         }
@@ -78,10 +81,13 @@ impl Body {
         self.len() == Some(0)
     }
 
-    /// All of it, where it is pieces.
-    pub(super) fn whole(mut self) -> Option<Vec<u8>> {
-        let Kind::Parts(parts) = &mut self.kind else { return None };
-        Some(std::iter::from_fn(|| next(parts)).flatten().collect())
+    /// All of it, where it is not a stream.
+    pub(super) fn whole(self) -> Option<Vec<u8>> {
+        match self.kind {
+            Kind::Whole(bytes) => Some(bytes.into()),
+            Kind::Parts(mut parts) => Some(std::iter::from_fn(|| next(&mut parts)).flatten().collect()),
+            Kind::Stream(_) => None,
+        }
     }
 }
 
@@ -93,8 +99,12 @@ impl fmt::Debug for Body {
 
 impl<T: Into<Bytes>> From<T> for Body {
     fn from(bytes: T) -> Self {
-        Self::parts(VecDeque::from([Part::Plain(bytes.into())]))
+        Self { kind: Kind::Whole(bytes.into()) }
     }
+}
+
+fn some(bytes: Bytes) -> Option<Bytes> {
+    (!bytes.is_empty()).then_some(bytes)
 }
 
 fn next(parts: &mut VecDeque<Part>) -> Option<Bytes> {
@@ -119,6 +129,7 @@ impl hyper::body::Body for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match &mut self.kind {
+            Kind::Whole(bytes) => Poll::Ready(some(mem::take(bytes)).map(|bytes| Ok(Frame::data(bytes)))),
             Kind::Parts(parts) => Poll::Ready(next(parts).map(|bytes| Ok(Frame::data(bytes)))),
             Kind::Stream(stream) => stream.as_mut().poll_next(cx).map(|b| b.map(|b| Ok(Frame::data(b)))),
         }
@@ -135,7 +146,12 @@ impl hyper::body::Body for Body {
 
 /// Reads a request's body: at most `max` bytes, all of it within `limit`, and as far as there is room for it among all
 /// others. It has its room as long as that lives.
-pub(super) async fn read<B>(body: B, max: usize, limit: Duration, room: &mut Room) -> Result<Bytes, Problem>
+pub(super) async fn read<B>(
+    body: B,
+    max: usize,
+    limit: Duration,
+    room: &mut Room<'_>,
+) -> Result<Bytes, Problem>
 where
     B: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
 {
@@ -149,7 +165,7 @@ where
 }
 
 /// One piece as it is; several in one: a piece of one byte holds on to more than that.
-async fn collect<B>(body: B, max: usize, room: &mut Room) -> Result<Bytes, Problem>
+async fn collect<B>(body: B, max: usize, room: &mut Room<'_>) -> Result<Bytes, Problem>
 where
     B: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
 {

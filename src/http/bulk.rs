@@ -1,14 +1,15 @@
-//! Bulk reads: many keys, one JSON object, its values never copied.
+//! Bulk reads: many keys, one JSON object, its large values never copied.
 
 use std::collections::{HashSet, VecDeque};
 use std::mem;
 
-use bytes::Bytes;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use hyper::Response;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
-use serde_json::{Map, json};
 
 use super::body::{Body, Part};
 use super::cache_status;
@@ -18,6 +19,11 @@ use super::routes::{BULK_KEYS_MAX, too_many_keys};
 use crate::cache::{Answer, GetError};
 use crate::coherence::form::Texts;
 use crate::model::{Content, Key, Value};
+
+/// Bytes of the largest value that is copied: a piece of its own costs as much to send.
+const COPIED_MAX: usize = 4 * 1024;
+/// Bytes of a member beside its value, about.
+const MEMBER_BYTES: usize = 96;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -49,26 +55,29 @@ pub(super) fn keys(body: &[u8]) -> Result<Vec<Key>, Problem> {
 
 /// Each key once, in order: the answer is an object.
 pub(super) fn distinct(mut keys: Vec<Key>) -> Vec<Key> {
-    let mut seen = HashSet::new();
-    keys.retain(|key| seen.insert(key.clone()));
+    let mut seen = HashSet::with_capacity(keys.len());
+    let firsts: Vec<bool> = keys.iter().map(|key| seen.insert(&**key)).collect();
+    let mut firsts = firsts.into_iter();
+    keys.retain(|_| firsts.next().unwrap_or(false));
     keys
 }
 
 /// The answer: one member for each key.
 pub(super) fn reply(keys: &[Key], answers: Vec<Result<Answer, GetError>>) -> Response<Body> {
-    let mut pieces = Pieces { parts: VecDeque::new(), text: String::from("{") };
+    let mut pieces = Pieces { parts: VecDeque::new(), text: Vec::with_capacity(room(&answers)) };
+    pieces.say("{");
     for (index, (key, answer)) in keys.iter().zip(answers).enumerate() {
         if 0 < index {
-            pieces.text.push(',');
+            pieces.say(",");
         }
-        pieces.text.push_str(&json!(&**key).to_string());
-        pieces.text.push(':');
+        pieces.quote(key);
+        pieces.say(":");
         match answer {
             Ok(answer) => found(&mut pieces, &answer),
-            Err(error) => pieces.text.push_str(&failed(&error).to_string()),
+            Err(error) => pieces.say(&failed(&error).to_string()),
         }
     }
-    pieces.text.push('}');
+    pieces.say("}");
     pieces.flush();
     let mut response = Response::new(Body::parts(pieces.parts));
     let headers = response.headers_mut();
@@ -78,52 +87,76 @@ pub(super) fn reply(keys: &[Key], answers: Vec<Result<Answer, GetError>>) -> Res
     response
 }
 
+/// Bytes that the answers come to, about, as far as they are copied.
+fn room(answers: &[Result<Answer, GetError>]) -> usize {
+    let copied = |answer: &Result<Answer, GetError>| match answer.as_ref().map(|it| &it.entry.content) {
+        Ok(Content::Present(value)) if value.body.len() <= COPIED_MAX => value.body.len() * 4 / 3,
+        _ => 0,
+    };
+    answers.iter().map(|answer| MEMBER_BYTES + copied(answer)).sum()
+}
+
 /// Text that is being written, and values between, as they are.
 struct Pieces {
     parts: VecDeque<Part>,
-    text: String,
+    text: Vec<u8>,
 }
 
 impl Pieces {
+    fn say(&mut self, text: &str) {
+        self.text.extend_from_slice(text.as_bytes());
+    }
+
+    fn quote(&mut self, text: &str) {
+        serde_json::to_writer(&mut self.text, text).expect("a text is written to memory");
+    }
+
     fn flush(&mut self) {
         self.parts.push_back(Part::Plain(mem::take(&mut self.text).into()));
     }
 
     fn value(&mut self, part: Part) {
-        self.flush();
-        self.parts.push_back(part);
+        match part {
+            Part::Plain(bytes) if bytes.len() <= COPIED_MAX => self.text.extend_from_slice(&bytes),
+            Part::Base64(bytes) if bytes.len() <= COPIED_MAX => {
+                let at = self.text.len();
+                self.text.resize(at + bytes.len().div_ceil(3) * 4, 0);
+                BASE64.encode_slice(&bytes, &mut self.text[at..]).expect("so many letters are room for them");
+            }
+            part => {
+                self.flush();
+                self.parts.push_back(part);
+            }
+        }
     }
 }
 
 fn found(pieces: &mut Pieces, answer: &Answer) {
-    let mut member = Map::new();
     let value = match &answer.entry.content {
         Content::Present(value) => Some(value),
         Content::Absent => None,
     };
-    member.insert("status".to_owned(), json!(if value.is_some() { 200 } else { 404 }));
-    member.insert("cache".to_owned(), json!(cache_status::word(answer)));
-    if answer.detached {
-        member.insert("detached".to_owned(), json!(true));
-    }
+    pieces.say(if value.is_some() { "{\"status\":200,\"cache\":\"" } else { "{\"status\":404,\"cache\":\"" });
+    pieces.say(cache_status::word(answer));
+    pieces.say(if answer.detached { "\",\"detached\":true" } else { "\"" });
     let Some(value) = value else {
-        member.insert("code".to_owned(), json!(Code::NotFound.parts().1));
-        pieces.text.push_str(&serde_json::Value::Object(member).to_string());
+        pieces.say(",\"code\":");
+        pieces.quote(Code::NotFound.parts().1);
+        pieces.say("}");
         return;
     };
     if let Some(content_type) = &value.content_type {
-        member.insert("content_type".to_owned(), json!(&**content_type));
+        pieces.say(",\"content_type\":");
+        pieces.quote(content_type);
     }
-    let head = serde_json::Value::Object(member).to_string();
-    pieces.text.push_str(head.strip_suffix('}').unwrap_or(&head));
-    if let Some(json) = inline(value) {
-        pieces.text.push_str(",\"value\":");
-        pieces.value(Part::Plain(json));
-        pieces.text.push('}');
+    if answer.entry.is_json(|| is_json(value)) {
+        pieces.say(",\"value\":");
+        pieces.value(Part::Plain(value.body.slice_ref(value.body.trim_ascii())));
+        pieces.say("}");
     } else {
-        pieces.text.push_str(",\"base64\":\"");
+        pieces.say(",\"base64\":\"");
         pieces.value(Part::Base64(value.body.clone()));
-        pieces.text.push_str("\"}");
+        pieces.say("\"}");
     }
 }
 
@@ -139,15 +172,17 @@ fn failed(error: &GetError) -> serde_json::Value {
     member
 }
 
-/// The value as it is, if it says it is JSON and it is.
-fn inline(value: &Value) -> Option<Bytes> {
-    let essence = value.content_type.as_deref()?.split(';').next()?.trim();
-    let is_json = essence.eq_ignore_ascii_case("application/json")
+/// Whether the value says it is JSON, and is.
+fn is_json(value: &Value) -> bool {
+    let Some(essence) = value.content_type.as_deref().and_then(|it| it.split(';').next()) else {
+        return false;
+    };
+    let essence = essence.trim();
+    let says_so = essence.eq_ignore_ascii_case("application/json")
         || essence.len() > 5
             && essence.is_char_boundary(essence.len() - 5)
             && essence[essence.len() - 5..].eq_ignore_ascii_case("+json");
-    let raw: &RawValue = is_json.then(|| serde_json::from_slice(&value.body).ok())??;
-    Some(value.body.slice_ref(raw.get().as_bytes()))
+    says_so && serde_json::from_slice::<&RawValue>(&value.body).is_ok()
 }
 
 #[cfg(test)]
@@ -156,12 +191,14 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use bytes::Bytes;
+
     use crate::cache::{Entry, LeaseGrant, LoadId, Via};
     use crate::model::Lifetime;
 
     #[expect(clippy::unnecessary_wraps, reason = "one of many, of which some fail")]
     fn answer(via: Via, content: Content) -> Result<Answer, GetError> {
-        let entry = Arc::new(Entry { content, lifetime: Lifetime::default() });
+        let entry = Arc::new(Entry::new(content, Lifetime::default()));
         Ok(Answer { entry, age: Duration::ZERO, via, detached: false })
     }
 
@@ -207,10 +244,10 @@ mod tests {
     fn what_only_says_it_is_json_is_not_let_through() {
         for body in [&b"{\"a\":1} {"[..], b"\"\xFF\"", b"", b"{\"a\":1},\"x\":{}"] {
             let Content::Present(value) = value(Some("application/json"), body) else { unreachable!() };
-            assert_eq!(inline(&value), None, "{body:?}");
+            assert!(!is_json(&value), "{body:?}");
         }
         let Content::Present(value) = value(Some("ä+json"), b"1") else { unreachable!() };
-        assert_eq!(inline(&value).unwrap(), "1");
+        assert!(is_json(&value));
     }
 
     #[test]

@@ -1,5 +1,10 @@
 //! `Cache-Status` (RFC 9211): which way an answer came, for people and for the caches downstream.
 
+use std::time::Duration;
+
+use hyper::header::HeaderValue;
+
+use super::brief::Brief;
 use crate::cache::{Answer, OriginError, Via};
 use crate::model::Content;
 
@@ -7,25 +12,29 @@ use crate::model::Content;
 pub(super) const LOCAL: &str = "coherd";
 
 /// How an answer came about.
-pub(super) fn of_answer(answer: &Answer) -> String {
+pub(super) fn of_answer(answer: &Answer) -> HeaderValue {
     let negative = answer.entry.content == Content::Absent;
     let ttl = ttl(answer);
     let detached = answer.detached;
     let detail = |usual: &'static str| if detached { "detached" } else { usual };
-    match answer.via {
-        Via::L1 | Via::L2 if negative => format!("coherd; hit; detail={}", detail("negative")),
-        Via::L1 => format!("coherd; hit; ttl={ttl}; detail={}", detail("l1")),
-        Via::L2 => format!("coherd; hit; ttl={ttl}; detail={}", detail("l2")),
+    let hit = Brief::new("coherd; hit; ");
+    let status = match answer.via {
+        Via::L1 | Via::L2 if negative => hit.text("detail=").text(detail("negative")),
+        Via::L1 => hit.text("ttl=").number(ttl).text("; detail=").text(detail("l1")),
+        Via::L2 => hit.text("ttl=").number(ttl).text("; detail=").text(detail("l2")),
         // What a soft event made stale may have time left: it does not serve as fresh all the same.
-        Via::Stale => format!("coherd; hit; ttl={}; detail={}", ttl.min(0), detail("stale")),
-        Via::PendingWrite => format!("coherd; hit; detail={}", detail("pending-write")),
-        Via::Origin { stored: true } => format!("coherd; fwd=miss; stored; detail={}", detail("origin")),
-        Via::Origin { stored: false } => format!("coherd; fwd=miss; detail={}", detail("origin")),
-        Via::TooLarge => format!("coherd; fwd=miss; detail={}", detail("too-large")),
-        Via::Collapsed if detached => "coherd; fwd=miss; collapsed; detail=detached".to_owned(),
-        Via::Collapsed => "coherd; fwd=miss; collapsed".to_owned(),
-        Via::Bypass => "coherd; fwd=bypass; detail=detached".to_owned(),
-    }
+        Via::Stale => hit.text("ttl=").number(ttl.min(0)).text("; detail=").text(detail("stale")),
+        Via::PendingWrite => hit.text("detail=").text(detail("pending-write")),
+        Via::Origin { stored: true } => {
+            Brief::new("coherd; fwd=miss; stored; detail=").text(detail("origin"))
+        }
+        Via::Origin { stored: false } => Brief::new("coherd; fwd=miss; detail=").text(detail("origin")),
+        Via::TooLarge => Brief::new("coherd; fwd=miss; detail=").text(detail("too-large")),
+        Via::Collapsed if detached => Brief::new("coherd; fwd=miss; collapsed; detail=detached"),
+        Via::Collapsed => Brief::new("coherd; fwd=miss; collapsed"),
+        Via::Bypass => Brief::new("coherd; fwd=bypass; detail=detached"),
+    };
+    status.value()
 }
 
 /// How the origin failed.
@@ -57,6 +66,10 @@ pub(super) fn word(answer: &Answer) -> &'static str {
 
 /// What is left in whole seconds: `max-age` less `Age`, so that the headers agree. Negative once stale.
 fn ttl(answer: &Answer) -> i64 {
-    let seconds = |time: std::time::Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    seconds(answer.entry.lifetime.fresh) - seconds(answer.age)
+    whole_seconds(answer.entry.lifetime.fresh) - whole_seconds(answer.age)
+}
+
+/// Rounded down.
+pub(super) fn whole_seconds(time: Duration) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }

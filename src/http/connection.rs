@@ -1,10 +1,15 @@
 //! One connection: HTTP/1.1 or HTTP/2 by what the client sends first, every wait on the client bounded.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::rt::Executor;
@@ -17,11 +22,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
-use super::deadline::deadline;
-use super::front::{Desk, respond};
+use super::front::{Desk, Front, respond};
 use super::linger::{LeftUnread, Lingering};
-use super::stall::{Slow, Unstalled, Written};
+use super::stall::{Unstalled, Written};
 use super::traffic::{Answering, Traffic};
+use super::watch::{Seen, Watch};
 use super::{Settings, Spawn};
 
 /// Most bytes of a request's header.
@@ -42,18 +47,18 @@ pub(super) struct Tasks {
 }
 
 impl Tasks {
-    pub(super) fn start(&self, work: impl Future<Output = ()> + Send + 'static) {
-        let abort = self.abort.clone();
-        let work = async move {
-            abort.run_until_cancelled_owned(work).await;
-        };
-        (self.spawn)("http.connection", Box::pin(self.tracker.track_future(work)));
+    /// Begins a connection, which looks at [`Self::abort`] itself.
+    pub(super) fn start(&self, connection: impl Future<Output = ()> + Send + 'static) {
+        (self.spawn)("http.connection", Box::pin(self.tracker.track_future(connection)));
     }
 }
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Tasks {
     fn execute(&self, work: F) {
-        self.start(work);
+        let abort = self.abort.clone();
+        self.start(async move {
+            abort.run_until_cancelled_owned(work).await;
+        });
     }
 }
 
@@ -75,6 +80,14 @@ impl Stop {
     }
 }
 
+/// What a connection's requests share.
+struct Line<D> {
+    front: Front<D>,
+    unread: LeftUnread,
+    /// [`Stop::told`] was seen.
+    told: AtomicBool,
+}
+
 /// Serves a connection until it ends.
 pub(super) async fn run<D: Desk>(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -84,87 +97,93 @@ pub(super) async fn run<D: Desk>(
     tasks: Tasks,
     stop: Stop,
 ) {
-    let builder = builder(&settings, tasks);
-    let quiet_max = settings.header_timeout;
-    let traffic = Traffic::default();
+    let (builder, abort) = (builder(&settings, tasks.clone()), tasks.abort);
+    let traffic = Traffic::new(settings.clock.now());
     let (unread, written) = (LeftUnread::default(), Written::default());
     let io = Unstalled::new(stream, settings.body_timeout, written.clone());
     let io = Lingering::new(io, unread.clone());
     let io = TokioIo::new(io);
+    let watch = Watch::new(&settings, stop, abort, traffic.clone(), written);
+    let clock = settings.clock.clone();
+    let line =
+        Arc::new(Line { front: Front::new(desk, settings, peer), unread, told: AtomicBool::new(false) });
     let service = service_fn(|request: Request<Incoming>| {
-        let (desk, settings, busy) = (Arc::clone(&desk), Arc::clone(&settings), traffic.begin());
-        let (unread, told) = (unread.clone(), stop.told.clone());
+        let arrived = clock.now();
+        let (line, busy) = (Arc::clone(&line), traffic.begin(arrived));
         let http2 = request.version() == Version::HTTP_2;
         traffic.is_http2(http2);
         async move {
             let with_body = !request.body().is_end_stream();
-            let mut response = respond(&*desk, &settings, peer, request).await;
-            if !http2 && told.is_cancelled() {
+            let mut response = respond(&line.front, arrived, request).await;
+            if !http2 && line.told.load(Ordering::Relaxed) {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             // A refusal comes before the body, or in its middle.
             if with_body && !response.status().is_success() {
-                unread.set();
+                line.unread.set();
             }
             Ok::<Response<_>, Infallible>(response.map(|body| Answering::new(body, busy)))
         }
     });
     let mut connection = pin!(builder.serve_connection(io, service));
-    let (mut told, mut closing, mut over) = (false, false, false);
-    let mut seen = 0;
-    let mut quiet = deadline(quiet_max);
-    let mut slow = Slow::new(written, settings.body_timeout);
+    // Woken by itself alone: what is watched changes seldom, and a request is not to pay for the look.
+    let mut watched = FuturesUnordered::from_iter([watch.next()]);
     loop {
-        tokio::select! {
+        let seen = tokio::select! {
             biased;
-            ended = connection.as_mut() => {
+            // First, so that no request is answered as if it had not been seen.
+            seen = watched.next() => seen,
+            ended = poll_fn(|cx| {
+                let polled = connection.as_mut().poll(cx);
+                traffic.look(&clock);
+                polled
+            }) => {
                 if let Err(error) = ended {
                     debug!(error = &*error, "a connection broke");
                 }
                 return;
             }
-            () = stop.told.cancelled(), if !told => {
-                told = true;
-                // HTTP/2 has a frame for it, and says which requests it still takes.
+        };
+        let Some((seen, watch)) = seen else { return };
+        match seen {
+            Seen::Told => {
+                line.told.store(true, Ordering::Relaxed);
+                // It has a frame for it, and says which requests it still takes.
                 if traffic.http2() {
-                    closing = true;
                     connection.as_mut().graceful_shutdown();
                 }
             }
-            () = stop.closing.cancelled(), if !closing => {
-                closing = true;
+            Seen::Closing => connection.as_mut().graceful_shutdown(),
+            Seen::Quiet => {
                 connection.as_mut().graceful_shutdown();
-            }
-            // Hyper's own time-out begins once it knows the protocol, and HTTP/2 has none.
-            () = quiet.as_mut(), if !closing => {
-                let (begun, ended) = traffic.requests();
-                if begun == seen && ended == begun {
-                    (closing, over) = (true, true);
-                    connection.as_mut().graceful_shutdown();
+                // One look to say so. A client of HTTP/1 may have sent half a header: nobody waits for the rest.
+                if !traffic.http2() {
+                    let _whatever_becomes_of_it =
+                        poll_fn(|cx| Poll::Ready(connection.as_mut().poll(cx))).await;
+                    return;
                 }
-                seen = begun;
-                quiet = deadline(quiet_max);
             }
-            // A client of HTTP/2 can stop reading its answers and still take what is not an answer.
-            takes = slow.next() => if !takes && (over || traffic.has_unread()) {
+            Seen::Stuck => {
                 debug!("a client stopped reading, its connection is closed");
                 return;
             }
+            Seen::Cut => return,
         }
+        watched.push(watch.next());
     }
 }
 
 fn builder(settings: &Settings, tasks: Tasks) -> auto::Builder<Tasks> {
     let mut builder = auto::Builder::new(tasks);
-    // Without the timer the time-outs are silently off. No `pipeline_flush`: it holds answers back, without bound and each
-    // copied, for as long as requests lie there unread.
+    // No `pipeline_flush`: it holds answers back, without bound and each copied, for as long as requests lie there unread.
     builder
         .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(settings.header_timeout)
+        // `Watch` has that limit: a timer that is set and stopped for every request costs more than the rest of its limits.
+        .header_read_timeout(None)
         .max_buf_size(HEADER_BYTES_MAX as usize)
         // A client may close its side once it has asked, and still wants the answer.
         .half_close(true);
+    // Without the timer the time-outs are silently off.
     builder
         .http2()
         .timer(TokioTimer::new())

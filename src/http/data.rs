@@ -110,36 +110,38 @@ impl Desk for DataDesk {
     async fn answer(&self, route: DataRoute, call: Call) -> Result<Response<Body>, Problem> {
         match route {
             DataRoute::Read(namespace, key) => {
-                let asked = demand::of(&call.headers, call.trace);
+                let asked = demand::of(&call.headers, call.trace, Some(call.arrived));
                 let asked = asked.inspect_err(|_| self.cache.count_rejected(&namespace))?;
-                reply::read(self.cache.get(&namespace, &key, &asked).await, &call.headers)
+                reply::read(self.cache.get(&namespace, &key, &asked).await, call.headers)
             }
-            DataRoute::Bulk(namespace, keys) => self.bulk(&namespace, keys, &call).await,
-            DataRoute::BulkPost(namespace) => self.bulk(&namespace, bulk::keys(&call.body)?, &call).await,
-            DataRoute::Warm(namespace) => self.warm(&namespace, bulk::keys(&call.body)?).await,
-            DataRoute::Put(namespace, key, options) => self.put(&namespace, &key, options, call).await,
+            // A future is as large as the largest of its ways: what is rarer than a read has its room on the heap.
+            DataRoute::Bulk(namespace, keys) => Box::pin(self.bulk(&namespace, keys, &call)).await,
+            DataRoute::BulkPost(namespace) => {
+                Box::pin(self.bulk(&namespace, bulk::keys(&call.body)?, &call)).await
+            }
+            DataRoute::Warm(namespace) => Box::pin(self.warm(&namespace, bulk::keys(&call.body)?)).await,
+            DataRoute::Put(namespace, key, options) => {
+                Box::pin(self.put(&namespace, &key, options, call)).await
+            }
             DataRoute::Delete(namespace, key, options) => {
-                self.delete(&namespace, &key, options, &call.headers).await
+                Box::pin(self.delete(&namespace, &key, options, &call.headers)).await
             }
             DataRoute::Purge { namespace, key, soft } => {
                 let event = purge(namespace, key, soft || invalidate::soft_purge(&call.headers));
-                let sender = Some(self.tokens.caller(&call.headers)?.sender(call.peer));
-                let terms = Terms { sender, ..Terms::of(Door::Purge) };
-                let receipt = self.coherence.publish(event, &terms).await;
-                let receipt = receipt.map_err(|error| reply::publish_refused(&error))?;
-                Ok(if receipt.deferred { reply::deferred(&receipt.id) } else { reply::logged(&receipt.id) })
+                Box::pin(self.purge(event, &call)).await
             }
             DataRoute::Invalidate(options) => {
-                invalidate::publish(&self.coherence, &self.tokens, &self.settings, options, &call).await
+                let Self { coherence, tokens, settings, .. } = self;
+                Box::pin(invalidate::publish(coherence, tokens, settings, options, &call)).await
             }
             DataRoute::Events => {
-                cloudevents::publish(&self.coherence, &self.tokens, &self.settings, &call).await
+                Box::pin(cloudevents::publish(&self.coherence, &self.tokens, &self.settings, &call)).await
             }
-            DataRoute::TakeLock(name, options) => locks::take(&self.locks, &name, options).await,
+            DataRoute::TakeLock(name, options) => Box::pin(locks::take(&self.locks, &name, options)).await,
             DataRoute::ExtendLock(name, options) => {
-                locks::extend(&self.locks, &name, options, &call.headers).await
+                Box::pin(locks::extend(&self.locks, &name, options, &call.headers)).await
             }
-            DataRoute::GiveUpLock(name) => locks::give_up(&self.locks, &name, &call.headers).await,
+            DataRoute::GiveUpLock(name) => Box::pin(locks::give_up(&self.locks, &name, &call.headers)).await,
             DataRoute::Healthz => Ok(admin::healthz()),
             DataRoute::Readyz => Ok(admin::readyz(&self.readiness.snapshot())),
         }
@@ -183,13 +185,21 @@ impl DataDesk {
         Allowance { body_max, time: (!own).then_some(self.settings.request_timeout), headers: Vec::new() }
     }
 
+    async fn purge(&self, event: Event, call: &Call) -> Result<Response<Body>, Problem> {
+        let sender = Some(self.tokens.caller(&call.headers)?.sender(call.peer));
+        let terms = Terms { sender, ..Terms::of(Door::Purge) };
+        let receipt = self.coherence.publish(event, &terms).await;
+        let receipt = receipt.map_err(|error| reply::publish_refused(&error))?;
+        Ok(if receipt.deferred { reply::deferred(&receipt.id) } else { reply::logged(&receipt.id) })
+    }
+
     async fn bulk(
         &self,
         namespace: &Namespace,
         keys: Vec<Key>,
         call: &Call,
     ) -> Result<Response<Body>, Problem> {
-        let asked = demand::of(&call.headers, call.trace)?;
+        let asked = demand::of(&call.headers, call.trace, Some(call.arrived))?;
         let keys = bulk::distinct(keys);
         let answers = self.cache.get_many(namespace, &keys, &asked).await;
         Ok(bulk::reply(&keys, answers))

@@ -1,10 +1,11 @@
 //! Deadlines that a client cannot put off. A task that is busy uses up its budget, and with none left its timers say nothing:
 //! whoever sends faster than he is read would never be late.
 
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
+use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
 use tokio::task::{Unconstrained, unconstrained};
 use tokio::time::{Sleep, sleep};
 
@@ -16,12 +17,17 @@ pub(super) fn deadline(after: Duration) -> Deadline {
     Box::pin(unconstrained(sleep(after)))
 }
 
-/// What comes of the work, if that is within the time.
+/// What comes of the work, if that is within the time. What is done at once needs no timer.
 pub(super) async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
-    match select(pin!(work), deadline(limit)).await {
-        Either::Left((done, _)) => Some(done),
-        Either::Right(_) => None,
-    }
+    let mut work = pin!(work);
+    let mut late = None;
+    poll_fn(|cx| {
+        if let Poll::Ready(done) = work.as_mut().poll(cx) {
+            return Poll::Ready(Some(done));
+        }
+        late.get_or_insert_with(|| deadline(limit)).as_mut().poll(cx).map(|()| None)
+    })
+    .await
 }
 
 #[cfg(test)]

@@ -1,13 +1,21 @@
 //! What a reader demands by its headers.
 
-use hyper::header::{CACHE_CONTROL, HeaderMap, HeaderValue};
+use hyper::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue};
 
 use super::problem::{Code, Problem};
 use crate::cache::Demand;
+use crate::clock::Boot;
 use crate::model::{CacheControl, LogId, TraceId};
 
+const MIN_LOG_ID: HeaderName = HeaderName::from_static("coherd-min-log-id");
+const CONSISTENCY: HeaderName = HeaderName::from_static("coherd-consistency");
+
 /// What a read asks beyond the key.
-pub(super) fn of(headers: &HeaderMap, trace: Option<TraceId>) -> Result<Demand, Problem> {
+pub(super) fn of(
+    headers: &HeaderMap,
+    trace: Option<TraceId>,
+    arrived: Option<Boot>,
+) -> Result<Demand, Problem> {
     let asked = cache_control(headers);
     Ok(Demand {
         min: min_log_id(headers)?,
@@ -17,6 +25,7 @@ pub(super) fn of(headers: &HeaderMap, trace: Option<TraceId>) -> Result<Demand, 
         max_age: asked.max_age,
         max_stale: asked.max_stale,
         trace,
+        arrived,
     })
 }
 
@@ -26,7 +35,7 @@ pub(super) fn cache_control(headers: &HeaderMap) -> CacheControl {
 }
 
 /// Every line of a header in one text, as HTTP lets lists be parted; `None` where there is none.
-pub(super) fn joined(headers: &HeaderMap, name: &str) -> Result<Option<String>, Problem> {
+pub(super) fn joined(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Problem> {
     let mut lines = Vec::new();
     for value in headers.get_all(name) {
         lines.push(value.to_str().map_err(|_| bad(format!("`{name}` is not ASCII")))?);
@@ -35,13 +44,13 @@ pub(super) fn joined(headers: &HeaderMap, name: &str) -> Result<Option<String>, 
 }
 
 fn min_log_id(headers: &HeaderMap) -> Result<Option<LogId>, Problem> {
-    let text = joined(headers, "coherd-min-log-id")?;
+    let text = joined(headers, &MIN_LOG_ID)?;
     let id = text.map(|text| text.parse::<LogId>()).transpose();
     id.map_err(|error| bad(format!("`Coherd-Min-Log-Id`: {error}")))
 }
 
 fn strict(headers: &HeaderMap) -> Result<bool, Problem> {
-    match joined(headers, "coherd-consistency")?.as_deref() {
+    match joined(headers, &CONSISTENCY)?.as_deref() {
         None => Ok(false),
         Some("strict") => Ok(true),
         Some(_) => Err(bad("`Coherd-Consistency` is `strict` or left out")),
@@ -68,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_read_says_what_it_demands() {
-        let asked = |lines: &[(&'static str, &'static str)]| of(&headers(lines), None).unwrap();
+        let asked = |lines: &[(&'static str, &'static str)]| of(&headers(lines), None, None).unwrap();
         let secs = Duration::from_secs;
         let plain = Demand::default();
         assert_eq!(asked(&[]), plain);
@@ -89,10 +98,14 @@ mod tests {
     fn what_cannot_be_read_is_refused() {
         for line in [("coherd-min-log-id", "seven"), ("coherd-min-log-id", ""), ("coherd-consistency", "lax")]
         {
-            assert_eq!(of(&headers(&[line]), None).expect_err(line.1).code(), Code::BadRequest, "{line:?}");
+            assert_eq!(
+                of(&headers(&[line]), None, None).expect_err(line.1).code(),
+                Code::BadRequest,
+                "{line:?}"
+            );
         }
         let mut odd = HeaderMap::new();
         odd.insert("coherd-min-log-id", HeaderValue::from_bytes(b"\xFF").unwrap());
-        assert_eq!(of(&odd, None).unwrap_err().code(), Code::BadRequest);
+        assert_eq!(of(&odd, None, None).unwrap_err().code(), Code::BadRequest);
     }
 }

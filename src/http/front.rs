@@ -1,18 +1,20 @@
 //! What every request goes through, whichever listener it came to: route, right, body, time, and the headers that
 //! every response has.
 
-use std::future::Future;
+use std::future::poll_fn;
 use std::net::IpAddr;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
 use hyper::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
-use tracing::{Instrument as _, debug, debug_span, error, field};
+use tracing::{debug, debug_span, error, field};
 
 use super::audit;
 use super::body::{self, Body};
@@ -21,6 +23,7 @@ use super::problem::{Code, Problem};
 use super::reply::CACHE_STATUS;
 use super::traced::Traced;
 use super::{Settings, cache_status};
+use crate::clock::Boot;
 use crate::model::TraceId;
 use crate::telemetry::trace::Tracer;
 
@@ -94,31 +97,52 @@ pub struct Call {
     pub body: Bytes,
     /// The trace it is part of.
     pub trace: Option<TraceId>,
+    /// When it arrived.
+    pub arrived: Boot,
     /// The other end of its connection.
     pub peer: IpAddr,
 }
 
-/// Answers a request. Never fails: what goes wrong, a panic too, is an answer.
-pub(super) async fn respond<D, B>(
-    desk: &D,
-    settings: &Settings,
+/// What a connection's requests have in common.
+pub(super) struct Front<D> {
+    desk: Arc<D>,
+    settings: Arc<Settings>,
+    /// The other end.
     peer: IpAddr,
-    request: Request<B>,
-) -> Response<Body>
+    instance: HeaderValue,
+}
+
+impl<D> Front<D> {
+    pub(super) fn new(desk: Arc<D>, settings: Arc<Settings>, peer: IpAddr) -> Self {
+        let instance = settings.instance_header();
+        Self { desk, settings, peer, instance }
+    }
+}
+
+/// Answers a request. Never fails: what goes wrong, a panic too, is an answer.
+pub(super) async fn respond<D, B>(front: &Front<D>, arrived: Boot, request: Request<B>) -> Response<Body>
 where
     D: Desk,
     B: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
 {
     let head = request.method() == Method::HEAD;
     let span = debug_span!("request", http.method = %request.method(), trace_id = field::Empty);
+    let desk = &*front.desk;
     let traced = desk.tracer().and_then(|tracer| Traced::begin(tracer, desk, &request));
-    // What a handler leaves behind half done is its own: nothing of it is looked at after a panic.
-    let work = AssertUnwindSafe(serve(desk, settings, peer, request, traced.as_ref().map(Traced::id)));
+    let trace = traced.as_deref().map(Traced::id);
+    let mut work = pin!(serve(front, arrived, request, trace));
+    // Looked after where it is: every wrapper around it would move it once.
+    let answering = poll_fn(|cx| {
+        let _entered = span.enter();
+        // What a handler leaves behind half done is its own: nothing of it is looked at after a panic.
+        let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx)));
+        polled.map_or_else(|panic| Poll::Ready(Err(panic)), |polled| polled.map(Ok))
+    });
     let answered = match &traced {
-        None => work.catch_unwind().instrument(span.clone()).await,
+        None => answering.await,
         Some(traced) => {
             span.record("trace_id", field::display(traced.id()));
-            Box::pin(traced.around(work.catch_unwind())).instrument(span.clone()).await
+            Box::pin(traced.around(answering)).await
         }
     };
     let mut response = match answered {
@@ -129,7 +153,7 @@ where
             Problem::new(Code::Internal, "the request met a fault of this program").into_response()
         }
     };
-    finish(&mut response, settings, head);
+    finish(&mut response, &front.instance, head);
     if let Some(traced) = traced {
         span.in_scope(|| debug!(http.status = response.status().as_u16(), "answered"));
         traced.end(&response);
@@ -138,9 +162,8 @@ where
 }
 
 async fn serve<D, B>(
-    desk: &D,
-    settings: &Settings,
-    peer: IpAddr,
+    front: &Front<D>,
+    arrived: Boot,
     request: Request<B>,
     trace: Option<TraceId>,
 ) -> Result<Response<Body>, Problem>
@@ -148,44 +171,53 @@ where
     D: Desk,
     B: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
 {
+    let Front { desk, settings, peer, .. } = front;
+    let peer = *peer;
     let (parts, body) = request.into_parts();
-    check_host(&parts)?;
+    let named = named_host(&parts)?;
     let route = desk.route(&parts.method, &parts.uri)?;
     let host = parts.uri.authority().map(Authority::as_str);
-    let host = host.or_else(|| parts.headers.get(HOST).map(|value| value.to_str().unwrap_or("")));
+    let host = host.or_else(|| named.map(|value| value.to_str().unwrap_or("")));
     let sender = Sender { method: &parts.method, host, headers: &parts.headers, peer };
     let template = desk.template(&route);
     let audited = |problem: &Problem| audit::refused(problem, &parts.method, template, peer);
     let Allowance { body_max, time, headers } = desk.admit(&route, sender).await.inspect_err(audited)?;
     // Held until there is an answer: a handler keeps the body as long.
     let mut room = settings.rooms.enter();
-    let answer = async {
-        let body = match body_max {
-            0 => Bytes::new(),
-            max => {
-                let read = body::read(body, max, settings.body_timeout, &mut room).await;
-                read.inspect_err(|problem| desk.unread(&route, problem))?
-            }
-        };
-        let answer = desk.answer(route, Call { headers: parts.headers, body, trace, peer });
-        match time {
-            None => answer.await,
-            Some(time) => within(time, answer).await.unwrap_or_else(|| Err(too_slow(time))),
-        }
+    let body = match body_max {
+        0 => Ok(Bytes::new()),
+        max => Box::pin(body::read(body, max, settings.body_timeout, &mut room))
+            .await
+            .inspect_err(|problem| desk.unread(&route, problem)),
     };
-    let answered = answer.await.inspect_err(|problem| audit::refused(problem, &parts.method, template, peer));
+    let answered = match body {
+        Ok(body) => {
+            let call = Call { headers: parts.headers, body, trace, arrived, peer };
+            let answer = pin!(desk.answer(route, call));
+            match time {
+                None => answer.await,
+                Some(time) => within(time, answer).await.unwrap_or_else(|| Err(too_slow(time))),
+            }
+        }
+        Err(problem) => Err(problem),
+    };
+    let answered = answered.inspect_err(|problem| audit::refused(problem, &parts.method, template, peer));
     let mut response = answered.unwrap_or_else(Problem::into_response);
-    response.headers_mut().extend(headers);
+    if !headers.is_empty() {
+        response.headers_mut().extend(headers);
+    }
     Ok(response)
 }
 
-/// A request that names its host twice, or not at all, may mean one thing to a proxy before this and another here.
-fn check_host(parts: &Parts) -> Result<(), Problem> {
-    let hosts = parts.headers.get_all(HOST).iter().count();
-    if 1 < hosts || (hosts == 0 && parts.version == Version::HTTP_11) {
+/// The host that a request names. One that names it twice, or not at all, may mean one thing to a proxy before this and
+/// another here.
+fn named_host(parts: &Parts) -> Result<Option<&HeaderValue>, Problem> {
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    let host = hosts.next();
+    if hosts.next().is_some() || (host.is_none() && parts.version == Version::HTTP_11) {
         return Err(Problem::new(Code::BadRequest, "the request has one `Host` header"));
     }
-    Ok(())
+    Ok(host)
 }
 
 /// No answer within the time a request may take.
@@ -193,12 +225,12 @@ pub(super) fn too_slow(time: Duration) -> Problem {
     Problem::new(Code::Unavailable, format!("no answer within {}", humantime::format_duration(time)))
 }
 
-fn finish(response: &mut Response<Body>, settings: &Settings, head: bool) {
+fn finish(response: &mut Response<Body>, instance: &HeaderValue, head: bool) {
     let length = response.body().len();
     let bodiless = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let headers = response.headers_mut();
     headers.entry(CACHE_STATUS).or_insert(HeaderValue::from_static(cache_status::LOCAL));
-    headers.insert(INSTANCE, settings.instance_header());
+    headers.insert(INSTANCE, instance.clone());
     if head {
         if let Some(length) = length.filter(|_| !bodiless) {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(length));

@@ -25,6 +25,7 @@ use super::{
     Desk, Right, Settings, Tokens, bulk, cloudevents, conditional, connection, demand, invalidate, reply,
     routes, tags, writes,
 };
+use crate::clock::{Boot, Clock};
 use crate::model::{Event, TAGS_MAX};
 
 /// Longer than anything here takes: whoever is not done by then hangs.
@@ -70,7 +71,7 @@ pub(crate) fn bulk_body(bytes: &[u8]) {
 
 /// The headers of a request.
 pub(crate) fn headers(headers: &HeaderMap) {
-    if let Err(problem) = demand::of(headers, None) {
+    if let Err(problem) = demand::of(headers, None, None) {
         refused(problem);
     }
     match tags::of_value(headers) {
@@ -84,6 +85,7 @@ pub(crate) fn headers(headers: &HeaderMap) {
         headers: headers.clone(),
         body: Bytes::from_static(b"value"),
         trace: None,
+        arrived: Boot::NEVER,
         peer: std::net::Ipv4Addr::LOCALHOST.into(),
     };
     if let Err(problem) = writes::write(call) {
@@ -105,6 +107,7 @@ pub(crate) fn event(headers: HeaderMap, body: &[u8]) {
         headers,
         body: Bytes::copy_from_slice(body),
         trace: None,
+        arrived: Boot::NEVER,
         peer: std::net::Ipv4Addr::LOCALHOST.into(),
     };
     for soft in [false, true] {
@@ -168,6 +171,7 @@ static SETTINGS: LazyLock<Arc<Settings>> = LazyLock::new(|| {
         shutdown_grace: PATIENCE,
         max_body: BODY_MAX,
         rooms: super::Rooms::for_bodies_of(1 << 20),
+        clock: Clock::Boottime,
         connections_max: 1,
     })
 });
@@ -204,7 +208,7 @@ impl Desk for Echo {
     async fn answer(&self, route: DataRoute, call: Call) -> Result<Response<Body>, Problem> {
         let part = match route {
             DataRoute::Read(_, key) => {
-                demand::of(&call.headers, call.trace)?;
+                demand::of(&call.headers, call.trace, None)?;
                 if conditional::none_match_holds(&call.headers, "\"a\"") {
                     let mut response = Response::new(Body::empty());
                     *response.status_mut() = StatusCode::NOT_MODIFIED;

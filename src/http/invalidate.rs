@@ -151,6 +151,7 @@ fn is_msgpack(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Boot;
     use std::net::Ipv4Addr;
 
     use crate::model::Tag;
@@ -161,7 +162,13 @@ mod tests {
         for (name, value) in lines {
             headers.append(*name, value.parse().unwrap());
         }
-        Call { headers, body: Bytes::copy_from_slice(body), trace: None, peer: Ipv4Addr::LOCALHOST.into() }
+        Call {
+            headers,
+            body: Bytes::copy_from_slice(body),
+            trace: None,
+            arrived: Boot::NEVER,
+            peer: Ipv4Addr::LOCALHOST.into(),
+        }
     }
 
     const JSON: &[u8] = br#"{"tags":["a"]}"#;

@@ -94,17 +94,20 @@ impl<D: Desk> Listener<D> {
             }
             let (desk, settings) = (Arc::clone(&desk), Arc::clone(&settings));
             let (tls, stop, in_tasks) = (tls.clone(), stop.clone(), tasks.clone());
-            tasks.start(async move {
-                match tls {
-                    None => connection::run(stream, peer, desk, settings, in_tasks, stop).await,
-                    Some(tls) => {
-                        if let Some(stream) = handshake(&tls, stream, settings.header_timeout, &stop).await {
-                            connection::run(stream, peer, desk, settings, in_tasks, stop).await;
-                        }
+            // Two kinds of work, each as large as it is: an idle connection is little more than its future.
+            match tls {
+                None => tasks.start(async move {
+                    connection::run(stream, peer, desk, settings, in_tasks, stop).await;
+                    drop(permit);
+                }),
+                Some(tls) => tasks.start(async move {
+                    let shaken = Box::pin(handshake(&tls, stream, settings.header_timeout, &stop)).await;
+                    if let Some(stream) = shaken {
+                        connection::run(stream, peer, desk, settings, in_tasks, stop).await;
                     }
-                }
-                drop(permit);
-            });
+                    drop(permit);
+                }),
+            }
         }
         drop(socket);
         stop.closing.cancel();

@@ -45,7 +45,7 @@ pub(super) async fn give_up(
 
 /// What was never given out holds nothing.
 fn token(name: &Key, headers: &HeaderMap) -> Result<LockToken, Problem> {
-    let text = demand::joined(headers, LOCK.as_str())?;
+    let text = demand::joined(headers, &LOCK)?;
     let text = text.ok_or_else(|| {
         Problem::new(
             Code::BadRequest,

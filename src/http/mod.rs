@@ -8,6 +8,7 @@ mod admin;
 mod audit;
 mod auth;
 mod body;
+mod brief;
 mod bulk;
 mod cache_status;
 mod cloudevents;
@@ -37,6 +38,7 @@ mod tags;
 mod toll;
 mod traced;
 mod traffic;
+mod watch;
 mod writes;
 
 use std::sync::Arc;
@@ -52,6 +54,8 @@ pub use front::Desk;
 pub use listener::Listener;
 pub use room::Rooms;
 pub use stats::{Backlog, Vitals};
+
+use crate::clock::Clock;
 
 /// Starts a piece of work under a name: the supervisor's `spawn`, bound to its stage.
 pub type Spawn = Arc<dyn Fn(&'static str, BoxFuture<'static, ()>) + Send + Sync>;
@@ -77,6 +81,8 @@ pub struct Settings {
     pub rooms: Rooms,
     /// Most connections of a listener at once.
     pub connections_max: usize,
+    /// The instance's clock.
+    pub clock: Clock,
 }
 
 impl Settings {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use hyper::header::{
     AGE, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED, RETRY_AFTER,
 };
@@ -11,6 +10,8 @@ use hyper::{Response, StatusCode};
 use serde_json::json;
 
 use super::body::Body;
+use super::brief::Brief;
+use super::cache_status::whole_seconds;
 use super::problem::{Code, Problem};
 use super::{cache_status, conditional};
 use crate::cache::{Answer, BackendError, GetError, OriginError, PutError};
@@ -26,10 +27,13 @@ pub(super) const LEASE: HeaderName = HeaderName::from_static("coherd-lease");
 /// `Coherd-Log-Id`: the event behind a change.
 pub(super) const LOG_ID: HeaderName = HeaderName::from_static("coherd-log-id");
 
-/// The answer to a read of one key; `asked` are the request's headers.
-pub(super) fn read(result: Result<Answer, GetError>, asked: &HeaderMap) -> Result<Response<Body>, Problem> {
+/// Room for headers that one request takes over from the one before.
+const HEADERS_KEPT_MAX: usize = 24;
+
+/// The answer to a read of one key; `asked` are the request's headers, whose memory the answer's take over.
+pub(super) fn read(result: Result<Answer, GetError>, asked: HeaderMap) -> Result<Response<Body>, Problem> {
     let answer = result.map_err(|error| get_refused(&error))?;
-    let status = text_value(&cache_status::of_answer(&answer));
+    let status = cache_status::of_answer(&answer);
     let value = match &answer.entry.content {
         Content::Present(value) => value,
         Content::Absent => {
@@ -39,16 +43,17 @@ pub(super) fn read(result: Result<Answer, GetError>, asked: &HeaderMap) -> Resul
             return Ok(response);
         }
     };
-    let unchanged = value.etag.as_deref().is_some_and(|etag| conditional::none_match_holds(asked, etag));
+    let unchanged = value.etag.as_deref().is_some_and(|etag| conditional::none_match_holds(&asked, etag));
     let mut response =
         if unchanged { Response::new(Body::empty()) } else { Response::new(Body::from(value.body.clone())) };
     if unchanged {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     }
-    let headers = response.headers_mut();
-    times(headers, &answer);
+    let mut headers = emptied(asked);
+    times(&mut headers, &answer);
     headers.insert(CACHE_STATUS, status);
-    value_headers(headers, value, unchanged);
+    value_headers(&mut headers, value, unchanged);
+    *response.headers_mut() = headers;
     Ok(response)
 }
 
@@ -177,11 +182,20 @@ fn missing() -> Problem {
     Problem::new(Code::NotFound, "there is no such value")
 }
 
+/// Room for the headers of an answer.
+fn emptied(mut headers: HeaderMap) -> HeaderMap {
+    // Of a client that sends many the connection is not to keep the memory while it is idle.
+    if HEADERS_KEPT_MAX < headers.capacity() {
+        return HeaderMap::with_capacity(HEADERS_KEPT_MAX);
+    }
+    headers.clear();
+    headers
+}
+
 /// Headers that came from outside and are none are left out.
 fn value_headers(headers: &mut HeaderMap, value: &Value, unchanged: bool) {
     let mut add = |name, text: Option<&Arc<str>>| {
-        let text = text.map(|text| HeaderValue::from_maybe_shared(Bytes::copy_from_slice(text.as_bytes())));
-        if let Some(Ok(text)) = text {
+        if let Some(Ok(text)) = text.map(|text| HeaderValue::from_bytes(text.as_bytes())) {
             headers.insert(name, text);
         }
     };
@@ -194,8 +208,9 @@ fn value_headers(headers: &mut HeaderMap, value: &Value, unchanged: bool) {
 
 /// How old the answer is, and its whole lifetime: what remains is the difference.
 fn times(headers: &mut HeaderMap, answer: &Answer) {
-    headers.insert(AGE, HeaderValue::from(answer.age.as_secs()));
-    headers.insert(CACHE_CONTROL, text_value(&format!("max-age={}", answer.entry.lifetime.fresh.as_secs())));
+    let fresh = whole_seconds(answer.entry.lifetime.fresh);
+    headers.insert(AGE, Brief::new("").number(whole_seconds(answer.age)).value());
+    headers.insert(CACHE_CONTROL, Brief::new("max-age=").number(fresh).value());
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::header::IF_NONE_MATCH;
 
 use super::*;
@@ -12,7 +13,7 @@ fn answer(via: Via, content: Content) -> Answer {
     let lifetime = Lifetime { fresh: Duration::from_millis(60_500), ..Lifetime::default() };
     let age = if via == Via::Stale { 72_900 } else { 19_900 };
     Answer {
-        entry: Arc::new(Entry { content, lifetime }),
+        entry: Arc::new(Entry::new(content, lifetime)),
         age: Duration::from_millis(age),
         via,
         detached: false,
@@ -55,7 +56,7 @@ fn every_way_says_where_the_answer_came_from() {
         for (if_none_match, status) in
             [(None, 200), (Some("\"v0\""), 200), (Some("\"v1\""), 304), (Some("*"), 304)]
         {
-            let response = read(Ok(answer(via, value())), &asked(if_none_match)).unwrap();
+            let response = read(Ok(answer(via, value())), asked(if_none_match)).unwrap();
             assert_eq!(response.status(), status, "{via:?} {if_none_match:?}");
             let headers = response.headers();
             assert_eq!(headers["cache-status"], present);
@@ -67,7 +68,7 @@ fn every_way_says_where_the_answer_came_from() {
             let body = response.into_body().whole().unwrap();
             assert_eq!(body, if status == 200 { &b"{\"a\":1}"[..] } else { b"" });
         }
-        let response = read(Ok(answer(via, Content::Absent)), &asked(Some("*"))).unwrap();
+        let response = read(Ok(answer(via, Content::Absent)), asked(Some("*"))).unwrap();
         assert_eq!(response.status(), 404, "{via:?}");
         assert_eq!(response.headers()["cache-status"], absent);
         assert_eq!(response.headers()["cache-control"], "max-age=60");
@@ -79,7 +80,7 @@ fn an_instance_that_is_cut_off_says_so_whatever_the_way() {
     for (via, ..) in WAYS {
         for content in [value(), Content::Absent] {
             let answer = Answer { detached: true, ..answer(via, content) };
-            let response = read(Ok(answer), &HeaderMap::new()).unwrap();
+            let response = read(Ok(answer), HeaderMap::new()).unwrap();
             let status = response.headers()["cache-status"].to_str().unwrap();
             assert!(
                 status.starts_with("coherd; ") && status.ends_with("; detail=detached"),
@@ -92,14 +93,14 @@ fn an_instance_that_is_cut_off_says_so_whatever_the_way() {
 #[test]
 fn a_copy_that_an_event_made_stale_has_no_time_left() {
     let answer = Answer { age: Duration::from_secs(1), ..answer(Via::Stale, value()) };
-    let response = read(Ok(answer), &HeaderMap::new()).unwrap();
+    let response = read(Ok(answer), HeaderMap::new()).unwrap();
     assert_eq!(response.headers()["cache-status"], "coherd; hit; ttl=0; detail=stale");
 }
 
 #[test]
 fn a_value_without_etag_is_never_not_modified_and_bad_headers_of_an_origin_are_left_out() {
     let odd = Value { content_type: Some("text\n".into()), body: "x".into(), ..Value::default() };
-    let response = read(Ok(answer(Via::L1, Content::Present(odd))), &asked(Some("*"))).unwrap();
+    let response = read(Ok(answer(Via::L1, Content::Present(odd))), asked(Some("*"))).unwrap();
     assert_eq!(response.status(), 200);
     assert!(!response.headers().contains_key("content-type"));
 }
@@ -145,7 +146,7 @@ fn every_read_that_fails_has_status_code_and_cache_status() {
         ),
     ] {
         let has_lease = matches!(error, GetError::Missing { lease: Some(_) });
-        let problem = read(Err(error), &HeaderMap::new()).unwrap_err();
+        let problem = read(Err(error), HeaderMap::new()).unwrap_err();
         assert_eq!(problem.code(), code);
         let response = problem.into_response();
         assert_eq!(response.status(), status);

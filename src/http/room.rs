@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::problem::{Code, Problem};
 
@@ -30,29 +30,28 @@ impl Rooms {
     }
 
     /// For a body of which nothing is there yet.
-    pub(super) fn enter(&self) -> Room {
-        Room { rooms: self.clone(), held: None }
+    pub(super) fn enter(&self) -> Room<'_> {
+        Room { rooms: self, held: None }
     }
 }
 
 /// What one body has of it; given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Room {
-    rooms: Rooms,
-    held: Option<OwnedSemaphorePermit>,
+pub(super) struct Room<'a> {
+    rooms: &'a Rooms,
+    held: Option<SemaphorePermit<'a>>,
 }
 
-impl Room {
+impl Room<'_> {
     /// Takes as much as a body of so many bytes needs, without waiting: whoever waited would hold what it has.
     pub(super) fn hold(&mut self, bytes: usize) -> Result<(), Problem> {
-        let held = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let held = self.held.as_ref().map_or(0, SemaphorePermit::num_permits);
         let missing = bytes.div_ceil(UNIT).saturating_sub(held);
         if missing == 0 {
             return Ok(());
         }
-        let more = u32::try_from(missing)
-            .ok()
-            .and_then(|missing| Arc::clone(&self.rooms.0).try_acquire_many_owned(missing).ok());
+        let more =
+            u32::try_from(missing).ok().and_then(|missing| self.rooms.0.try_acquire_many(missing).ok());
         let more = more.ok_or_else(|| Problem::new(Code::Overloaded, "too many bodies are being read"))?;
         match &mut self.held {
             Some(held) => held.merge(more),

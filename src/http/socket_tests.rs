@@ -100,6 +100,7 @@ fn settings() -> Settings {
         max_body: 1000,
         rooms: super::Rooms::for_bodies_of(1000),
         connections_max: 100,
+        clock: Clock::Boottime,
     }
 }
 

@@ -46,6 +46,12 @@ impl Slow {
         Self { written, every, seen: 0, next: deadline(every) }
     }
 
+    /// Counts from here.
+    pub(super) fn restart(&mut self) {
+        self.next = deadline(self.every);
+        self.seen = self.written.bytes();
+    }
+
     /// After the time: whether the client has taken anything to speak of in it. May be dropped and asked again.
     pub(super) async fn next(&mut self) -> bool {
         self.next.as_mut().await;

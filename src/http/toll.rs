@@ -34,7 +34,8 @@ pub(super) async fn pay(
     let Some(id) = limits.key(namespace).and_then(|key| identify(key, headers, caller, peer)) else {
         return Ok(Headers::new());
     };
-    let Some((quota, verdict)) = limits.admit(namespace, id).await else {
+    // Its room is on the heap: a future is as large as what it may wait for, and most requests are not counted.
+    let Some((quota, verdict)) = Box::pin(limits.admit(namespace, id)).await else {
         return Ok(Headers::new());
     };
     match verdict {

@@ -1,6 +1,6 @@
 //! The span of a request: begun by its `traceparent`, or by the draw; ended with its answer.
 
-use hyper::header::{HeaderMap, HeaderValue};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, Response};
 
 use super::body::Body;
@@ -8,6 +8,8 @@ use super::front::Desk;
 use super::reply::CACHE_STATUS;
 use crate::model::TraceId;
 use crate::telemetry::trace::{self, Span, Tracer, Value};
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// A request that has a span.
 pub(super) struct Traced {
@@ -18,13 +20,13 @@ pub(super) struct Traced {
 
 impl Traced {
     /// `None` for a request that is part of no trace: all that it costs is one header that is not there.
-    pub(super) fn begin<D: Desk, B>(tracer: &Tracer, desk: &D, request: &Request<B>) -> Option<Self> {
+    pub(super) fn begin<D: Desk, B>(tracer: &Tracer, desk: &D, request: &Request<B>) -> Option<Box<Self>> {
         let headers = request.headers();
-        let parent = headers.get("traceparent").map(HeaderValue::as_bytes);
+        let parent = headers.get(TRACEPARENT).map(HeaderValue::as_bytes);
         let span = tracer.request(parent, || state(headers), name(request.method().as_str()))?;
         let route = desk.route(request.method(), request.uri());
         let template = route.map_or("", |route| desk.template(&route));
-        Some(Self { span, method: request.method().to_string(), template })
+        Some(Box::new(Self { span, method: request.method().to_string(), template }))
     }
 
     /// The trace it is part of.
@@ -38,7 +40,7 @@ impl Traced {
     }
 
     /// It is answered. `Cache-Status` says which way; there is no key in it.
-    pub(super) fn end(self, response: &Response<Body>) {
+    pub(super) fn end(self: Box<Self>, response: &Response<Body>) {
         let status = response.status();
         let mut attributes = vec![
             ("http.request.method", Value::Text(self.method)),

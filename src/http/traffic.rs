@@ -5,20 +5,26 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body as _, Frame, SizeHint};
 
 use super::body::Body;
+use crate::clock::{Boot, Clock};
 
 /// How many requests a connection has begun, and how many of them are over, body and all. Clones share the counts.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Traffic(Arc<Counts>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Counts {
     begun: AtomicU64,
     ended: AtomicU64,
+    /// None was under way when the connection was looked at last.
+    rests: AtomicBool,
+    /// Since when, at the latest, in the clock's nanoseconds.
+    since: AtomicU64,
     /// Answers that could go on if the client took what it has been sent.
     unread: AtomicU64,
     /// Whether they are those of HTTP/2.
@@ -26,10 +32,48 @@ struct Counts {
 }
 
 impl Traffic {
+    /// No request yet.
+    pub(super) fn new(now: Boot) -> Self {
+        Self(Arc::new(Counts {
+            begun: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            rests: AtomicBool::new(true),
+            since: AtomicU64::new(now.as_nanos()),
+            unread: AtomicU64::new(0),
+            http2: AtomicBool::new(false),
+        }))
+    }
+
     /// A request has come.
-    pub(super) fn begin(&self) -> Busy {
+    pub(super) fn begin(&self, now: Boot) -> Busy {
         self.0.begun.fetch_add(1, Ordering::Relaxed);
+        self.0.since.store(now.as_nanos(), Ordering::Relaxed);
         Busy { traffic: self.clone(), unread: false }
+    }
+
+    /// The connection has done what there was to do. What began and ended meanwhile took no time to speak of: only after
+    /// a request that was waited for is the clock read.
+    pub(super) fn look(&self, clock: &Clock) {
+        let rests = self.rests();
+        if rests != self.0.rests.load(Ordering::Relaxed) {
+            self.0.rests.store(rests, Ordering::Relaxed);
+            if rests {
+                self.0.since.store(clock.now().as_nanos(), Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// For how long no request has been under way.
+    pub(super) fn quiet_for(&self, clock: &Clock) -> Duration {
+        if self.rests() {
+            clock.now().since(Boot::from_nanos(self.0.since.load(Ordering::Relaxed)))
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    fn rests(&self) -> bool {
+        self.0.begun.load(Ordering::Relaxed) == self.0.ended.load(Ordering::Relaxed)
     }
 
     /// Which version it has.
@@ -40,11 +84,6 @@ impl Traffic {
     /// Whether the last one was of HTTP/2.
     pub(super) fn http2(&self) -> bool {
         self.0.http2.load(Ordering::Relaxed)
-    }
-
-    /// How many have begun, and how many are over.
-    pub(super) fn requests(&self) -> (u64, u64) {
-        (self.0.begun.load(Ordering::Relaxed), self.0.ended.load(Ordering::Relaxed))
     }
 
     /// Whether an answer waits for the client to read.

@@ -122,11 +122,11 @@ impl DataDesk {
 
 /// What a PUT stores.
 pub(super) fn write(call: Call) -> Result<Write, Problem> {
-    let content_type = demand::joined(&call.headers, CONTENT_TYPE.as_str())?;
+    let content_type = demand::joined(&call.headers, &CONTENT_TYPE)?;
     Ok(Write {
         tags: tags::of_value(&call.headers)?,
         lifetime: demand::cache_control(&call.headers).stated(),
-        lease: demand::joined(&call.headers, LEASE.as_str())?,
+        lease: demand::joined(&call.headers, &LEASE)?,
         value: Value {
             etag: Some(etag_of(&call.body)),
             content_type: content_type.map(Into::into),
@@ -139,7 +139,7 @@ pub(super) fn write(call: Call) -> Result<Write, Problem> {
 
 /// `Coherd-Durability` of a request.
 fn wanted(headers: &HeaderMap) -> Result<Durability, Problem> {
-    match demand::joined(headers, DURABILITY.as_str())?.as_deref() {
+    match demand::joined(headers, &DURABILITY)?.as_deref() {
         None | Some("memory") => Ok(Durability::Memory),
         Some("aof") => Ok(Durability::Aof),
         Some("replica") => Ok(Durability::Replica),
@@ -194,6 +194,7 @@ fn refused(error: &WriteError) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Boot;
     use bytes::Bytes;
 
     fn call(lines: &[(&'static str, &'static str)]) -> Call {
@@ -205,6 +206,7 @@ mod tests {
             headers,
             body: Bytes::from_static(b"v"),
             trace: None,
+            arrived: Boot::NEVER,
             peer: std::net::Ipv4Addr::LOCALHOST.into(),
         }
     }

@@ -159,7 +159,7 @@ pub(crate) fn tagged(text: &str, tags: &[&str]) -> Put {
 
 /// A wish for a lease that does not expire within a test.
 pub(crate) fn claim(by: &str) -> Claim {
-    Claim { load: load(by), lease: LONG, even_if_fresh: false }
+    Claim { load: load(by), lease: LONG, even_if_fresh: false, absent: None }
 }
 
 /// A question about an entry.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use coherd::backend::{Claim, EntryId, FillRefusal, Filled, Found, Stored};
-use coherd::model::Target;
+use coherd::backend::{Claim, EntryId, FillRefusal, Filled, Found, Stored, Token};
+use coherd::model::{LineageId, Target};
 
 use super::fixture::Fixture;
 use super::kit::{
@@ -22,6 +22,33 @@ pub(crate) async fn a_miss_with_a_claim_gets_the_lease_and_the_head<F: Fixture>(
     let published = publish(&it.b, hard(tag("t"))).await;
     let found = ask(&it.a, &entry("1"), claim("a")).await;
     assert_eq!(found, Found::Leased { token: published.token, stale: None });
+}
+
+pub(crate) async fn what_was_not_there_is_leased_as_it_is_now<F: Fixture>() {
+    let it = two::<F>().await;
+    let id = entry("1");
+    let seen = publish(&it.b, hard(tag("t"))).await.token;
+    let absent = |by: &str, seen: &Token| Claim { absent: Some(seen.clone()), ..claim(by) };
+    // at the head
+    let found = ask(&it.a, &id, absent("a", &seen)).await;
+    assert_eq!(found, Found::Leased { token: seen.clone(), stale: None });
+    assert!(matches!(ask(&it.b, &id, absent("b", &seen)).await, Found::Busy { stale: None, .. }));
+    assert_eq!(fill(&it.a, &id, "a", seen.clone(), value("1")).await, Filled::Stored);
+    // there meanwhile, and the claim leaves no lease
+    assert!(matches!(ask(&it.b, &id, absent("b", &seen)).await, Found::Fresh(_)));
+    assert_eq!(it.b.lease(&id).await.unwrap(), None);
+    // behind the head
+    let head = publish(&it.b, hard(tag("t"))).await.token;
+    let other = entry("2");
+    assert_eq!(
+        ask(&it.a, &other, absent("a", &seen)).await,
+        Found::Leased { token: head.clone(), stale: None }
+    );
+    assert_eq!(fill(&it.a, &other, "a", head.clone(), value("2")).await, Filled::Stored);
+    // of another history
+    let token = Token { lineage: LineageId::new("0123456789abcdef"), seq: head.seq };
+    let third = entry("3");
+    assert_eq!(ask(&it.a, &third, absent("a", &token)).await, Found::Leased { token: head, stale: None });
 }
 
 pub(crate) async fn a_taken_lease_is_busy_for_every_other_load<F: Fixture>() {

@@ -27,6 +27,7 @@ macro_rules! conformance {
             conformance!(@cases { $($how)+ } lookup: [
                 a_miss_without_a_claim_takes_no_lease
                 a_miss_with_a_claim_gets_the_lease_and_the_head
+                what_was_not_there_is_leased_as_it_is_now
                 a_taken_lease_is_busy_for_every_other_load
                 a_load_that_asks_again_still_has_its_lease
                 an_expired_lease_goes_to_the_next

@@ -41,10 +41,11 @@ impl Past {
     pub(crate) fn resolve(&self, ask: Ask) -> Option<Command> {
         Some(match ask {
             Ask::Lookup { entry, claim, have } => {
-                let claim = claim.map(|(who, units, even_if_fresh)| Claim {
+                let claim = claim.map(|(who, units, even_if_fresh, absent)| Claim {
                     load: load(who),
                     lease: UNIT * u32::try_from(units).unwrap(),
                     even_if_fresh,
+                    absent: absent.and_then(|token| self.token(&token)),
                 });
                 Command::Lookup(question(&entry_of(entry), claim, have.map(load)))
             }

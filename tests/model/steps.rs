@@ -31,7 +31,7 @@ pub(crate) enum Step {
 pub(crate) enum Ask {
     Lookup {
         entry: usize,
-        claim: Option<(Who, u64, bool)>,
+        claim: Option<(Who, u64, bool, Option<TokenAs>)>,
         have: Option<Who>,
     },
     /// Ends one of the leases that were given out, held or not.
@@ -207,7 +207,10 @@ pub(crate) fn step_of_writes() -> impl Strategy<Value = Step> {
 fn ask() -> impl Strategy<Value = Ask> {
     let who = || 0..3_u8;
     let entry = || 0..ENTRIES;
-    let claim = prop::option::weighted(0.8, (who(), 1..3_u64, prop::bool::weighted(0.2)));
+    let claim = prop::option::weighted(
+        0.8,
+        (who(), 1..3_u64, prop::bool::weighted(0.2), prop::option::weighted(0.6, token())),
+    );
     let value = prop::option::weighted(0.3, (entry(), who(), put()));
     let entries = prop_oneof![
         12 => (entry(), claim, prop::option::weighted(0.3, who()))

@@ -5,8 +5,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
-/// Most bytes of an answer.
-const ANSWER_BYTES_MAX: usize = 16 * 1024;
+/// Bytes that an answer has room for at first, and at most.
+const ANSWER_BYTES: usize = 16 * 1024;
+const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Most headers of an answer.
 const HEADERS_MAX: usize = 32;
 
@@ -19,10 +20,20 @@ pub(crate) struct Expected {
     pub(crate) tier: Option<&'static str>,
 }
 
+/// A whole answer.
+pub(super) struct Answer {
+    /// Since when its request was due.
+    pub(super) since: Instant,
+    /// Whether its `Cache-Status` holds what is expected.
+    pub(super) told: bool,
+    /// Of its body.
+    pub(super) bytes: u64,
+}
+
 /// One connection, with at most one request under way.
 pub(super) struct Connection {
     stream: TcpStream,
-    answer: Box<[u8]>,
+    answer: Vec<u8>,
     filled: usize,
     /// Since when the request under way has been due.
     since: Option<Instant>,
@@ -39,7 +50,7 @@ impl Connection {
         let stream = TcpStream::connect(addr)?;
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
-        Ok(Self { stream, answer: vec![0; ANSWER_BYTES_MAX].into(), filled: 0, since: None })
+        Ok(Self { stream, answer: vec![0; ANSWER_BYTES], filled: 0, since: None })
     }
 
     /// Sends a request that has been due since then. Requests are small and the connection is idle: the kernel takes
@@ -50,12 +61,15 @@ impl Connection {
         self.stream.write_all(request)
     }
 
-    /// Reads on. With the whole answer: since when the request was due, and whether its `Cache-Status` holds the tier.
+    /// Reads on until the answer is whole.
     ///
     /// # Errors
     ///
     /// If the answer has another status or no length, or longer than what is expected here.
-    pub(super) fn receive(&mut self, expected: Expected) -> io::Result<Option<(Instant, bool)>> {
+    pub(super) fn receive(&mut self, expected: Expected) -> io::Result<Option<Answer>> {
+        if self.filled == self.answer.len() && self.filled < ANSWER_BYTES_MAX {
+            self.answer.resize(2 * self.filled, 0);
+        }
         match self.stream.read(&mut self.answer[self.filled..]) {
             Ok(0) => return Err(malformed("it ends", &self.answer[..self.filled])),
             Ok(read) => self.filled += read,
@@ -80,7 +94,7 @@ impl Connection {
             header(head.headers, "cache-status").is_some_and(|status| status.contains(tier))
         });
         let since = self.since.take().ok_or_else(|| malformed("nobody asked for it", bytes))?;
-        Ok(Some((since, told)))
+        Ok(Some(Answer { since, told, bytes: length as u64 }))
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::connection::{Connection, Expected};
+use super::connection::{Answer, Connection, Expected};
 use super::poll::{Poll, Wait};
 use super::{Histogram, histogram, now, record};
 
@@ -27,6 +27,8 @@ pub(crate) struct Run {
     pub(crate) requests: u64,
     /// How many of them by the tier that was expected.
     pub(crate) expected: u64,
+    /// Bytes of the answers' bodies.
+    pub(crate) bytes: u64,
     /// From the first request to the last answer.
     pub(crate) elapsed: Duration,
     /// From when a request was due to its whole answer.
@@ -57,7 +59,8 @@ impl Generator {
     /// Sends what `next` writes, and waits for every answer.
     pub(crate) fn run(&mut self, pace: Pace, next: &mut dyn FnMut(&mut Vec<u8>)) -> io::Result<Run> {
         let begin = now();
-        let mut run = Run { requests: 0, expected: 0, elapsed: Duration::ZERO, latency: histogram() };
+        let mut run =
+            Run { requests: 0, expected: 0, bytes: 0, elapsed: Duration::ZERO, latency: histogram() };
         let mut request = Vec::new();
         let mut sent = 0;
         loop {
@@ -84,10 +87,13 @@ impl Generator {
             }
             let wait = if matches!(pace, Pace::Rate(..)) && !ended { Wait::Awake } else { Wait::Asleep };
             for number in self.poll.ready(wait)? {
-                if let Some((since, told)) = self.connections[number].receive(self.expected)? {
+                if let Some(Answer { since, told, bytes }) =
+                    self.connections[number].receive(self.expected)?
+                {
                     record(&mut run.latency, since);
                     run.requests += 1;
                     run.expected += u64::from(told);
+                    run.bytes += bytes;
                     self.idle.push_back(number);
                 }
             }

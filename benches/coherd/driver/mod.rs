@@ -33,6 +33,6 @@ pub(crate) fn now() -> Instant {
 }
 
 /// Counts the nanoseconds since `begin`.
-fn record(latency: &mut Histogram, begin: Instant) {
+pub(crate) fn record(latency: &mut Histogram, begin: Instant) {
     latency.saturating_record(u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX));
 }

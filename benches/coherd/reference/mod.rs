@@ -4,6 +4,7 @@
 
 mod aside;
 mod memory;
+pub(crate) mod publisher;
 mod queue;
 mod relay;
 
@@ -32,12 +33,14 @@ pub(crate) enum Kind {
     Aside,
     /// Does PUBLISH with the body of a POST, and answers a GET with everything it hears from SUBSCRIBE.
     Relay,
+    /// Does XADD and PUBLISH with the body of a POST.
+    Publisher,
     /// Does XADD with the body of a PUT, and brings what XREADGROUP finds to the origin.
     Queue,
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [Self::Memory, Self::Moka, Self::Aside, Self::Relay, Self::Queue];
+    const ALL: [Self; 6] = [Self::Memory, Self::Moka, Self::Aside, Self::Relay, Self::Publisher, Self::Queue];
 
     /// As an argument.
     pub(crate) fn name(self) -> &'static str {
@@ -46,6 +49,7 @@ impl Kind {
             Self::Moka => "moka",
             Self::Aside => "aside",
             Self::Relay => "relay",
+            Self::Publisher => "publisher",
             Self::Queue => "queue",
         }
     }
@@ -72,6 +76,7 @@ pub(crate) fn run(mut args: impl Iterator<Item = String>) -> Result<(), Fault> {
             Kind::Moka => memory::moka(place).await,
             Kind::Aside => aside::serve(place).await,
             Kind::Relay => relay::serve(place).await,
+            Kind::Publisher => publisher::serve(place).await,
             Kind::Queue => queue::serve(place).await,
         }
     })

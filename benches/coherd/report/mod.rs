@@ -1,11 +1,12 @@
 //! The report: a table to read, and the same as JSON with every round.
 
+mod bar;
 mod table;
 
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -15,7 +16,8 @@ use crate::machine::Machine;
 use crate::measure::float;
 use crate::plan::Plan;
 
-pub(crate) use table::{Figure, Row, Table, grouped};
+pub(crate) use bar::Limit;
+pub(crate) use table::{Figure, Row, Table, grouped, median};
 
 /// Everything a run found.
 #[derive(Serialize)]
@@ -57,13 +59,23 @@ impl Report {
         for table in &self.tables {
             writeln!(text, "{}", table.text()?)?;
         }
-        let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let dir = tmp.parent().unwrap_or(tmp).join("bench");
-        fs::create_dir_all(&dir)?;
-        let file = dir.join("report.json");
-        fs::write(&file, serde_json::to_vec_pretty(&self)?)?;
+        writeln!(text, "\nWhat must hold: the bar, the median of the rounds, the least and the greatest\n")?;
+        for bar in self.tables.iter().flat_map(|table| &table.bars) {
+            writeln!(text, "{}", bar.text())?;
+        }
+        let file = write("report.json", &self)?;
         writeln!(std::io::stdout(), "{text}")?;
         crate::progress(&format!("every round as JSON: {}", file.display()));
         Ok(())
     }
+}
+
+/// Writes a file of JSON to `bench` in cargo's target folder.
+pub(crate) fn write(name: &str, found: &impl Serialize) -> Result<PathBuf, Fault> {
+    let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let dir = tmp.parent().unwrap_or(tmp).join("bench");
+    fs::create_dir_all(&dir)?;
+    let file = dir.join(name);
+    fs::write(&file, serde_json::to_vec_pretty(found)?)?;
+    Ok(file)
 }

@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::bar::{Bar, Limit};
 use crate::fault::Fault;
 
 /// Width of the first column, and of every other.
-const NAME_WIDTH: usize = 28;
+const NAME_WIDTH: usize = 30;
 const FIGURE_WIDTH: usize = 13;
 
 /// One path: coherd in the first row, a counterpart in every other.
@@ -21,6 +22,8 @@ pub(crate) struct Table {
     pub(crate) rows: Vec<Row>,
     /// Of the first row to each other.
     ratios: Vec<Ratio>,
+    /// What it is held against.
+    pub(super) bars: Vec<Bar>,
 }
 
 /// What is measured: a column.
@@ -52,18 +55,18 @@ impl Row {
 }
 
 #[derive(Serialize)]
-struct Ratio {
+pub(super) struct Ratio {
     to: &'static str,
     /// By figure.
     figures: BTreeMap<&'static str, Option<Spread>>,
 }
 
-/// Ratios round by round: one round of a side is only ever compared with the same round of the other.
-#[derive(Clone, Copy, Serialize)]
-struct Spread {
-    median: f64,
-    min: f64,
-    max: f64,
+/// Values of several rounds. Of ratios, one round of a side is only ever compared with the same round of the other.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Spread {
+    pub(super) median: f64,
+    pub(super) min: f64,
+    pub(super) max: f64,
     rounds: usize,
 }
 
@@ -81,7 +84,23 @@ impl Table {
                 Ratio { to: other.name, figures: spreads.collect() }
             })
             .collect();
-        Self { title, note, figures: figures.to_vec(), rows, ratios }
+        Self { title, note, figures: figures.to_vec(), rows, ratios, bars: Vec::new() }
+    }
+
+    /// Holds a figure of the first row against a bar.
+    pub(crate) fn bar(mut self, path: &'static str, figure: &'static str, limit: Limit) -> Self {
+        let measured = match limit {
+            Limit::Times(_, to) => {
+                let ratio = self.ratios.iter().find(|ratio| ratio.to == to);
+                ratio.and_then(|ratio| ratio.figures.get(figure).copied().flatten())
+            }
+            Limit::Most(..) | Limit::Least(..) => {
+                let column = self.figures.iter().position(|it| it.name == figure);
+                column.and_then(|column| Spread::of(self.rows.first()?.values.get(column)?))
+            }
+        };
+        self.bars.push(Bar::new(path, limit, measured));
+        self
     }
 
     /// To read, at most 110 columns wide.
@@ -120,13 +139,19 @@ impl Table {
 
 fn spread(ours: &[f64], theirs: &[f64]) -> Option<Spread> {
     let ratios: Vec<f64> = ours.iter().zip(theirs).filter(|(_, b)| 0.0 < **b).map(|(a, b)| a / b).collect();
-    let median = median(&ratios)?;
-    let min = ratios.iter().copied().fold(f64::INFINITY, f64::min);
-    let max = ratios.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    Some(Spread { median, min, max, rounds: ratios.len() })
+    Spread::of(&ratios)
 }
 
-fn median(values: &[f64]) -> Option<f64> {
+impl Spread {
+    fn of(values: &[f64]) -> Option<Self> {
+        let min = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let max = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        Some(Self { median: median(values)?, min, max, rounds: values.len() })
+    }
+}
+
+/// The middle one.
+pub(crate) fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;

@@ -6,7 +6,7 @@ use crate::instance::HIT;
 use crate::measure::{FIGURES, Side, compare, fill, float};
 use crate::plan::CONNECTIONS;
 use crate::reference::Kind;
-use crate::report::{Table, grouped};
+use crate::report::{Limit, Table, grouped};
 
 /// Keys asked for.
 const KEYS: u64 = 1_000;
@@ -16,7 +16,9 @@ const CROWD: usize = 1_000;
 
 /// Measures it.
 pub(super) fn measure(stage: &Stage) -> Result<Table, Fault> {
-    by(CONNECTIONS, "L1 hit over HTTP", stage)
+    Ok(by(CONNECTIONS, "L1 hit over HTTP", stage)?
+        .bar("L1 hit over HTTP, CPU", "cpu_us_per_request", Limit::Times(1.25, "hyper"))
+        .bar("L1 hit over HTTP, p99 at 32 connections", "p99_us", Limit::Times(1.5, "hyper")))
 }
 
 /// Measures it with many clients at once, each with its own connection.
@@ -52,8 +54,8 @@ fn by(connections: usize, title: &'static str, stage: &Stage) -> Result<Table, F
             behind: None,
         },
     ];
-    fill(&mut sides[0], stage.instance.data, KEYS)?;
-    fill(&mut sides[2], moka.addr, KEYS)?;
+    fill(stage.instance.data, around(HIT, KEYS), KEYS)?;
+    fill(moka.addr, around(HIT, KEYS), KEYS)?;
     let compared = compare(&mut sides, &stage.plan, stage.cores.servers())?;
     let note = format!("{} keys; latency at {} req/s", grouped(float(KEYS), 0), grouped(compared.rate, 0));
     Ok(Table::new(title, note, &FIGURES, compared.rows))

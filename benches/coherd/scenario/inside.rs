@@ -21,7 +21,7 @@ use super::Stage;
 use crate::driver::now;
 use crate::fault::Fault;
 use crate::measure::float;
-use crate::report::{Figure, Row, Table};
+use crate::report::{Figure, Limit, Row, Table};
 
 const FIGURES: [Figure; 2] = [
     Figure { name: "ns_of_1000_keys", heading: "1 k keys", decimals: 0, compared: true },
@@ -63,13 +63,15 @@ pub(super) fn measure(stage: &Stage) -> Result<Table, Fault> {
     let Found { judged, bare } = serde_json::from_slice(&output.stdout)?;
     let rows = vec![Row { name: "moka get + judge", values: judged }, Row { name: "moka get", values: bare }];
     let note = "nanoseconds per look-up, one thread, keys in random order; judged: clock, lease, lineage, floor, watermarks";
-    Ok(Table::new("L1 look-up inside the process", note.to_owned(), &FIGURES, rows))
+    Ok(Table::new("L1 look-up inside the process", note.to_owned(), &FIGURES, rows)
+        .bar("L1 look-up with validity, 1,000 keys", FIGURES[0].name, Limit::Times(1.3, "moka get"))
+        .bar("L1 look-up with validity, 1,000,000 keys", FIGURES[1].name, Limit::Times(1.3, "moka get")))
 }
 
 /// `inside SECONDS ROUNDS`.
 pub(crate) fn run(mut args: impl Iterator<Item = String>) -> Result<(), Fault> {
     let seconds: f64 = args.next().ok_or("no seconds")?.parse()?;
-    let rounds: usize = args.next().ok_or("no rounds")?.parse()?;
+    let rounds: u32 = args.next().ok_or("no rounds")?.parse()?;
     let mut found = Found::default();
     for keys in KEYS {
         let (judged, bare) = look_up(keys, Duration::from_secs_f64(seconds), rounds)?;
@@ -80,7 +82,8 @@ pub(crate) fn run(mut args: impl Iterator<Item = String>) -> Result<(), Fault> {
     Ok(())
 }
 
-fn look_up(count: usize, length: Duration, rounds: usize) -> Result<(Vec<f64>, Vec<f64>), Fault> {
+/// Nanoseconds per look-up among so many keys, round by round: judged, and bare.
+pub(crate) fn look_up(count: usize, length: Duration, rounds: u32) -> Result<(Vec<f64>, Vec<f64>), Fault> {
     let view = View::new(SLOTS);
     let token = Token { lineage: LineageId::new("bench"), seq: 1 };
     view.begin(token.lineage.clone(), token.seq);

@@ -5,7 +5,7 @@ use crate::fault::Fault;
 use crate::instance::L2;
 use crate::measure::{FIGURES, Side, compare, fill, float};
 use crate::reference::Kind;
-use crate::report::{Table, grouped};
+use crate::report::{Limit, Table, grouped};
 
 /// Keys asked for: between two requests for one of them moka has long thrown out what did not fit.
 const KEYS: u64 = 10_000;
@@ -31,13 +31,15 @@ pub(super) fn measure(stage: &Stage) -> Result<Table, Fault> {
             behind: None,
         },
     ];
-    fill(&mut sides[0], stage.instance.data, KEYS)?;
-    fill(&mut sides[1], aside.addr, KEYS)?;
+    fill(stage.instance.data, around(L2, KEYS), KEYS)?;
+    fill(aside.addr, around(L2, KEYS), KEYS)?;
     let compared = compare(&mut sides, &stage.plan, stage.cores.servers())?;
     let note = format!(
         "{} keys, none of which fit L1; latency at {} req/s",
         grouped(float(KEYS), 0),
         grouped(compared.rate, 0)
     );
-    Ok(Table::new("L2 hit over HTTP", note, &FIGURES, compared.rows))
+    Ok(Table::new("L2 hit over HTTP", note, &FIGURES, compared.rows)
+        .bar("L2 hit, CPU of coherd", "cpu_us_per_request", Limit::Times(1.2, "hyper + GET"))
+        .bar("L2 hit, CPU of Valkey", "valkey_cpu_us_per_request", Limit::Times(1.3, "hyper + GET")))
 }

@@ -5,7 +5,7 @@ use crate::fault::Fault;
 use crate::instance::MISS;
 use crate::measure::{FIGURES, Side, compare};
 use crate::reference::Kind;
-use crate::report::{Table, grouped};
+use crate::report::{Limit, Table, grouped};
 
 /// Measures it.
 pub(super) fn measure(stage: &Stage) -> Result<Table, Fault> {
@@ -30,5 +30,8 @@ pub(super) fn measure(stage: &Stage) -> Result<Table, Fault> {
     ];
     let compared = compare(&mut sides, &stage.plan, stage.cores.servers())?;
     let note = format!("every key once, the origin by HTTP; latency at {} req/s", grouped(compared.rate, 0));
-    Ok(Table::new("Full miss over HTTP", note, &FIGURES, compared.rows))
+    let path = "full miss with lease, fill and L1, CPU of coherd";
+    Ok(Table::new("Full miss over HTTP", note, &FIGURES, compared.rows)
+        .bar(path, "cpu_us_per_request", Limit::Times(1.4, "hyper + GET, SET"))
+        .bar("  the same, CPU of Valkey", "valkey_cpu_us_per_request", Limit::Times(1.4, "hyper + GET, SET")))
 }

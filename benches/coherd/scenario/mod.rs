@@ -1,11 +1,19 @@
 //! The paths that are measured, and the stage they share.
 
-pub(crate) mod guards;
+pub(crate) mod applied;
+mod bulk;
+mod drain;
+mod fanout;
+mod heartbeats;
 mod hit;
+mod idle;
 pub(crate) mod inside;
 mod l2;
+pub(crate) mod memory;
 mod miss;
 mod propagation;
+mod publish;
+mod start;
 mod writes;
 
 use std::env;
@@ -17,7 +25,7 @@ use tempfile::TempDir;
 use crate::cores::Cores;
 use crate::driver::{Expected, Generator, Register};
 use crate::fault::Fault;
-use crate::instance::Instance;
+use crate::instance::{HIT, Instance};
 use crate::measure::Requests;
 use crate::plan::{CONNECTIONS, Plan};
 use crate::process::{Process, free_port};
@@ -25,19 +33,33 @@ use crate::reference::Kind;
 use crate::report::Table;
 use crate::valkey::Valkey;
 
-/// Measures one path.
-type Scenario = fn(&Stage) -> Result<Table, Fault>;
+/// One path.
+pub(crate) struct Scenario {
+    /// As `BENCH_ONLY` calls it.
+    pub(crate) name: &'static str,
+    /// Measures it.
+    pub(crate) measure: fn(&Stage) -> Result<Table, Fault>,
+}
 
 /// Every path, in the order of the report.
-pub(crate) const ALL: [Scenario; 8] = [
-    hit::measure,
-    hit::crowd,
-    l2::measure,
-    miss::measure,
-    propagation::measure,
-    writes::measure,
-    inside::measure,
-    guards::measure,
+pub(crate) const ALL: [Scenario; 17] = [
+    Scenario { name: "l1", measure: hit::measure },
+    Scenario { name: "crowd", measure: hit::crowd },
+    Scenario { name: "bulk", measure: bulk::usual },
+    Scenario { name: "bulk-small", measure: bulk::small },
+    Scenario { name: "l2", measure: l2::measure },
+    Scenario { name: "miss", measure: miss::measure },
+    Scenario { name: "applied", measure: applied::measure },
+    Scenario { name: "propagation", measure: propagation::measure },
+    Scenario { name: "publish", measure: publish::measure },
+    Scenario { name: "fanout", measure: fanout::measure },
+    Scenario { name: "drain", measure: drain::measure },
+    Scenario { name: "heartbeats", measure: heartbeats::measure },
+    Scenario { name: "writes", measure: writes::measure },
+    Scenario { name: "inside", measure: inside::measure },
+    Scenario { name: "memory", measure: memory::measure },
+    Scenario { name: "start", measure: start::measure },
+    Scenario { name: "idle", measure: idle::measure },
 ];
 
 /// What all paths stand on. Processes end when it is dropped.
@@ -48,15 +70,15 @@ pub(crate) struct Stage {
     origin: Reference,
     /// The origin of writes.
     register: Register,
-    instance: Instance,
+    pub(crate) instance: Instance,
     // After the processes that write there.
     dir: TempDir,
 }
 
 /// A bare counterpart at work.
-struct Reference {
-    process: Process,
-    addr: SocketAddr,
+pub(crate) struct Reference {
+    pub(crate) process: Process,
+    pub(crate) addr: SocketAddr,
 }
 
 impl Stage {
@@ -71,7 +93,7 @@ impl Stage {
         Ok(Self { plan, cores, valkey, origin, register, instance, dir })
     }
 
-    fn reference(&self, name: &str, kind: Kind) -> Result<Reference, Fault> {
+    pub(crate) fn reference(&self, name: &str, kind: Kind) -> Result<Reference, Fault> {
         self.reference_before(name, kind, self.origin.addr)
     }
 
@@ -79,8 +101,22 @@ impl Stage {
         Reference::start(name, kind, self.dir.path(), &self.cores, self.valkey.addr, origin)
     }
 
-    fn another_instance(&self, id: &str) -> Result<Instance, Fault> {
-        Instance::start(id, self.dir.path(), self.valkey.addr, self.origin.addr, None, &self.cores)
+    pub(crate) fn another_instance(&self, id: &str) -> Result<Instance, Fault> {
+        self.instance_on(id, &self.cores)
+    }
+
+    /// An instance on the generator's core, for when that has nothing to do.
+    fn instance_beside_generator(&self, id: &str) -> Result<Instance, Fault> {
+        self.instance_on(id, &self.cores.beside_generator())
+    }
+
+    /// An instance before another Valkey.
+    fn instance_at(&self, id: &str, valkey: SocketAddr) -> Result<Instance, Fault> {
+        Instance::start(id, self.dir.path(), valkey, self.origin.addr, None, &self.cores)
+    }
+
+    fn instance_on(&self, id: &str, cores: &Cores) -> Result<Instance, Fault> {
+        Instance::start(id, self.dir.path(), self.valkey.addr, self.origin.addr, None, cores)
     }
 }
 
@@ -102,7 +138,7 @@ impl Reference {
 }
 
 /// Keep-alive connections to a side; `tier` is what `Cache-Status` is to hold.
-fn connect(addr: SocketAddr, tier: Option<&'static str>) -> Result<Generator, Fault> {
+pub(crate) fn connect(addr: SocketAddr, tier: Option<&'static str>) -> Result<Generator, Fault> {
     connect_by(CONNECTIONS, addr, tier)
 }
 
@@ -112,7 +148,7 @@ fn connect_by(connections: usize, addr: SocketAddr, tier: Option<&'static str>) 
 }
 
 /// Keep-alive connections to a side that answers like that.
-fn connect_to(addr: SocketAddr, expected: Expected) -> Result<Generator, Fault> {
+pub(crate) fn connect_to(addr: SocketAddr, expected: Expected) -> Result<Generator, Fault> {
     Ok(Generator::open(addr, CONNECTIONS, expected)?)
 }
 
@@ -124,6 +160,36 @@ fn around(namespace: &str, keys: u64) -> Requests<'static> {
         get(request, &namespace, number % keys);
         number += 1;
     })
+}
+
+/// Writes requests for `count` keys at once, of keys 0 to `keys` - 1 and again.
+fn at_once(namespace: &str, count: u64, keys: u64) -> Requests<'static> {
+    let (mut first, namespace) = (0, namespace.to_owned());
+    Box::new(move |request| {
+        let asked: Vec<String> = (first..first + count).map(|number| format!("k{number}")).collect();
+        let text =
+            format!("GET /v1/cache/{namespace}?keys={} HTTP/1.1\r\nHost: bench\r\n\r\n", asked.join(","));
+        request.extend_from_slice(text.as_bytes());
+        first = (first + count) % keys;
+    })
+}
+
+/// Writes requests that each publish an event for a key of its own.
+pub(crate) fn events(prefix: &'static str) -> Requests<'static> {
+    let mut number = 0_u64;
+    Box::new(move |request| {
+        request.extend_from_slice(event(&format!("{prefix}{number}")).as_bytes());
+        number += 1;
+    })
+}
+
+/// A request that publishes an event for a key.
+fn event(key: &str) -> String {
+    let body = format!("{{\"namespace\":\"{HIT}\",\"keys\":[\"{key}\"]}}");
+    let length = body.len();
+    format!(
+        "POST /v1/invalidate HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
 }
 
 /// Writes a request for a key.

@@ -39,7 +39,8 @@ fn key_event(entry: &EntryId) -> Publication {
 async fn load(memory: &Memory, entry: &EntryId, fresh: Duration) {
     let load = LoadId("l".into());
     let covering = covering(&entry.namespace, &entry.key);
-    let claim = Claim { load: load.clone(), lease: Duration::from_secs(1), even_if_fresh: false };
+    let claim =
+        Claim { load: load.clone(), lease: Duration::from_secs(1), even_if_fresh: false, absent: None };
     let lookup = Lookup { entry: entry.clone(), covering: covering.clone(), claim: Some(claim), have: None };
     let Found::Leased { token, .. } = memory.lookup(lookup).await.unwrap() else { panic!("no lease") };
     let put = Put { names: Vec::new(), envelope: Bytes::new(), fresh, kept: fresh };

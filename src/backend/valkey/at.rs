@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use super::cluster::Node;
 use super::connection::{Connection, Task};
 use super::link::Generation;
-use super::{Valkey, entries, errors, handshake};
+use super::{Valkey, errors, handshake, peeks};
 use crate::backend::{BackendError, EntryId, Stored};
 use crate::model::Shard;
 
@@ -18,6 +18,13 @@ pub(super) struct At {
     generation: Arc<Generation>,
     /// On Valkey Cluster.
     node: Option<Arc<Node>>,
+}
+
+impl At {
+    /// The shard that it leads to.
+    pub(super) fn shard(&self) -> Shard {
+        self.shard
+    }
 }
 
 impl Deref for At {
@@ -76,6 +83,12 @@ impl Valkey {
         Ok((connection, task))
     }
 
+    /// Reads an entry where its shard is.
+    pub(super) async fn peek_one(&self, entry: &EntryId) -> Result<Option<Stored>, BackendError> {
+        let at = self.at_entry(entry)?;
+        self.run(&at, at.batches().peeks.ask(&self.context, &at, at.shard, entry.clone())).await
+    }
+
     /// Reads entries where their shards are. What could not be asked for counts as none, unless that is all.
     pub(super) async fn peek_primaries(
         &self,
@@ -96,7 +109,7 @@ impl Valkey {
         }
         let peeked = join_all(servers.iter().map(async |(at, indices)| {
             let of: Vec<EntryId> = indices.iter().map(|index| entries[*index].clone()).collect();
-            self.run(at, entries::peek(&self.context, at.data(), &of)).await
+            self.run(at, peeks::peek(&self.context, at.data(), &of)).await
         }));
         let mut any = entries.is_empty();
         for ((_, indices), peeked) in servers.iter().zip(peeked.await) {

@@ -2,21 +2,11 @@
 
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_bytes::ByteBuf;
 
-use super::connection::Arg;
 use crate::backend::{Logged, Partition};
 use crate::model::{
-    Event, Hardness, Key, LineageId, Name, Namespace, Nonce, Prefix, Provenance, Seq, Tag, Target,
-    TraceParent,
+    Event, Hardness, Key, LineageId, Name, Namespace, Nonce, Prefix, Seq, Tag, Target, TraceParent,
 };
-
-/// What is announced on a shard's events channel: the log's entry, as it is.
-#[derive(Deserialize)]
-struct Announced {
-    id: ByteBuf,
-    fields: Vec<ByteBuf>,
-}
 
 /// What goes over a shard's signals channel.
 #[derive(Deserialize)]
@@ -50,32 +40,42 @@ pub(super) fn unpack_names(packed: &[u8]) -> Option<Vec<Name>> {
     Some(names.into_iter().map(Name::from_stored).collect())
 }
 
-/// An event's targets as `publish.lua` takes them: kind, namespace, text.
-pub(super) fn target_args(targets: &[Target]) -> impl Iterator<Item = Arg> {
-    targets.iter().flat_map(|target| {
-        let (kind, namespace, text): (&str, &str, &str) = match target {
-            Target::Key(namespace, key) => ("key", namespace, key),
-            Target::Prefix(namespace, prefix) => ("prefix", namespace, prefix),
-            Target::Namespace(namespace) => ("ns", namespace, ""),
-            Target::Tag(tag) => ("tag", "", tag),
-            Target::All => ("all", "", ""),
-        };
-        [Arg::from(kind), Arg::from(namespace), Arg::from(text)]
-    })
+/// Texts as they are announced.
+pub(super) fn pack(texts: &[&str]) -> Vec<u8> {
+    rmp_serde::to_vec(texts).expect("texts always have a MessagePack form")
 }
 
+/// What an announcement begins with: lineage, the nonce before the first event, milliseconds and microseconds of the
+/// moment, and the first number.
+type Heading<'a> = (&'a str, &'a str, &'a str, &'a str, &'a str);
+
 /// The events of an announcement, which follow each other; `None` where one cannot be read, and nothing behind it.
-pub(super) fn announced(mut message: &[u8]) -> impl Iterator<Item = Option<(LineageId, Logged)>> {
+///
+/// Behind the heading are the events' nonces, then the fields of each as the log has them.
+pub(super) fn announced(message: &[u8]) -> impl Iterator<Item = Option<(LineageId, Logged)>> {
+    let mut rest = rmp_serde::Deserializer::from_read_ref(message);
+    let mut heading = || {
+        let (lineage, previous, at_ms, us, first) = Heading::deserialize(&mut rest).ok()?;
+        let nonces = Vec::<&str>::deserialize(&mut rest).ok().filter(|nonces| !nonces.is_empty())?;
+        let at_us = at_us(at_ms.parse().ok()?, us);
+        Some((LineageId::new(lineage), previous, at_us, first.parse::<Seq>().ok()?, nonces.into_iter()))
+    };
+    let mut heading = Some(heading());
     std::iter::from_fn(move || {
-        if message.is_empty() {
-            return None;
-        }
-        let read = Announced::deserialize(&mut rmp_serde::Deserializer::new(&mut message));
-        let event = read.ok().and_then(|Announced { id, fields }| logged(&id, &fields));
-        if event.is_none() {
-            message = &[];
-        }
-        Some(event)
+        let Some((lineage, previous, at_us, seq, nonces)) = heading.as_mut()?.as_mut() else {
+            heading = None;
+            return Some(None);
+        };
+        let nonce = nonces.next()?;
+        let read = Vec::<&str>::deserialize(&mut rest).ok().and_then(|fields| said(&fields));
+        let Some((event, confirm)) = read else {
+            heading = None;
+            return Some(None);
+        };
+        let previous = Nonce::new(std::mem::replace(previous, nonce));
+        let logged = Logged { seq: *seq, previous, nonce: Nonce::new(nonce), event, confirm, at_us: *at_us };
+        *seq = seq.saturating_add(1);
+        Some(Some((lineage.clone(), logged)))
     })
 }
 
@@ -92,7 +92,26 @@ pub(super) fn entry_seq(id: &[u8]) -> Option<Seq> {
 /// A log entry; `None` if it is not one that our scripts made.
 pub(super) fn logged<T: AsRef<[u8]>>(id: &[u8], fields: &[T]) -> Option<(LineageId, Logged)> {
     let seq = entry_seq(id)?;
-    let (mut lineage, mut previous, mut nonce, mut at_ms, mut us) = (None, None, None, None, 0);
+    let field = |name: &[u8]| {
+        let (pairs, _) = fields.as_chunks::<2>();
+        let value = pairs.iter().rev().find(|[of, _]| of.as_ref() == name).map(|[_, value]| value.as_ref());
+        value.map(String::from_utf8_lossy)
+    };
+    let (lineage, previous, nonce) = (field(b"lin")?, field(b"p")?, field(b"n")?);
+    let at_us = at_us(field(b"at")?.parse().ok()?, &field(b"us").unwrap_or_default());
+    let (event, confirm) = said(fields)?;
+    let (previous, nonce) = (Nonce::new(&previous), Nonce::new(&nonce));
+    Some((LineageId::new(&lineage), Logged { seq, previous, nonce, event, confirm, at_us }))
+}
+
+/// Microseconds, of a moment in milliseconds and what is left of it.
+fn at_us(ms: u64, us: &str) -> u64 {
+    let us = us.parse::<u64>().map_or(0, |us| us.min(999));
+    ms.saturating_mul(1000).saturating_add(us)
+}
+
+/// What a log entry's fields say of its event, and whether it is to be confirmed at once.
+fn said<T: AsRef<[u8]>>(fields: &[T]) -> Option<(Event, bool)> {
     let (mut confirm, mut namespace) = (false, None);
     let mut event = Event::hard(Vec::new());
     let (pairs, rest) = fields.as_chunks::<2>();
@@ -101,24 +120,19 @@ pub(super) fn logged<T: AsRef<[u8]>>(id: &[u8], fields: &[T]) -> Option<(Lineage
     }
     for [name, value] in pairs {
         let value = value.as_ref();
-        let text = String::from_utf8_lossy(value);
+        let text = || String::from_utf8_lossy(value);
         match name.as_ref() {
-            b"lin" => lineage = Some(LineageId::new(&text)),
-            b"p" => previous = Some(Nonce::new(&text)),
-            b"n" => nonce = Some(Nonce::new(&text)),
-            b"at" => at_ms = text.parse::<u64>().ok(),
-            b"us" => us = text.parse::<u64>().map_or(0, |us| us.min(999)),
             b"soft" => event.hardness = Hardness::Soft,
             b"c" => confirm = true,
-            b"src" => event.provenance.source = text.into_owned(),
-            b"why" => event.provenance.reason = text.into_owned(),
+            b"src" => event.provenance.source = text().into_owned(),
+            b"why" => event.provenance.reason = text().into_owned(),
             b"tp" => event.provenance.trace = TraceParent::parse(value),
-            b"rq" => event.request_id = Some(text.into_owned()),
+            b"rq" => event.request_id = Some(text().into_owned()),
             // an empty one takes back the one before
-            b"ns" => namespace = (!value.is_empty()).then(|| Namespace::new(&text)).transpose().ok()?,
+            b"ns" => namespace = (!value.is_empty()).then(|| Namespace::new(&text())).transpose().ok()?,
             b"key" => event.targets.push(Target::Key(namespace.clone()?, Key::from_bytes(value).ok()?)),
-            b"prefix" => event.targets.push(Target::Prefix(namespace.clone()?, Prefix::new(&text).ok()?)),
-            b"tag" => event.targets.push(Target::Tag(Tag::new(&text).ok()?)),
+            b"prefix" => event.targets.push(Target::Prefix(namespace.clone()?, Prefix::new(&text()).ok()?)),
+            b"tag" => event.targets.push(Target::Tag(Tag::new(&text()).ok()?)),
             b"all" => event.targets.push(match &namespace {
                 Some(namespace) => Target::Namespace(namespace.clone()),
                 None => Target::All,
@@ -127,16 +141,11 @@ pub(super) fn logged<T: AsRef<[u8]>>(id: &[u8], fields: &[T]) -> Option<(Lineage
             _ => {}
         }
     }
-    let (previous, nonce, at_us) = (previous?, nonce?, at_ms?.saturating_mul(1000).saturating_add(us));
-    (!event.targets.is_empty()).then_some((lineage?, Logged { seq, previous, nonce, event, confirm, at_us }))
+    (!event.targets.is_empty()).then_some((event, confirm))
 }
 
-/// Who says so, within the limits that every reader of the log may rely on.
-pub(super) fn provenance_args(provenance: &Provenance) -> [Arg; 2] {
-    [Arg::from(bounded(&provenance.source)), Arg::from(bounded(&provenance.reason))]
-}
-
-fn bounded(text: &str) -> &str {
+/// Free text within the limit that every reader of the log may rely on.
+pub(super) fn bounded(text: &str) -> &str {
     let mut end = text.len().min(Event::TEXT_BYTES_MAX);
     while !text.is_char_boundary(end) {
         end -= 1;

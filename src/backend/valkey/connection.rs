@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fred::clients::Client;
+use fred::clients::{Client, Pipeline};
 use fred::error::{Error, ErrorKind};
 use fred::interfaces::ClientLike;
 use fred::types::config::{
     Config, ConnectionConfig, Options, PerformanceConfig, Server, ServerConfig, TcpConfig,
 };
 use fred::types::{ClusterHash, CustomCommand, Value};
+use futures_util::FutureExt as _;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -138,6 +139,13 @@ pub(super) struct Connection {
     answers: Arc<AtomicU64>,
 }
 
+/// A command that a pipeline has taken in, which it does without waiting: fred's future for it is large, and none of ours
+/// need hold it.
+pub(super) fn queued(taken: impl Future<Output = Result<Value, Error>>) -> Result<(), Error> {
+    let taken = taken.now_or_never();
+    taken.unwrap_or_else(|| Err(Error::new(ErrorKind::Unknown, "a pipeline is full"))).map(drop)
+}
+
 /// A command and where Valkey Cluster keeps what it is about.
 pub(super) struct Command {
     name: &'static str,
@@ -209,11 +217,15 @@ impl From<Bytes> for Arg {
 }
 
 impl From<Duration> for Arg {
-    /// In milliseconds, at most ten years: what the server adds to its clock must not overflow.
     fn from(time: Duration) -> Self {
-        const TEN_YEARS_MS: u64 = 315_360_000_000;
-        Self::from(u64::try_from(time.as_millis()).unwrap_or(u64::MAX).min(TEN_YEARS_MS))
+        Self::from(millis(time))
     }
+}
+
+/// In milliseconds, at most ten years: what the server adds to its clock must not overflow.
+pub(super) fn millis(time: Duration) -> u64 {
+    const TEN_YEARS_MS: u64 = 315_360_000_000;
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).min(TEN_YEARS_MS)
 }
 
 impl Connection {
@@ -244,11 +256,26 @@ impl Connection {
 
     /// Commands in one round trip; the answers in their order.
     pub(super) async fn call_all(&self, commands: Vec<Command>) -> Result<Vec<Result<Value, Error>>, Error> {
-        let expected = commands.len();
         let pipeline = self.client.pipeline();
+        let expected = commands.len();
         for command in commands {
-            let _queued: Value = Box::pin(pipeline.custom(command.custom(), command.args)).await?;
+            queued(pipeline.custom(command.custom(), command.args))?;
         }
+        self.all(&pipeline, expected).await
+    }
+
+    /// For commands that go in one write together: those that fred has a method for. Every other one, and every script, it
+    /// writes by itself.
+    pub(super) fn pipeline(&self) -> Pipeline<Client> {
+        self.client.pipeline()
+    }
+
+    /// The answers to so many commands in a pipeline, in their order.
+    pub(super) async fn all(
+        &self,
+        pipeline: &Pipeline<Client>,
+        expected: usize,
+    ) -> Result<Vec<Result<Value, Error>>, Error> {
         let mut answers: Vec<Result<Value, Error>> = Box::pin(pipeline.try_all()).await;
         if answers.len() == expected {
             return Ok(answers);

@@ -5,15 +5,13 @@ use std::time::Duration;
 
 use fred::types::Value;
 
-use super::codec::{pack_names, unpack_names};
+use super::codec::unpack_names;
 use super::connection::{Arg, Command, Connection};
 use super::errors::{explain, is_wrong_type};
-use super::reply::{Parts, bytes, number, text};
+use super::reply::{Parts, number, text};
 use super::{Context, script};
-use crate::backend::{
-    BackendError, EntryId, Fill, FillRefusal, Filled, Found, LoadId, Lookup, Stored, Token,
-};
-use crate::model::{LineageId, Name, Seq};
+use crate::backend::{BackendError, EntryId, Found, LoadId, Lookup, Stored, Token};
+use crate::model::{LineageId, Seq};
 
 /// What a lookup said.
 pub(super) enum Looked {
@@ -79,45 +77,6 @@ fn stored(parts: &mut Parts, lineage: &LineageId) -> Result<Stored, BackendError
     Ok(Stored { token, names, load, envelope, dirty })
 }
 
-/// See [`crate::backend::Backend::fill`].
-pub(super) async fn fill(
-    context: &Context,
-    connection: &Connection,
-    fill: &Fill,
-) -> Result<Filled, BackendError> {
-    let Fill { entry, load, token, covering, put, leased } = fill;
-    let (_, keys) = context.keys.of(entry);
-    let own = vec![keys.entry(entry), keys.lease(&entry.namespace, &entry.key)];
-    let mut args = vec![
-        Arg::from(context.clustered),
-        Arg::from(&*load.0),
-        Arg::from(token.lineage.as_str()),
-        Arg::from(token.seq),
-        Arg::from(&*entry.namespace),
-        Arg::from(&*entry.key),
-        Arg::from(pack_names(&put.names)),
-        Arg::from(put.envelope.clone()),
-        Arg::from(put.fresh),
-        Arg::from(put.kept),
-        Arg::from(*leased),
-    ];
-    args.extend(covering.iter().map(|name: &Name| Arg::from(name.as_str())));
-    filled(script::FILL.run(connection, keys, own, args).await.map_err(|error| explain(&error))?)
-}
-
-/// What `fill.lua` answered.
-pub(super) fn filled(answer: Value) -> Result<Filled, BackendError> {
-    let mut parts = Parts::of("fill", answer)?;
-    match parts.text()?.as_str() {
-        "stored" => Ok(Filled::Stored),
-        "lease_lost" => Ok(Filled::Refused(FillRefusal::LeaseLost)),
-        "lineage" => Ok(Filled::Refused(FillRefusal::Lineage)),
-        "stale" => Ok(Filled::Refused(FillRefusal::Stale)),
-        "dirty" => Ok(Filled::Refused(FillRefusal::Dirty)),
-        _ => Err(parts.wrong("an unknown status")),
-    }
-}
-
 /// See [`crate::backend::Backend::lease`].
 pub(super) async fn lease(
     context: &Context,
@@ -152,50 +111,4 @@ pub(super) async fn release(
     let args = vec![Arg::from(&*load.0), Arg::from(&*entry.namespace), Arg::from(&*entry.key)];
     script::RELEASE.run(connection, keys, own, args).await.map_err(|error| explain(&error))?;
     Ok(())
-}
-
-/// See [`crate::backend::Backend::peek`].
-pub(super) async fn peek(
-    context: &Context,
-    connection: &Connection,
-    entries: &[EntryId],
-) -> Result<Vec<Option<Stored>>, BackendError> {
-    if entries.is_empty() {
-        return Ok(Vec::new());
-    }
-    let command = |entry: &EntryId| {
-        let keys = context.keys.of(entry).1;
-        Command::new("HMGET", keys.slot).arg(keys.entry(entry)).args(["l", "t", "tg", "u", "v", "d"])
-    };
-    let answers = connection.call_all(entries.iter().map(command).collect()).await;
-    let answers = answers.map_err(|error| explain(&error))?;
-    let peek = |answer| match answer {
-        Ok(answer) => peeked(answer),
-        Err(error) if is_wrong_type(&error) => Ok(None),
-        Err(error) => Err(explain(&error)),
-    };
-    answers.into_iter().map(peek).collect()
-}
-
-/// What is not an entry of ours counts as none: only `lookup` decides.
-pub(super) fn peeked(answer: Value) -> Result<Option<Stored>, BackendError> {
-    let mut parts = Parts::of("peek", answer)?;
-    let mut fields = Vec::with_capacity(6);
-    while !parts.is_empty() {
-        fields.push(parts.value()?);
-    }
-    let Ok([lineage, token, names, load, envelope, dirty]) = <[_; 6]>::try_from(fields) else {
-        return Err(parts.wrong("not six fields"));
-    };
-    let read = || {
-        let lineage = LineageId::new(&text(lineage)?);
-        Some(Stored {
-            token: Token { lineage, seq: number(token)? },
-            names: unpack_names(&bytes(names)?)?,
-            load: LoadId(Arc::from(text(load)?)),
-            envelope: bytes(envelope)?,
-            dirty: number(dirty),
-        })
-    };
-    Ok(read())
 }

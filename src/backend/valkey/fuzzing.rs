@@ -4,10 +4,12 @@ use fred::types::Value;
 
 use super::address::{Credentials, config};
 use super::codec::{announced, hurry, logged, pack_names, unpack_names};
-use super::entries::{filled, looked, peeked};
+use super::entries::looked;
+use super::fills::filled;
 use super::inbox::entries;
 use super::log::stream_entry;
 use super::members::{beaten, read_members};
+use super::peeks::peeked;
 use super::publish::answers;
 use super::reply::Parts;
 use crate::backend::Logged;

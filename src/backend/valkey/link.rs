@@ -15,12 +15,12 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::batches::Batches;
 use super::connection::{Command, Connection, Opener, Task};
 use super::errors::explain;
 use super::handshake::Fault;
 use super::rounds::Rounds;
 use super::sentinel::Primary;
-use super::steps::Steps;
 use crate::backend::{BackendError, LinkState};
 
 /// Between two attempts to connect: the first, and what doubling it ends at.
@@ -53,7 +53,7 @@ pub(super) struct Parts {
     /// Over those.
     pub(super) rounds: Rounds,
     /// Over those for data.
-    pub(super) steps: Steps,
+    pub(super) batches: Batches,
     /// The connections' tasks: they end with the generation.
     pub(super) tasks: Vec<Task>,
     /// How to make further connections to the same server.
@@ -69,7 +69,7 @@ pub(super) struct Generation {
     data: Vec<Connection>,
     waiting: Vec<Connection>,
     rounds: Rounds,
-    steps: Steps,
+    batches: Batches,
     /// How to make further connections to the same server.
     pub(super) opener: Opener,
     /// The primary that sentinels named, where they did.
@@ -92,9 +92,9 @@ impl Generation {
         &self.rounds
     }
 
-    /// What is published goes through here.
-    pub(super) fn steps(&self) -> &Steps {
-        &self.steps
+    /// What may go together goes through here.
+    pub(super) fn batches(&self) -> &Batches {
+        &self.batches
     }
 
     /// Ends it, for whoever waits for an answer too.
@@ -268,14 +268,14 @@ impl Link {
         parts: Parts,
         attend: &impl Fn(Arc<Generation>) -> A,
     ) -> Duration {
-        let Parts { server, warnings, data, waiting, rounds, steps, tasks, opener, primary } = parts;
+        let Parts { server, warnings, data, waiting, rounds, batches, tasks, opener, primary } = parts;
         let started = Instant::now();
         let generation = Arc::new(Generation {
             server: server.clone(),
             data,
             waiting,
             rounds,
-            steps,
+            batches,
             opener,
             primary,
             next: AtomicUsize::new(0),

@@ -2,6 +2,7 @@
 
 use futures_util::future::try_join_all;
 
+use super::batches::Batches;
 use super::cluster::Node;
 use super::connection::{Connection, Opener, Task};
 use super::durable::Aof;
@@ -9,7 +10,6 @@ use super::handshake::{Checked, Fault};
 use super::link::Parts;
 use super::rounds::Rounds;
 use super::sentinel::Primary;
-use super::steps::Steps;
 use super::{Valkey, function, handshake};
 use crate::backend::BackendError;
 
@@ -57,9 +57,9 @@ impl Valkey {
         }
         let waiting = data.split_off(self.pool);
         let rounds = Rounds::over(&waiting, self.context.keys.count(), aof);
-        let steps = Steps::new(self.context.keys.count());
+        let batches = Batches::new(self.context.keys.count());
         let opener = opener.clone();
-        Ok(Parts { server, warnings, data, waiting, rounds, steps, tasks, opener, primary })
+        Ok(Parts { server, warnings, data, waiting, rounds, batches, tasks, opener, primary })
     }
 
     /// One connection that may be used.
@@ -86,7 +86,7 @@ impl Valkey {
             data,
             waiting: Vec::new(),
             rounds: Rounds::over(&[], self.context.keys.count(), Aof::Off),
-            steps: Steps::new(self.context.keys.count()),
+            batches: Batches::new(self.context.keys.count()),
             tasks,
             opener,
             primary: None,

@@ -4,7 +4,10 @@
 //! all been through the `handshake`; messages and waiting have connections of their own.
 
 mod address;
+mod arguments;
 mod at;
+mod batches;
+mod claims;
 mod cluster;
 mod codec;
 mod connection;
@@ -12,6 +15,7 @@ mod context;
 mod durable;
 mod entries;
 mod errors;
+mod fills;
 mod function;
 pub(crate) mod fuzzing;
 mod handshake;
@@ -22,8 +26,10 @@ mod limits;
 mod link;
 mod locks;
 mod log;
+mod lookups;
 mod making;
 mod members;
+mod peeks;
 mod publish;
 mod replica;
 mod reply;
@@ -31,6 +37,7 @@ mod rounds;
 mod script;
 mod sentinel;
 mod settings;
+mod spelling;
 mod steps;
 mod streams;
 mod subscription;
@@ -38,6 +45,7 @@ mod testimony;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod together;
 mod tracking;
 mod writes;
 
@@ -56,7 +64,6 @@ use self::address::Credentials;
 use self::cluster::{Cluster, Spread};
 use self::connection::{Command, Opener};
 use self::context::Context;
-use self::entries::Looked;
 use self::link::{Generation, Link};
 use self::locks::Asked;
 use self::replica::Replica;
@@ -181,8 +188,8 @@ impl Backend for Valkey {
                 }
                 pending::<()>().await;
             };
-            let steps = join(function, generation.steps().serve(&self.context, &generation));
-            select(pin!(replaced), pin!(steps)).await;
+            let batches = join(function, generation.batches().serve(&self.context, &generation));
+            select(pin!(replaced), pin!(batches)).await;
         };
         let primary = self.primary.keep(&stop, || self.connect(None), attend);
         let replica = async {
@@ -203,32 +210,23 @@ impl Backend for Valkey {
 
     async fn peek(&self, entries: &[EntryId]) -> Result<Vec<Option<Stored>>, BackendError> {
         if let Some(replica) = &self.replica
-            && let Some(found) = replica.peek(&self.context, entries).await
+            && let Some(found) = Box::pin(replica.peek(&self.context, entries)).await
         {
             return Ok(found);
         }
-        self.peek_primaries(entries).await
+        match entries {
+            [entry] => Ok(vec![self.peek_one(entry).await?]),
+            _ => Box::pin(self.peek_primaries(entries)).await,
+        }
     }
 
     async fn lookup(&self, lookup: Lookup) -> Result<Found, BackendError> {
-        let at = self.at_entry(&lookup.entry)?;
-        let connection = at.data();
-        self.run(&at, async {
-            if let Looked::Found(found) = entries::lookup(&self.context, connection, &lookup).await? {
-                return Ok(found);
-            }
-            self.reconcile(connection, self.context.keys.of(&lookup.entry).0).await?;
-            match entries::lookup(&self.context, connection, &lookup).await? {
-                Looked::Found(found) => Ok(found),
-                Looked::NoLineage => Err(keeps_losing()),
-            }
-        })
-        .await
+        self.look_up(lookup).await
     }
 
     async fn fill(&self, fill: Fill) -> Result<Filled, BackendError> {
         let at = self.at_entry(&fill.entry)?;
-        self.run(&at, entries::fill(&self.context, at.data(), &fill)).await
+        self.run(&at, at.batches().fills.ask(&self.context, &at, at.shard(), fill)).await
     }
 
     async fn lease(&self, entry: &EntryId) -> Result<Option<(LoadId, Duration)>, BackendError> {

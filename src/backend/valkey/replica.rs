@@ -17,7 +17,7 @@ use super::connection::{Command, Opener};
 use super::handshake::Fault;
 use super::link::{Generation, Link, Parts};
 use super::reply::text;
-use super::{Context, entries};
+use super::{Context, peeks};
 use crate::backend::{EntryId, Stored};
 
 /// No read waits longer for it, whatever it was like before: then the primary is asked.
@@ -68,7 +68,7 @@ impl Replica {
         let longer = u32::try_from(wanted.len() / ENTRIES).unwrap_or(u32::MAX).saturating_add(1);
         let patience = self.patience().saturating_mul(longer).min(PATIENCE_MAX);
         let asked = Instant::now();
-        let peek = generation.within(entries::peek(context, generation.data(), wanted));
+        let peek = generation.within(peeks::peek(context, generation.data(), wanted));
         let Ok(Ok(found)) = timeout(patience, peek).await else {
             self.trusted.store(false, Relaxed);
             self.doubted.notify_one();

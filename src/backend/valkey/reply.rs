@@ -50,12 +50,21 @@ impl Parts {
 
     /// The next part as a number.
     pub(super) fn number(&mut self) -> Result<u64, BackendError> {
-        self.text()?.parse().map_err(|_| self.wrong("a part is not a number"))
+        let bytes = self.bytes()?;
+        let number = std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok());
+        number.ok_or_else(|| self.wrong("a part is not a number"))
+    }
+
+    /// The next part as a lineage.
+    pub(super) fn lineage(&mut self) -> Result<LineageId, BackendError> {
+        let bytes = self.bytes()?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| self.wrong("a part is not UTF-8"))?;
+        Ok(LineageId::new(text))
     }
 
     /// The next two parts as a place in the log: lineage, number.
     pub(super) fn token(&mut self) -> Result<Token, BackendError> {
-        let lineage = LineageId::new(&self.text()?);
+        let lineage = self.lineage()?;
         let seq: Seq = self.number()?;
         Ok(Token { lineage, seq })
     }

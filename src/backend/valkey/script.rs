@@ -6,6 +6,7 @@ use fred::error::Error;
 use fred::types::Value;
 use fred::util::sha1_hash;
 
+use super::arguments::Arguments;
 use super::connection::{Arg, Command, Connection};
 use super::errors::is_noscript;
 use super::keys::ShardKeys;
@@ -79,6 +80,19 @@ impl Script {
         Self { text: text(PRELUDE), clustered: text(&format!("{sharded}\n{MOVING}")) }
     }
 
+    /// The same with arguments that lie side by side.
+    pub(super) async fn run_with(
+        &self,
+        connection: &Connection,
+        shard: &ShardKeys,
+        keys: Arguments,
+        args: Arguments,
+    ) -> Result<Value, Error> {
+        let count = keys.len();
+        let args: Vec<Arg> = keys.into_args().chain(args.into_args()).collect();
+        self.call(connection, shard, count, &args).await
+    }
+
     /// Runs it on a shard. `keys` follow the control record, which is always the first.
     pub(super) async fn run(
         &self,
@@ -87,13 +101,25 @@ impl Script {
         keys: Vec<String>,
         args: Vec<Arg>,
     ) -> Result<Value, Error> {
+        let count = keys.len();
+        let args: Vec<Arg> = keys.into_iter().map(Arg::from).chain(args).collect();
+        self.call(connection, shard, count, &args).await
+    }
+
+    /// `args` begin with so many keys.
+    async fn call(
+        &self,
+        connection: &Connection,
+        shard: &ShardKeys,
+        keys: usize,
+        args: &[Arg],
+    ) -> Result<Value, Error> {
         let Text { text, hash } = if shard.clustered { &self.clustered } else { &self.text };
         let command = |name, script: &str| {
             Command::new(name, shard.slot)
                 .arg(script)
-                .arg(1 + keys.len() as u64)
+                .arg(1 + keys as u64)
                 .arg(shard.ctl())
-                .args(keys.iter().map(String::as_str))
                 .args(args.iter().cloned())
         };
         match connection.call(command("EVALSHA", hash)).await {

@@ -8,7 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use fred::interfaces::{EventInterface as _, PubsubInterface as _};
 use fred::types::Message;
-use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -211,6 +212,19 @@ async fn silence(connection: &Connection, count: Count, ticks: &mut Interval, pi
 
 #[async_trait]
 impl Subscription for Live {
+    fn ready(&mut self) -> Option<Signal> {
+        loop {
+            if let Some(signal) = self.signals.pop_front() {
+                return Some(signal);
+            }
+            match self.messages.try_recv() {
+                Ok(message) => self.read(&message),
+                Err(TryRecvError::Lagged(_)) => return Some(Signal::Lost),
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return None,
+            }
+        }
+    }
+
     async fn next(&mut self) -> Option<Signal> {
         loop {
             if let Some(signal) = self.signals.pop_front() {

@@ -1,12 +1,11 @@
 //! Saying what was seen on the server before.
 
-use super::codec::target_args;
 use super::connection::{Arg, Connection};
 use super::errors::explain;
 use super::reply::Parts;
 use super::{Context, script};
 use crate::backend::{BackendError, Judged, Testimony};
-use crate::model::{Hardness, Shard};
+use crate::model::{Hardness, Shard, Target};
 
 /// See [`crate::backend::Backend::testify`].
 pub(super) async fn testify(
@@ -49,4 +48,18 @@ pub(super) async fn testify(
         "refused" => Ok(Judged::Refused),
         _ => Err(parts.wrong("an unknown status")),
     }
+}
+
+/// An event's targets as `testify.lua` takes them: kind, namespace, text.
+fn target_args(targets: &[Target]) -> impl Iterator<Item = Arg> {
+    targets.iter().flat_map(|target| {
+        let (kind, namespace, text): (&str, &str, &str) = match target {
+            Target::Key(namespace, key) => ("key", namespace, key),
+            Target::Prefix(namespace, prefix) => ("prefix", namespace, prefix),
+            Target::Namespace(namespace) => ("ns", namespace, ""),
+            Target::Tag(tag) => ("tag", "", tag),
+            Target::All => ("all", "", ""),
+        };
+        [Arg::from(kind), Arg::from(namespace), Arg::from(text)]
+    })
 }

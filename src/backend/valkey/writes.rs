@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use fred::types::Value;
-
+use super::arguments::Arguments;
 use super::connection::{Arg, Command, Connection};
 use super::errors::{explain, is_wrong_type};
 use super::log::stream_entry;
@@ -49,18 +48,17 @@ pub(super) async fn take(
     let mut lines = Parts::of("take", parts.value()?)?;
     let mut writes = Vec::new();
     while !lines.is_empty() {
-        writes.push(pending(lines.value()?)?);
+        writes.push(pending(&mut lines)?);
     }
     Ok(Taken::Own { writes, superseded, more, due })
 }
 
-fn pending(value: Value) -> Result<Pending, BackendError> {
-    let mut parts = Parts::of("take", value)?;
-    let line = line(&mut parts)?;
+/// Nine values of a taken line.
+fn pending(parts: &mut Parts) -> Result<Pending, BackendError> {
     Ok(Pending {
-        line,
-        lineage: LineageId::new(&parts.text()?),
-        attempts: attempts(&mut parts)?,
+        line: line(parts)?,
+        lineage: parts.lineage()?,
+        attempts: attempts(parts)?,
         since_ms: parts.number()?,
         envelope: parts.bytes()?,
     })
@@ -74,7 +72,9 @@ fn line(parts: &mut Parts) -> Result<Line, BackendError> {
 }
 
 fn entry(parts: &mut Parts) -> Result<EntryId, BackendError> {
-    let namespace = Namespace::new(&parts.text()?).map_err(|_| parts.wrong("not a namespace"))?;
+    let namespace = parts.bytes()?;
+    let namespace = str::from_utf8(&namespace).unwrap_or_default();
+    let namespace = Namespace::new(namespace).map_err(|_| parts.wrong("not a namespace"))?;
     let version = u32::try_from(parts.number()?).map_err(|_| parts.wrong("not a version"))?;
     let key = Key::from_bytes(&parts.bytes()?).map_err(|_| parts.wrong("not a key"))?;
     Ok(EntryId { namespace, version, key })
@@ -96,29 +96,32 @@ pub(super) async fn settle(
         return Ok(Vec::new());
     }
     let keys = context.keys.shard(shard);
-    let mut args = vec![Arg::from(context.known(shard))];
-    args.extend(context.settings_args());
-    args.push(Arg::from(u64::from(partition)));
+    let (mut own, mut args) = (Arguments::default(), Arguments::default());
+    own.text(keys.queue(partition));
+    own.text(keys.dead());
+    args.text(context.known(shard));
+    args.text(context.log_max_events);
+    args.text(context.watermarks_max);
+    args.text(context.keys.count().get());
+    args.text(partition);
     for (Line { id, entry, seq }, settled) in settled {
-        args.extend([
-            Arg::from(id.as_str()),
-            Arg::from(&*entry.namespace),
-            Arg::from(u64::from(entry.version)),
-            Arg::from(&*entry.key),
-            Arg::from(*seq),
-        ]);
-        args.extend(outcome(settled));
+        args.text(id);
+        args.text(&entry.namespace);
+        args.text(entry.version);
+        args.text(&entry.key);
+        args.text(seq);
+        outcome(settled, &mut args);
     }
-    let own = vec![keys.queue(partition), keys.dead()];
-    let answer = script::SETTLE.run(connection, keys, own, args).await.map_err(|error| explain(&error))?;
-    let mut parts = Parts::of("settle", answer)?;
+    let answer = script::SETTLE.run_with(connection, keys, own, args).await;
+    let mut parts = Parts::of("settle", answer.map_err(|error| explain(&error))?)?;
     let _settled = parts.text()?;
+    let mut parts = Parts::of("settle", parts.value()?)?;
     let mut settlements = Vec::new();
     while !parts.is_empty() {
-        settlements.push(match parts.text()?.as_str() {
-            "done" => Settlement::Done,
-            "superseded" => Settlement::Superseded,
-            "full" => Settlement::Full,
+        settlements.push(match &*parts.bytes()? {
+            b"done" => Settlement::Done,
+            b"superseded" => Settlement::Superseded,
+            b"full" => Settlement::Full,
             _ => return Err(parts.wrong("an unknown status")),
         });
     }
@@ -126,16 +129,22 @@ pub(super) async fn settle(
 }
 
 /// As `settle.lua` takes it.
-fn outcome(settled: &Settled) -> [Arg; 4] {
-    let nothing = || Arg::from("");
+fn outcome(settled: &Settled, args: &mut Arguments) {
     match settled {
-        Settled::Flushed { event } => [Arg::from("flushed"), Arg::from(*event), nothing(), nothing()],
-        Settled::Outdone => [Arg::from("outdone"), nothing(), nothing(), nothing()],
+        Settled::Flushed { event: false } => args.text("flushed"),
+        Settled::Flushed { event: true } => args.text("noted"),
+        Settled::Outdone => args.text("outdone"),
         Settled::Parked { pause, counts, error } => {
-            [Arg::from("parked"), Arg::from(*pause), Arg::from(*counts), Arg::from(error.as_str())]
+            args.text("parked");
+            args.millis(*pause);
+            args.flag(*counts);
+            args.text(error);
         }
         Settled::Dead { max, pause, error } => {
-            [Arg::from("dead"), Arg::from(*pause), Arg::from(*max), Arg::from(error.as_str())]
+            args.text("dead");
+            args.millis(*pause);
+            args.text(max);
+            args.text(error);
         }
     }
 }

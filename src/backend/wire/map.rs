@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use rmp_serde::decode::Error as MapError;
 use serde::{Deserialize, Serialize};
+use serde_bytes::Bytes;
 
 use super::{Compression, Envelope, WireError, body};
 use crate::model::{Content, Lifetime, Value};
@@ -22,8 +22,8 @@ struct Map<'a> {
     /// What it is: [`PRESENT`] or [`ABSENT`].
     k: u8,
     /// The body, as its codec left it.
-    #[serde(borrow, with = "serde_bytes")]
-    b: &'a [u8],
+    #[serde(borrow)]
+    b: &'a Bytes,
     /// The body's codec.
     c: u8,
     /// The body's length before its codec.
@@ -79,7 +79,7 @@ pub(super) fn write(envelope: &Envelope, compression: Compression, mut out: Vec<
         n: &envelope.loader,
         d: micros(envelope.load_time),
         u: envelope.unseen,
-        b: &packed,
+        b: Bytes::new(&packed),
     };
     out.reserve(packed.len() + 256);
     rmp_serde::encode::write_named(&mut out, &map)
@@ -87,8 +87,8 @@ pub(super) fn write(envelope: &Envelope, compression: Compression, mut out: Vec<
     out
 }
 
-/// Reads the map from `inner`, which lies within `bytes`.
-pub(super) fn read(bytes: &Bytes, inner: &[u8], raw_max: usize) -> Result<Envelope, WireError> {
+/// Reads the map.
+pub(super) fn read(inner: &[u8], raw_max: usize) -> Result<Envelope, WireError> {
     let mut reader = rmp_serde::Deserializer::from_read_ref(inner);
     reader.set_max_depth(DEPTH_MAX);
     let map = Map::deserialize(&mut reader).map_err(WireError::Map)?;
@@ -99,7 +99,7 @@ pub(super) fn read(bytes: &Bytes, inner: &[u8], raw_max: usize) -> Result<Envelo
     let content = match map.k {
         ABSENT => Content::Absent,
         PRESENT => Content::Present(Value {
-            body: body::unpack(bytes, map.b, map.c, map.r, raw_max)?,
+            body: body::unpack(map.b, map.c, map.r, raw_max)?,
             content_type: map.y.map(Into::into),
             etag: map.e.map(Into::into),
             last_modified: map.m.map(Into::into),

@@ -132,8 +132,8 @@ pub fn encode(envelope: &Envelope, compression: &Compression) -> Bytes {
     out.into()
 }
 
-/// Reads an envelope whose body has at most `raw_max` bytes once decompressed. A body that is not compressed shares
-/// the memory of `bytes`. What is allocated beside that is bounded by `raw_max` and the length of `bytes`.
+/// Reads an envelope whose body has at most `raw_max` bytes once decompressed. It keeps nothing of the memory of `bytes`;
+/// what is allocated is bounded by `raw_max` and the length of `bytes`.
 pub fn decode(bytes: &Bytes, raw_max: usize) -> Result<Envelope, WireError> {
     let (frame, inner) = bytes.split_first_chunk::<FRAME>().ok_or(WireError::Frame)?;
     let [ARRAY_3, version, marker, c0, c1, c2, c3, c4, c5, c6, c7, bin, l0, l1, l2, l3] = *frame else {
@@ -149,5 +149,5 @@ pub fn decode(bytes: &Bytes, raw_max: usize) -> Result<Envelope, WireError> {
     if u64::from_be_bytes([c0, c1, c2, c3, c4, c5, c6, c7]) != xxh3_64(inner) {
         return Err(WireError::Checksum);
     }
-    map::read(bytes, inner, raw_max)
+    map::read(inner, raw_max)
 }

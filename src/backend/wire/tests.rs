@@ -115,6 +115,8 @@ proptest! {
         if let Ok(Envelope { content: Content::Present(value), .. }) = decode(&framed(&map), 1000) {
             prop_assert!(value.body.len() <= 1000);
         }
+        // and what is read after it is none the worse
+        prop_assert_eq!(decode(&encode(&envelope, &compression), MAX).unwrap(), envelope);
     }
 
     #[test]
@@ -153,10 +155,10 @@ fn fixtures_of_version_1_are_read() {
 }
 
 #[test]
-fn a_plain_body_shares_the_memory_of_the_envelope() {
+fn a_plain_body_keeps_nothing_of_what_it_was_read_with() {
     let bytes = encode(&envelope(b"hello"), &ZSTD);
     let Content::Present(value) = decode(&bytes, MAX).unwrap().content else { panic!("absent") };
-    assert!(bytes.as_ptr_range().contains(&value.body.as_ptr()));
+    assert_eq!(value.body.try_into_mut().map(|body| body.capacity()), Ok(5));
 }
 
 #[test]
@@ -190,8 +192,7 @@ struct Foreign<'a> {
     k: u8,
     c: u8,
     r: u64,
-    #[serde(with = "serde_bytes")]
-    b: &'a [u8],
+    b: &'a serde_bytes::Bytes,
     zz: (u8, Vec<String>),
 }
 
@@ -201,7 +202,12 @@ fn foreign(foreign: &Foreign<'_>) -> Result<Envelope, WireError> {
 
 #[test]
 fn unknown_fields_are_passed_over_and_missing_ones_have_defaults() {
-    let newer = Foreign { r: 2, b: b"hi", zz: (1, vec!["x".to_owned()]), ..Foreign::default() };
+    let newer = Foreign {
+        r: 2,
+        b: serde_bytes::Bytes::new(b"hi"),
+        zz: (1, vec!["x".to_owned()]),
+        ..Foreign::default()
+    };
     let read = foreign(&newer).unwrap();
     assert_eq!(read.content, Content::Present(Value { body: "hi".into(), ..Value::default() }));
     assert_eq!(read.lifetime, Lifetime::default());
@@ -210,7 +216,9 @@ fn unknown_fields_are_passed_over_and_missing_ones_have_defaults() {
 #[test]
 fn what_the_map_claims_must_hold() {
     let zeros = zstd::bulk::compress(&[0; 500], 3).unwrap();
-    let case = |k, c, r, b| foreign(&Foreign { k, c, r, b, ..Foreign::default() });
+    let case = |k, c, r, b: &[u8]| {
+        foreign(&Foreign { k, c, r, b: serde_bytes::Bytes::new(b), ..Foreign::default() })
+    };
     assert!(case(0, 1, 500, &zeros).is_ok());
     assert!(matches!(case(0, 1, 501, &zeros), Err(WireError::Length { claimed: 501 })));
     assert!(matches!(case(0, 1, 499, &zeros), Err(WireError::Length { claimed: 499 })));

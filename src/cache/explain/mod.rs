@@ -134,7 +134,7 @@ impl Reader {
             key: key.to_string(),
             shard: shard.0,
             attached: facts.leased,
-            cursor: id(self.coherence.cursor(shard)),
+            cursor: id(self.coherence.place(shard).map_or(0, |place| place.seq)),
             answer: facts.verdict(),
             l1: l1.as_deref().map(|copy| self.tier(space, shard, copy, facts.l1, None)),
             l2: l2.as_deref().map(|copy| self.tier(space, shard, copy, facts.l2, proven)),

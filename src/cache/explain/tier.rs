@@ -66,7 +66,7 @@ impl Reader {
             Content::Present(value) => ("value", value.body.len(), value.etag.as_deref().map(str::to_owned)),
             Content::Absent => ("absent", 0, None),
         };
-        let known = self.judge(space, shard, copy).map(|judgement| judgement.standing);
+        let known = self.judge(space, shard, copy, now).map(|judgement| judgement.standing);
         // L2 has seen every event, this instance those that it has applied.
         let standing = match (proven, known) {
             (Some(Proven::Fresh), _) | (None, Some(Standing::Valid)) => "valid",

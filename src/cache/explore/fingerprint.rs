@@ -229,7 +229,7 @@ impl Fingerprint {
                     self.flag(began(since));
                     self.flag(published.token.seq <= confirmed);
                     self.token(&published.token);
-                    self.each(&published.members, |it, member| {
+                    self.each(published.members.iter(), |it, member| {
                         it.bytes.extend_from_slice(member.instance.as_bytes());
                         it.flag(published.token.seq <= member.cursor);
                     });

@@ -179,7 +179,7 @@ fn wish(load: &Load) -> Lookup {
     Lookup {
         entry: setting::entry().clone(),
         covering: setting::own_names().to_vec(),
-        claim: Some(Claim { load: load.id.clone(), lease: LEASE, even_if_fresh: false }),
+        claim: Some(Claim { load: load.id.clone(), lease: LEASE, even_if_fresh: false, absent: None }),
         have: load.held.as_ref().map(|held| held.load.clone()),
     }
 }

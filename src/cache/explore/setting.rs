@@ -50,7 +50,7 @@ static FIXED: LazyLock<Fixed> = LazyLock::new(|| {
     let content = |version: usize| {
         let body = vec![u8::try_from(version).unwrap()].into();
         let content = Content::Present(Value { body, ..Value::default() });
-        Arc::new(Entry { content, lifetime: Lifetime { fresh: EVER, ..Lifetime::default() } })
+        Arc::new(Entry::new(content, Lifetime { fresh: EVER, ..Lifetime::default() }))
     };
     Fixed {
         slots: Slots::of(covering.iter().chain(&names)),

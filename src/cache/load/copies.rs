@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tracing::debug;
 
-use super::{Load, Purpose, doubtful};
+use super::{Load, Peeked, Purpose, doubtful};
 use crate::backend::wire::{self, Envelope};
 use crate::backend::{BackendError, Claim, Found, LoadId, Lookup, Stored, Token};
 use crate::cache::answer::{Demand, Entry, GetError, Via};
@@ -19,19 +19,19 @@ use crate::model::covering;
 impl Load {
     /// The plain read: valid by this instance's own knowledge, at a third of the script's cost. A replica may answer,
     /// for an entry that lags carries an old token. An error: whoever does not answer this would not answer the script.
-    pub(super) async fn peek(&self) -> Result<Option<Landed>, BackendError> {
+    pub(in crate::cache) async fn peek(&self) -> Result<Peeked, BackendError> {
         let read_began = self.now();
         match self.reader.backend.peek(&[self.space.entry(&self.key)]).await {
-            Ok(found) => {
-                let stored = found.into_iter().next().flatten();
-                Ok(stored.and_then(|stored| self.peeked(&stored, read_began)))
-            }
+            Ok(found) => Ok(match found.into_iter().next().flatten() {
+                Some(stored) => self.peeked(&stored, read_began).map_or(Peeked::Unusable, Peeked::Landed),
+                None => Peeked::Absent,
+            }),
             Err(
                 error @ (BackendError::TimedOut | BackendError::Unavailable(_) | BackendError::LeftAlone(_)),
             ) => Err(error),
             Err(error) => {
                 debug!(error = %error, "L2 was not read");
-                Ok(None)
+                Ok(Peeked::Unusable)
             }
         }
     }
@@ -86,17 +86,23 @@ impl Load {
         }
     }
 
-    /// Asks for the entry, and for the lease to load it: beside a fresh entry too, or not. `have` need not be sent again.
-    pub(super) async fn lookup(
-        &self,
-        claim: Option<bool>,
-        have: Option<LoadId>,
-    ) -> Result<Found, BackendError> {
-        let claim = claim.map(|even_if_fresh| Claim {
+    /// The wish for the lease: beside a fresh entry too, or not; perhaps after a plain read that found nothing.
+    pub(super) fn claim(&self, even_if_fresh: bool, absent: bool) -> Claim {
+        let place = || self.reader.coherence.place(self.shard());
+        Claim {
             load: self.id.clone(),
             lease: self.space.settings.lease,
             even_if_fresh,
-        });
+            absent: absent.then(place).flatten(),
+        }
+    }
+
+    /// Asks for the entry, and for the lease to load it. `have` need not be sent again.
+    pub(super) async fn lookup(
+        &self,
+        claim: Option<Claim>,
+        have: Option<LoadId>,
+    ) -> Result<Found, BackendError> {
         let lookup = Lookup {
             entry: self.space.entry(&self.key),
             covering: covering(self.space.name(), &self.key),
@@ -130,7 +136,7 @@ impl Load {
             lifetime.fresh = lifetime.fresh.min(now.since(born).saturating_add(left));
         }
         Some(Arc::new(Copy {
-            entry: Arc::new(Entry { content, lifetime }),
+            entry: Arc::new(Entry::new(content, lifetime)),
             stamp: self.stamp(&stored.token),
             slots: self.slots(&stored.names),
             names: stored.names.clone().into(),
@@ -152,9 +158,10 @@ impl Load {
     }
 
     pub(in crate::cache) fn usable(&self, copy: &Copy) -> Option<Use> {
-        let judgement = self.reader.judge(&self.space, self.shard(), copy)?;
+        let now = self.now();
+        let judgement = self.reader.judge(&self.space, self.shard(), copy, now)?;
         let demand = Demand::default();
         let lifetime = &copy.entry.lifetime;
-        Some(decide(judgement, copy.age(self.now()), lifetime, &demand, self.space.settings.available))
+        Some(decide(judgement, copy.age(now), lifetime, &demand, self.space.settings.available))
     }
 }

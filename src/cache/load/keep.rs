@@ -133,7 +133,7 @@ impl Load {
         let age = brought.age + self.now().since(read_began);
         let lifetime = unseen.map_or(lifetime, |unseen| until_seen(lifetime, age, unseen));
         Arc::new(Copy {
-            entry: Arc::new(Entry { content: brought.content.clone(), lifetime }),
+            entry: Arc::new(Entry::new(brought.content.clone(), lifetime)),
             stamp: token.and_then(|token| self.stamp(token)),
             slots,
             names: brought.names.clone().into(),

@@ -59,8 +59,21 @@ pub(in crate::cache) struct Load {
     /// A refresh before the time: the load behind the copy that it is to replace, and no other.
     pub(in crate::cache) ahead: Option<LoadId>,
     pub(in crate::cache) id: LoadId,
+    /// What a plain read of L2 has just said, where there was one.
+    pub(in crate::cache) peeked: Option<Result<Peeked, BackendError>>,
     /// The span of the request that it is made for.
     pub(in crate::cache) on_behalf: Option<trace::Context>,
+}
+
+/// What a plain read of L2 says.
+#[derive(Clone, Debug)]
+pub(in crate::cache) enum Peeked {
+    /// This may be answered.
+    Landed(Landed),
+    /// There is something else, or it cannot be told.
+    Unusable,
+    /// There is nothing.
+    Absent,
 }
 
 impl Load {
@@ -85,13 +98,16 @@ impl Load {
         if !self.leased() {
             return self.past_the_copies().await;
         }
-        if self.purpose == Purpose::Miss {
-            match self.peek().await {
-                Ok(Some(landed)) => return Ok(landed),
-                Ok(None) => {}
-                Err(error) => return self.without_backend(&error).await,
-            }
-        }
+        let peeked = match &self.peeked {
+            _ if self.purpose != Purpose::Miss => Ok(Peeked::Unusable),
+            Some(peeked) => peeked.clone(),
+            None => self.peek().await,
+        };
+        let mut absent = match peeked {
+            Ok(Peeked::Landed(landed)) => return Ok(landed),
+            Ok(peeked) => matches!(peeked, Peeked::Absent),
+            Err(error) => return self.without_backend(&error).await,
+        };
         if self.purpose == Purpose::Miss
             && self.space.setbacks.resting(&self.key, self.now())
             && let Some(landed) = self.look_for_stale().await
@@ -111,7 +127,8 @@ impl Load {
             // Registered before asking: the end of another's lease in between is not missed.
             let mut waker = self.reader.coherence.waker(self.space.name(), &self.key);
             let read_began = self.now();
-            let found = match self.lookup(Some(even_if_fresh), have.clone()).await {
+            let claim = self.claim(even_if_fresh, std::mem::take(&mut absent));
+            let found = match self.lookup(Some(claim), have.clone()).await {
                 Ok(found) => found,
                 Err(error) => {
                     self.give_back();
@@ -292,7 +309,7 @@ impl Load {
         self.reader.coherence.shard_of(self.space.name(), &self.key)
     }
 
-    fn leased(&self) -> bool {
+    pub(in crate::cache) fn leased(&self) -> bool {
         self.reader.coherence.leased(self.shard(), self.space.settings.max_staleness)
     }
 

@@ -172,6 +172,13 @@ impl View {
         self.lineage.load().as_ref().map(|followed| followed.0.clone())
     }
 
+    /// The place in the log that is reached.
+    pub fn place(&self) -> Option<Token> {
+        // Of a lineage that has just begun the number is another one's: such a place is nobody's.
+        let lineage = self.lineage()?;
+        Some(Token { lineage, seq: self.cursor() })
+    }
+
     /// The last event applied.
     pub fn cursor(&self) -> Seq {
         self.cursor.load(Acquire)

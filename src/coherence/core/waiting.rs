@@ -3,6 +3,7 @@
 //! Either every member has confirmed (early), or every lease that could miss the event has run out (late). Membership
 //! only makes the common case fast; the late way needs none of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::Member;
@@ -25,7 +26,7 @@ pub struct Part {
     /// The lineage it was logged in.
     pub lineage: LineageId,
     /// The members of that moment.
-    pub members: Vec<Member>,
+    pub members: Arc<[Member]>,
     /// Since when the publisher has followed that lineage; `None` if it follows another. Members are recorded per
     /// lineage: right after one began, an instance with a lease from before it is not among them.
     pub followed_since: Option<Boot>,
@@ -56,7 +57,7 @@ impl Wait {
     /// Waits for an event whose answer came at `answered`; `longest` is the longest `max_staleness` known of any
     /// instance, the publisher's own among them.
     pub fn new(parts: Vec<Part>, answered: Boot, longest: Duration) -> Self {
-        let of_members = parts.iter().flat_map(|part| &part.members).map(|member| member.max_staleness);
+        let of_members = parts.iter().flat_map(|part| &*part.members).map(|member| member.max_staleness);
         let longest = of_members.fold(longest, Duration::max);
         Self { parts, answered, longest }
     }
@@ -86,7 +87,7 @@ impl Wait {
 
     /// Members by whether they have confirmed in every shard: `(applied, missing)`, sorted.
     pub fn tally(&self, confirmed: impl Fn(Shard, &str) -> Seq) -> (Vec<String>, Vec<String>) {
-        let members = self.parts.iter().flat_map(|part| &part.members).map(|member| member.instance.clone());
+        let members = self.parts.iter().flat_map(|part| &*part.members).map(|member| member.instance.clone());
         let mut members: Vec<String> = members.collect();
         members.sort();
         members.dedup();
@@ -121,7 +122,13 @@ mod tests {
     }
 
     fn part(members: Vec<Member>, followed_since: Option<Boot>) -> Part {
-        Part { shard: Shard(0), seq: 7, lineage: LineageId::new("a"), members, followed_since }
+        Part {
+            shard: Shard(0),
+            seq: 7,
+            lineage: LineageId::new("a"),
+            members: members.into(),
+            followed_since,
+        }
     }
 
     fn wait(parts: Vec<Part>) -> Wait {

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use backon::{BackoffBuilder, ExponentialBuilder};
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use bytes::{Buf, BufMut, Bytes};
+use http_body_util::{BodyExt, Collected, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::header::{HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use hyper::{Request, Response, Uri};
@@ -181,7 +181,7 @@ impl HttpOrigin {
             return Err(too_long());
         }
         match Limited::new(body, limit).collect().await {
-            Ok(collected) => Ok(Fetched::Loaded(self.loaded(&head.headers, collected.to_bytes()))),
+            Ok(collected) => Ok(Fetched::Loaded(self.loaded(&head.headers, own(collected)))),
             Err(error) if error.is::<LengthLimitError>() => Err(too_long()),
             Err(error) => Err(self.broken(&*error)),
         }
@@ -204,6 +204,15 @@ impl HttpOrigin {
         let error = OriginError::Failed(format!("{}: {}", self.target.authority(), chain(error)));
         Failure { error, temporary: true }
     }
+}
+
+/// A body in memory of its own: what was read from a connection lies in its buffers, and a copy that is kept would keep
+/// them all.
+fn own(body: Collected<Bytes>) -> Bytes {
+    let body = body.aggregate();
+    let mut own = Vec::with_capacity(body.remaining());
+    own.put(body);
+    own.into()
 }
 
 #[async_trait]

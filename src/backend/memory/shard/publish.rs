@@ -16,7 +16,7 @@ impl ShardState {
     pub fn publish(&mut self, now: u64, publication: Publication) -> Result<Published, BackendError> {
         let Publication { mut event, entries, confirm, along, known, repeat_after } = publication;
         let mut token = self.token(now, known);
-        let members = self.members();
+        let members = self.members().into();
         let published = |token: Token, repeated| Published {
             token,
             repeated,

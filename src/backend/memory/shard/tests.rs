@@ -39,8 +39,12 @@ fn key_event(entry: &EntryId) -> Event {
 }
 
 fn ask(entry: &EntryId, claim: Option<&str>) -> Lookup {
-    let claim =
-        claim.map(|name| Claim { load: load(name), lease: Duration::from_secs(10), even_if_fresh: false });
+    let claim = claim.map(|name| Claim {
+        load: load(name),
+        lease: Duration::from_secs(10),
+        even_if_fresh: false,
+        absent: None,
+    });
     Lookup { entry: entry.clone(), covering: names(entry), claim, have: None }
 }
 
@@ -170,7 +174,7 @@ fn a_load_never_replaces_a_pending_write() {
     let entry = entry("1");
     let mut state = dirty(&entry);
     let token = state.head(NOW);
-    let claim = Claim { load: load("a"), lease: Duration::from_secs(1), even_if_fresh: false };
+    let claim = Claim { load: load("a"), lease: Duration::from_secs(1), even_if_fresh: false, absent: None };
     state.leases.claim(NOW, lease_place(&entry), &claim, &token).unwrap();
     let filled = fill(&mut state, NOW, &entry, "a", token, put(1, Duration::from_secs(1)));
     assert_eq!(filled, Filled::Refused(FillRefusal::Dirty));

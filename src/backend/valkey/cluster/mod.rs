@@ -135,8 +135,9 @@ impl Cluster {
     }
 
     async fn keep_node(&self, valkey: &Valkey, node: Arc<Node>) {
-        let attend =
-            async |generation: Arc<Generation>| generation.steps().serve(&valkey.context, &generation).await;
+        let attend = async |generation: Arc<Generation>| {
+            generation.batches().serve(&valkey.context, &generation).await;
+        };
         let keeping = node.link.keep(&node.left, || valkey.connect(Some(&node)), attend);
         let telling = async {
             let mut state = node.link.state();

@@ -5,5 +5,5 @@ local cursor, rest = string.match(type(before) == 'string' and before or '', '^(
 if cursor and num(cursor) < num(ARGV[2]) then
   redis.call('HSET', base .. 'mem', ARGV[1], ARGV[2] .. rest)
 end
-tell(base, 'signals', {kind = 'confirmed', instance = ARGV[1], cursor = ARGV[2]})
+signal(base, {kind = 'confirmed', instance = ARGV[1], cursor = ARGV[2]})
 return {'confirmed'}

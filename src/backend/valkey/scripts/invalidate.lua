@@ -38,7 +38,7 @@ end
 
 -- Each field's reader returns what is wrong with the value, or nil.
 local function event_parse(args)
-  local event = {soft = false, confirm = false, src = '', why = '', request_id = '', targets = {}}
+  local event = {soft = false, src = '', why = '', request_id = '', targets = {}}
   local ns = nil
 
   local function target(kind, text)
@@ -153,7 +153,7 @@ local function coherd_invalidate(keys, args)
   if seen then
     return seen .. '-0'
   end
-  local err = publish(step, event, {})
+  local err = publish(step, event)
   if err then
     return err
   end

@@ -12,6 +12,6 @@ if type(text) == 'string' and string.sub(text, 2) == ARGV[1] then
   else
     redis.call('SET', owner, '-' .. ARGV[3], 'PX', ARGV[4])
   end
-  tell(base, 'signals', {kind = 'work', partition = num(ARGV[2])})
+  signal(base, {kind = 'work', partition = num(ARGV[2])})
 end
 return {'left'}

@@ -4,7 +4,9 @@
 --       cover the key
 -- Writes nothing but the lease.
 local base = string.sub(KEYS[1], 1, -4)
-local ctl = ctl_read(base)
+local ctl = ctl_read(base, {
+  'lin', 'seq', 'nonce', 'rid', 'floor', 'softfloor', 'kin', 'trial', 'start', 'lost', 'born',
+})
 if not ctl or ARGV[1] == '1' and ctl.rid ~= server_id() then
   return {'lineage'}
 end

@@ -69,9 +69,10 @@ local function kinship(ctl, lin)
   return 0 < left and left <= TRIAL and 'trial' or nil
 end
 
--- The shard's control record, or nil where there is none that can be used.
-local function ctl_read(base)
-  local reply = redis.pcall('HMGET', base .. 'ctl', unpack(CTL))
+-- The shard's control record, or those fields of it that are wanted; nil where there is none that can be used.
+local function ctl_read(base, wanted)
+  wanted = wanted or CTL
+  local reply = redis.pcall('HMGET', base .. 'ctl', unpack(wanted))
   if wrong_type(reply) then
     return nil
   end
@@ -79,7 +80,7 @@ local function ctl_read(base)
     error(reply)
   end
   local ctl = {}
-  for i, field in ipairs(CTL) do
+  for i, field in ipairs(wanted) do
     ctl[field] = reply[i] or nil
   end
   if not (ctl.lin and tonumber(ctl.seq) and ctl.nonce and ctl.rid) then
@@ -290,13 +291,17 @@ local function quarantine(lease)
 end
 
 -- Tells whoever listens; what cannot be told is found in the log.
-local function tell(base, channel, ...)
-  redis.pcall('PUBLISH', base .. channel, cmsgpack.pack(...))
+local function tell(base, channel, message)
+  redis.pcall('PUBLISH', base .. channel, message)
+end
+
+local function signal(base, fields)
+  tell(base, 'signals', cmsgpack.pack(fields))
 end
 
 local function lease_wake(base, lease, ns, name, filled)
   if lease and lease.wanted then
-    tell(base, 'signals', {kind = 'wake', ns = ns, key = name, filled = filled or false})
+    signal(base, {kind = 'wake', ns = ns, key = name, filled = filled or false})
   end
 end
 
@@ -305,24 +310,17 @@ local function lease_end(base, key, lease, ns, name, filled)
   lease_wake(base, lease, ns, name, filled)
 end
 
--- Ends whatever lease there is of a key.
-local function lease_void(base, ns, name)
-  local key = base .. 'l:' .. ns .. ':' .. name
-  local text = redis.pcall('GETDEL', key)
-  if failed(text) then
-    redis.call('DEL', key)
-  end
-  lease_wake(base, lease_parse(text), ns, name)
-end
-
 -- Writes the fields that every entry has, and more. Without `kept` it is kept for ever. A key that holds something else
 -- is dropped.
 local function entry_write(key, now, token, lin, load, names, envelope, fresh, kept, ...)
-  local fields = {'t', token, 'l', lin, 'u', load, 'tg', names, 'v', envelope, 'x', str(now + num(fresh)), ...}
-  local reply = redis.pcall('HSET', key, unpack(fields))
+  local function put(...)
+    return redis.pcall('HSET', key, 't', token, 'l', lin, 'u', load, 'tg', names, 'v', envelope, 'x',
+      str(now + num(fresh)), ...)
+  end
+  local reply = put(...)
   if wrong_type(reply) then
     redis.call('UNLINK', key)
-    reply = redis.pcall('HSET', key, unpack(fields))
+    reply = put(...)
   end
   if failed(reply) then
     return reply
@@ -346,15 +344,10 @@ local function widen(prefix)
   return last and string.sub(prefix, 1, last)
 end
 
--- What an event's targets are in the log (plain fields, `ns` before what it goes with) and in the watermarks.
--- `targets` are triples of kind, namespace, text; kinds are key, prefix, tag, ns, all.
-local function targets_spell(targets)
-  local only = #targets == 1 and targets[1]
-  if only and only[1] == 'key' then
-    -- what most events are
-    return {'ns', only[2], 'key', only[3]}, {'k/' .. only[2] .. '/' .. only[3]}, {{only[2], only[3]}}, false
-  end
-  local fields, names, keys, all, ns = {}, {}, {}, false, nil
+-- What an event's targets are in the log (plain fields, `ns` before what it goes with), in the watermarks, and of the
+-- leases that it ends. `targets` are triples of kind, namespace, text; kinds are key, prefix, tag, ns, all.
+local function targets_spell(base, targets)
+  local fields, names, leases, all, ns = {}, {}, {}, false, nil
   local function field(name, value)
     fields[#fields + 1] = name
     fields[#fields + 1] = value
@@ -372,7 +365,7 @@ local function targets_spell(targets)
       within(space)
       field('key', text)
       names[#names + 1] = 'k/' .. space .. '/' .. text
-      keys[#keys + 1] = {space, text}
+      leases[#leases + 1] = base .. 'l:' .. space .. ':' .. text
     elseif prefix then
       within(space)
       field('prefix', prefix)
@@ -394,7 +387,7 @@ local function targets_spell(targets)
       names[#names + 1] = 'n/' .. space
     end
   end
-  return fields, names, keys, all
+  return fields, names, leases, all
 end
 
 -- Marks names as named by the events that named them, and forgets the older generation when the younger is full: whatever
@@ -430,14 +423,19 @@ local function request_seen(base, ctl, request_id, after)
   return lin == ctl.lin and num(after) < num(seq) and seq or nil
 end
 
+-- Keeps the place that an event with this request id was given.
+local function request_keep(base, ctl, request_id)
+  redis.call('SET', base .. 'rq:' .. request_id, ctl.lin .. '|' .. ctl.seq, 'PX', '60000')
+end
+
 -- What the events of one script have in common: the control record, the moment, and what is still to be written and
--- told once all of them are logged; and keys that are known to be absent.
+-- told once all of them are logged. `none` says of keys that none of them is there but those `made` since.
 local function step_of(base, ctl, known, settings)
   local us = micros()
   local ms = math.floor(us / 1000)
   return {
-    base = base, known = known, settings = settings, ctl = ctl,
-    us = str(us), ms = ms, at = str(ms), rest = str(us % 1000), marks = {}, messages = {}, absent = {},
+    base = base, known = known, settings = settings, ctl = ctl, us = str(us), ms = ms, at = str(ms), rest = str(us % 1000),
+    log = base .. 'log', marks = {}, logged = 0, lin = false, head = false, nonces = {}, bodies = {}, none = false, made = {},
   }
 end
 
@@ -445,22 +443,95 @@ local function step_begin(base, known, settings)
   return step_of(base, ctl_ensure(base, known, settings), known, settings)
 end
 
--- A nonce that nothing else has: the first of a step holds the chain, the clock and the server, the others count.
-local function nonce_next(step, seq)
-  if step.lin ~= step.ctl.lin then
-    step.lin, step.nonces = step.ctl.lin, 0
-    step.root = digest(step.ctl.nonce, seq, step.us, step.ctl.rid)
-    return step.root
+-- Announces the events of a step, which follow each other in one lineage: its name, the nonce before the first, the
+-- moment, the first number; their nonces; and what each of them says.
+local function step_tell(step)
+  if step.nonces[1] then
+    tell(step.base, 'events', cmsgpack.pack(step.head, step.nonces) .. table.concat(step.bodies))
+    step.nonces, step.bodies = {}, {}
   end
-  step.nonces = step.nonces + 1
-  return string.sub(step.root, 1, 12) .. string.format('%04x', step.nonces)
 end
 
--- Logs an event in a step, and does what it says. XADD comes first, for a script does not roll back: it is the one call
--- that can fail, and then nothing has changed. Only a log that somebody else has spoilt is worth a new lineage.
--- Returns an error reply, or nil; the event's place then is what the step's control record says.
-local function publish(step, event, entries)
-  local base, targets, names, keys, all = step.base, targets_spell(event.targets)
+-- A nonce that nothing else has: the first of a step holds the chain, the clock and the server, the others count.
+local function nonce_next(step, seq)
+  local ctl = step.ctl
+  if step.lin ~= ctl.lin then
+    step.lin, step.count = ctl.lin, 0
+    step.root = digest(ctl.nonce, seq, step.us, ctl.rid)
+    step.begin = string.sub(step.root, 1, 12)
+    step.head = {ctl.lin, ctl.nonce, step.at, step.rest, seq}
+    return step.root
+  end
+  step.count = step.count + 1
+  return step.begin .. string.format('%04x', step.count)
+end
+
+local function event_append(step, ...)
+  local ctl = step.ctl
+  local seq = str(num(ctl.seq) + 1)
+  local nonce = nonce_next(step, seq)
+  local reply = redis.pcall('XADD', step.log, 'MAXLEN', '~', ctl.logmax or '200000', seq .. '-0',
+    'lin', ctl.lin, 'p', ctl.nonce, 'n', nonce, 'at', step.at, 'us', step.rest, ...)
+  return failed(reply) and reply or nil, seq, nonce
+end
+
+-- Logs an event in a step: `...` are its fields, `body` the same as one text. XADD comes first, for a script does not roll
+-- back: it is the one call that can fail, and then nothing has changed. Only a log that somebody else has spoilt is worth
+-- a new lineage. Returns an error reply, or nil; the event's place then is what the step's control record says.
+local function event_log(step, body, ...)
+  local err, seq, nonce = event_append(step, ...)
+  if err and (wrong_type(err) or string.find(err.err, 'ERR', 1, true) == 1) then
+    step_tell(step)
+    step.ctl = lineage_begin(step.base, step.ctl, step.known, step.ctl.rid, step.settings)
+    err, seq, nonce = event_append(step, ...)
+  end
+  if err then
+    return err
+  end
+  step.ctl.seq, step.ctl.nonce = seq, nonce
+  step.logged = step.logged + 1
+  step.nonces[#step.nonces + 1] = nonce
+  step.bodies[#step.bodies + 1] = body
+  return nil
+end
+
+-- The event names `names[first]` to `names[last]`, or all there is.
+local function event_marks(step, soft, all, names, first, last)
+  local marks, seq = step.marks, step.ctl.seq
+  if all then
+    step.ctl[soft and 'softfloor' or 'floor'] = seq
+  end
+  for i = first, last do
+    marks[#marks + 1] = soft and '~' .. names[i] or names[i]
+    marks[#marks + 1] = seq
+  end
+end
+
+-- Whether a key may be there.
+local function may_be(step, key)
+  return not step.none or step.made[key]
+end
+
+-- Ends whatever leases there are under `keys[first]` to `keys[last]`.
+local function leases_void(step, keys, first, last)
+  for i = first, last do
+    local key = keys[i]
+    if may_be(step, key) then
+      local text = redis.pcall('GETDEL', key)
+      if failed(text) then
+        redis.call('DEL', key)
+      end
+      local lease = lease_parse(text)
+      if lease and lease.wanted then
+        lease_wake(step.base, lease, string.match(string.sub(key, #step.base + 3), '^([^:]*):(.*)$'))
+      end
+    end
+  end
+end
+
+-- Logs an event and does what it says.
+local function publish(step, event)
+  local targets, names, leases, all = targets_spell(step.base, event.targets)
   local fields = {}
   local function field(name, value)
     if value ~= '' then
@@ -469,7 +540,6 @@ local function publish(step, event, entries)
     end
   end
   field('soft', event.soft and '1' or '')
-  field('c', event.confirm and '1' or '')
   field('src', event.src)
   field('why', event.why)
   field('rq', event.request_id)
@@ -477,65 +547,26 @@ local function publish(step, event, entries)
   for _, part in ipairs(targets) do
     fields[#fields + 1] = part
   end
-
-  local function append()
-    local ctl = step.ctl
-    local seq = str(num(ctl.seq) + 1)
-    local nonce = nonce_next(step, seq)
-    local args = {'lin', ctl.lin, 'p', ctl.nonce, 'n', nonce, 'at', step.at, 'us', step.rest, unpack(fields)}
-    local log, logmax = base .. 'log', ctl.logmax or '200000'
-    local reply = redis.pcall('XADD', log, 'MAXLEN', '~', logmax, seq .. '-0', unpack(args))
-    return failed(reply) and reply or nil, seq, nonce, args
-  end
-
-  local err, seq, nonce, args = append()
-  if err and (wrong_type(err) or string.find(err.err, 'ERR', 1, true) == 1) then
-    step.ctl = lineage_begin(base, step.ctl, step.known, step.ctl.rid, step.settings)
-    err, seq, nonce, args = append()
-  end
+  local err = event_log(step, cmsgpack.pack(fields), unpack(fields))
   if err then
     return err
   end
-
-  local ctl = step.ctl
-  ctl.seq, ctl.nonce = seq, nonce
-  if all then
-    ctl[event.soft and 'softfloor' or 'floor'] = seq
-  end
-  for _, name in ipairs(names) do
-    step.marks[#step.marks + 1] = (event.soft and '~' or '') .. name
-    step.marks[#step.marks + 1] = seq
-  end
-  for _, key in ipairs(keys) do
-    if not step.absent[base .. 'l:' .. key[1] .. ':' .. key[2]] then
-      lease_void(base, key[1], key[2])
-    end
-  end
-  for _, entry in ipairs(entries) do
-    -- a pending write is newer than the origin: it stays until it is flushed
-    if step.absent[entry] then
-      -- nothing to drop
-    elseif redis.pcall('HEXISTS', entry, 'd') == 1 then
-      event.deferred = true
-    elseif not event.soft then
-      redis.call('UNLINK', entry)
-    end
-  end
+  event_marks(step, event.soft, all, names, 1, #names)
+  leases_void(step, leases, 1, #leases)
   if event.request_id ~= '' then
-    redis.call('SET', base .. 'rq:' .. event.request_id, ctl.lin .. '|' .. seq, 'PX', '60000')
+    request_keep(step.base, step.ctl, event.request_id)
   end
-  step.messages[#step.messages + 1] = {id = seq .. '-0', fields = args}
   return nil
 end
 
--- Writes down what a step has come to, and announces its events: one message, in which they follow each other.
+-- Writes down what a step has come to, and announces its events.
 local function step_end(step)
-  if #step.messages == 0 then
+  if step.logged == 0 then
     return
   end
   local base, ctl = step.base, step.ctl
   marks_write(base, ctl, step.marks)
   redis.call('HSET', base .. 'ctl', 'seq', ctl.seq, 'nonce', ctl.nonce, 'floor', ctl.floor, 'softfloor', ctl.softfloor,
     'cur', ctl.cur, 'closed', ctl.closed)
-  tell(base, 'events', unpack(step.messages))
+  step_tell(step)
 end

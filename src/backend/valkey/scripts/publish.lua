@@ -1,13 +1,18 @@
 -- Publications, one after the other in one step.
--- KEYS: ctl, then of each publication the entry that something goes along for if there is one, then the entries to drop
--- ARGV: known, logmax, wmmax, shards; then of each publication how many entries to drop, how many targets, soft, confirm,
---       src, why, traceparent, request id, the request id counts after, what goes along ('', value, hold, end, pending); if
---       anything does, eight more: load, names, envelope, fresh ms, kept ms, and of hold: for how many ms; of end: the
---       write's number if the origin has it, whether there is a value; of pending: partition, most lines, version;
---       then per target kind, namespace, text; what goes along is about the first
+-- KEYS: ctl, then of each publication the leases that its event ends, its own key's first; the entry that something goes
+--       along for, if anything does; and the entries to drop, the last of those that are there
+-- ARGV: known, logmax, wmmax, shards; then of each publication
+--       its shape: how many fields, names, leases, entries, and how many of these to drop, two bytes each; soft, of
+--       everything, with a request id, what goes along, a byte each;
+--       its fields in the log, its names, its fields as they are announced; perhaps the request id, and after what it counts;
+--       perhaps what goes along: load, names, envelope, fresh ms, kept ms, and of a hold: for how many ms; of an end: the
+--       write's number if the origin has it, whether there is a value; of a pending write: partition, most lines,
+--       namespace, version, key
 local base = string.sub(KEYS[1], 1, -4)
 local step = step_begin(base, ARGV[1], {ARGV[2], ARGV[3], ARGV[4]})
-local lines, told = {}, {}
+local lines, told, answers = {}, {}, {}
+local VALUE, HOLD, END, PENDING = 1, 2, 3, 4
+local LOAD, NAMES, ENVELOPE, FRESH, KEPT, MORE = 0, 1, 2, 3, 4, 5
 
 -- How many lines a queue has.
 local function lines_of(stream)
@@ -18,69 +23,76 @@ local function lines_of(stream)
   return lines[stream]
 end
 
-local function write(p, kept, ...)
-  if not step.absent[p.entry] then
-    redis.call('UNLINK', p.entry)
+local function drop(entry)
+  if may_be(step, entry) then
+    redis.call('UNLINK', entry)
   end
-  step.absent[p.entry] = nil
-  local ctl = step.ctl
-  entry_write(p.entry, step.ms, ctl.seq, ctl.lin, p.load, p.names, p.envelope, p.fresh, kept, ...)
 end
 
--- Before the event: the place of what goes along, and what it takes there.
+-- Stores the value that goes along from `at` on.
+local function write(entry, at, kept, ...)
+  drop(entry)
+  step.made[entry] = true
+  local ctl = step.ctl
+  entry_write(entry, step.ms, ctl.seq, ctl.lin, ARGV[at + LOAD], ARGV[at + NAMES], ARGV[at + ENVELOPE], ARGV[at + FRESH],
+    kept, ...)
+end
+
+-- Before the event: an answer, where what goes along is refused; and the lease that the event will end.
 local before = {}
 
-function before.pending(p)
-  p.partition, p.stream = p.more[1], base .. 'w:' .. p.more[1]
-  if num(p.more[2]) <= lines_of(p.stream) then
-    return {'full', str(lines[p.stream])}
+before[PENDING] = function(_, at)
+  local stream = base .. 'w:' .. ARGV[at + MORE]
+  if num(ARGV[at + MORE + 1]) <= lines_of(stream) then
+    return str(lines[stream])
   end
 end
 
--- the event ends whatever lease there is
-function before.hold(p)
-  p.key = base .. 'l:' .. p.ns .. ':' .. p.name
-  p.lease = lease_read(p.key)
+before[HOLD] = function(key)
+  return nil, lease_read(key)
 end
 
-before['end'] = before.hold
+before[END] = before[HOLD]
 
 -- After the event, which has the place that the control record says. Whether a value was stored.
 local after = {}
 
-function after.value(p)
-  write(p, p.kept)
+after[VALUE] = function(entry, at)
+  write(entry, at, ARGV[at + KEPT])
   return true
 end
 
-function after.hold(p)
-  local mark = quarantine(p.lease) and p.lease.owner ~= QUARANTINE .. p.load and DISTURBED or QUARANTINE
-  step.absent[p.key] = nil
-  redis.call('SET', p.key, mark .. p.load .. '|' .. step.ctl.seq .. '|' .. step.ctl.lin, 'PX', p.more[1])
+after[HOLD] = function(_, at, key, lease)
+  local own = QUARANTINE .. ARGV[at + LOAD]
+  local mark = quarantine(lease) and lease.owner ~= own and DISTURBED or QUARANTINE
+  step.made[key] = true
+  redis.call('SET', key, mark .. ARGV[at + LOAD] .. '|' .. step.ctl.seq .. '|' .. step.ctl.lin, 'PX', ARGV[at + MORE])
 end
 
-after['end'] = function(p)
-  local written, lease = p.more[1], p.lease
-  local dirty = redis.pcall('HGET', p.entry, 'd')
+after[END] = function(entry, at, _, lease)
+  local written = ARGV[at + MORE]
+  local dirty = redis.pcall('HGET', entry, 'd')
   dirty = type(dirty) == 'string' and num(dirty) or nil
   -- what is pending stays unless the origin has a newer write
   if dirty and (written == '' or num(written) <= dirty) then
     return false
   end
-  if p.more[2] == '1' and lease and lease.owner == QUARANTINE .. p.load and lease.lin == step.ctl.lin then
-    write(p, p.kept)
+  local undisturbed = lease and lease.owner == QUARANTINE .. ARGV[at + LOAD] and lease.lin == step.ctl.lin
+  if undisturbed and ARGV[at + MORE + 1] == '1' then
+    write(entry, at, ARGV[at + KEPT])
     return true
   end
-  redis.call('UNLINK', p.entry)
+  redis.call('UNLINK', entry)
 end
 
-function after.pending(p)
-  local stream = p.stream
-  local parked = not step.absent[p.entry] and redis.pcall('HGET', p.entry, 'k')
-  write(p, nil, 'd', step.ctl.seq, 's', step.at, 'f', p.fresh .. '|' .. p.kept)
+after[PENDING] = function(entry, at)
+  local partition, ctl = ARGV[at + MORE], step.ctl
+  local stream = base .. 'w:' .. partition
+  local parked = may_be(step, entry) and redis.pcall('HGET', entry, 'k')
+  write(entry, at, nil, 'd', ctl.seq, 's', step.at, 'f', ARGV[at + FRESH] .. '|' .. ARGV[at + KEPT])
   local function append()
-    return redis.pcall('XADD', stream, '*', 'ns', p.ns, 'v', p.more[3], 'key', p.name, 'seq', step.ctl.seq, 'lin',
-      step.ctl.lin)
+    return redis.pcall('XADD', stream, '*', 'ns', ARGV[at + MORE + 2], 'v', ARGV[at + MORE + 3], 'key', ARGV[at + MORE + 4],
+      'seq', ctl.seq, 'lin', ctl.lin)
   end
   local id = append()
   if failed(id) then
@@ -101,10 +113,10 @@ function after.pending(p)
         redis.call('UNLINK', stream .. ':parked')
         redis.call('ZADD', stream .. ':parked', due, id)
       end
-      redis.call('HSET', p.entry, 'k', p.partition .. '|' .. id)
+      redis.call('HSET', entry, 'k', partition .. '|' .. id)
     end
   end
-  told[p.partition] = told[p.partition] or false
+  told[partition] = true
   return true
 end
 
@@ -114,79 +126,78 @@ local function tell_worker(partition)
   local owner = redis.pcall('GET', key)
   if type(owner) == 'string' and string.sub(owner, 1, 1) == 'w' then
     redis.pcall('SET', key, '-' .. string.sub(owner, 2), 'KEEPTTL')
-    tell(base, 'signals', {kind = 'work', partition = num(partition)})
+    signal(base, {kind = 'work', partition = num(partition)})
   end
 end
 
--- Reads a publication; where the next one's arguments and keys begin.
-local function read(at, key)
-  local drops, targets, along, entry = num(ARGV[at]), num(ARGV[at + 1]), ARGV[at + 9], nil
-  local event = {
-    soft = ARGV[at + 2] == '1', confirm = ARGV[at + 3] == '1', src = ARGV[at + 4], why = ARGV[at + 5],
-    traceparent = ARGV[at + 6], request_id = ARGV[at + 7], targets = {}, kept = false, deferred = false,
-  }
-  local first = at + 10
-  if along ~= '' then
-    entry, key, first = KEYS[key], key + 1, first + 8
+-- Drops entries that the event names; whether one of them stays for what is pending.
+local function entries_drop(soft, first, last)
+  local deferred = false
+  for i = first, last do
+    local entry = KEYS[i]
+    if may_be(step, entry) then
+      -- a pending write is newer than the origin: it stays until it is flushed
+      if redis.pcall('HEXISTS', entry, 'd') == 1 then
+        deferred = true
+      elseif not soft then
+        redis.call('UNLINK', entry)
+      end
+    end
   end
-  for i = first, first + 3 * targets - 1, 3 do
-    event.targets[#event.targets + 1] = {ARGV[i], ARGV[i + 1], ARGV[i + 2]}
-  end
-  -- All at once: a table that grows field by field is made anew several times.
-  local p = {
-    event = event, counts_after = ARGV[at + 8], along = along, entry = entry, entries = {unpack(KEYS, key, key + drops - 1)},
-    load = ARGV[at + 10], names = ARGV[at + 11], envelope = ARGV[at + 12], fresh = ARGV[at + 13], kept = ARGV[at + 14],
-    more = {ARGV[at + 15], ARGV[at + 16], ARGV[at + 17]}, ns = ARGV[first + 1], name = ARGV[first + 2],
-    partition = false, stream = false, key = false, lease = false,
-  }
-  return p, first + 3 * targets, key + drops
+  return deferred
 end
 
-local function answer(p)
-  local event, ctl = p.event, step.ctl
-  local seen = request_seen(base, ctl, event.request_id, p.counts_after)
+local function answer(lin, seq, what)
+  local count = #answers
+  answers[count + 1], answers[count + 2], answers[count + 3] = lin, seq, what
+end
+
+-- One publication, whose arguments and keys begin there; where the next one's do, and an error.
+local function carry_out(at, key)
+  local fields, names, leases, entries, drops, soft, all, request, what = struct.unpack('>HHHHHBBBB', ARGV[at])
+  local first_name, body = at + 1 + fields, at + 1 + fields + names
+  local along = body + 1 + 2 * request
+  local next_at = what == 0 and along or along + (what == PENDING and MORE + 5 or MORE + 2)
+  local entry, next_key = key + leases, key + leases + entries
+
+  local seen = request == 1 and request_seen(base, step.ctl, ARGV[body + 1], ARGV[body + 2])
   if seen then
-    return {'repeated', ctl.lin, seen, '0', '0'}
+    answer(step.ctl.lin, seen, 'repeated')
+    return next_at, next_key
   end
-  local refused = before[p.along] and before[p.along](p)
-  if refused then
-    return refused
+  local full, lease
+  if before[what] then
+    full, lease = before[what](KEYS[key], along)
   end
-  local err = publish(step, event, p.entries)
+  if full then
+    answer('', full, 'full')
+    return next_at, next_key
+  end
+
+  local err = event_log(step, ARGV[body], unpack(ARGV, at + 1, at + fields))
   if err then
-    return nil, err
+    return nil, nil, err
   end
-  local stored = after[p.along] and after[p.along](p)
-  return {'logged', step.ctl.lin, step.ctl.seq, event.deferred and '1' or '0', stored and '1' or '0'}
+  event_marks(step, soft == 1, all == 1, ARGV, first_name, body - 1)
+  leases_void(step, KEYS, key, entry - 1)
+  local deferred = entries_drop(soft == 1, next_key - drops, next_key - 1)
+  if request == 1 then
+    request_keep(base, step.ctl, ARGV[body + 1])
+  end
+  local stored = after[what] and after[what](KEYS[entry], along, KEYS[key], lease)
+  answer(step.ctl.lin, step.ctl.seq, (deferred and 'deferred' or 'logged') .. (stored and ' stored' or ''))
+  return next_at, next_key
 end
 
 -- One question for all of them: of most keys there is nothing that an event would end.
-local function absent(these)
-  if 1 < #these and #these <= CHUNK and redis.call('EXISTS', unpack(these)) == 0 then
-    for _, this in ipairs(these) do
-      step.absent[this] = true
-    end
-  end
+if 2 < #KEYS and #KEYS <= CHUNK then
+  step.none = redis.call('EXISTS', unpack(KEYS, 2)) == 0
 end
 
-local answers, publications, leases, at, key = {}, {}, {}, 5, 2
+local at, key, err = 5, 2, nil
 while ARGV[at] do
-  local p
-  p, at, key = read(at, key)
-  publications[#publications + 1] = p
-  for _, target in ipairs(p.event.targets) do
-    if target[1] == 'key' then
-      leases[#leases + 1] = base .. 'l:' .. target[2] .. ':' .. target[3]
-    end
-  end
-end
-absent(leases)
-absent({unpack(KEYS, 2, CHUNK + 2)})
-
-for _, p in ipairs(publications) do
-  local err
-  answers[#answers + 1], err = answer(p)
-  if err and #step.messages == 0 then
+  at, key, err = carry_out(at, key)
+  if err and step.logged == 0 then
     return err
   elseif err then
     break

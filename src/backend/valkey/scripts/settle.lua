@@ -1,11 +1,12 @@
 -- KEYS: ctl, stream, dead; ARGV: known, logmax, wmmax, shards, partition,
---       then per write id, namespace, version, key, seq, outcome (flushed, outdone, parked, dead), and three more:
---       flushed: with an event (0 or 1); parked: ms, whether it counts (0 or 1), why; dead: ms if there is no room, most, why
+--       then per write id, namespace, version, key, seq, outcome: flushed, noted (the same with an event), outdone; or
+--       parked and ms, whether it counts (0 or 1), why; or dead and ms if there is no room, most, why
 local base = string.sub(KEYS[1], 1, -4)
 local stream, dead = KEYS[2], KEYS[3]
 local settings = {ARGV[2], ARGV[3], ARGV[4]}
 local answers, done, away = {}, {}, {}
 local step, now = nil, millis()
+local WITH_REASON = {parked = true, dead = true}
 
 -- What has been done is done, however far it went.
 local function leave()
@@ -17,8 +18,8 @@ end
 
 local function announce(ns, key)
   step = step or step_begin(base, ARGV[1], settings)
-  local event = {soft = false, confirm = false, src = 'write', why = '', request_id = '', targets = {{'key', ns, key}}}
-  local err = publish(step, event, {})
+  local event = {soft = false, src = 'write', why = '', request_id = '', targets = {{'key', ns, key}}}
+  local err = publish(step, event)
   if err then
     leave()
     error(err)
@@ -35,20 +36,27 @@ local function park(id, entry, pause, counts, why)
   away[#away + 1] = id
 end
 
-local FLUSHED, OTHERS = {'f'}, {'v', 'u', 'tg', 'a', 's', 'l'}
+local FLUSHED, OTHERS = {'f', 'k'}, {'v', 'u', 'tg', 'a', 's', 'l'}
 
-local function flush(ns, key, entry, times, event)
+local function flush(ns, key, entry, times, parked, event)
   -- the event comes first: if it cannot be logged, nothing has changed
   local logged = event and announce(ns, key)
-  local fresh, kept = string.match(times or '', '^(%d+)|(%d+)$')
+  local bar = string.find(times or '', '|', 1, true)
+  local kept = bar and string.sub(times, bar + 1) or '0'
   if num(kept) == 0 then
     redis.call('UNLINK', entry)
     return
   end
-  redis.call('HDEL', entry, 'd', 'f', 's', 'a', 'k', 'er')
-  redis.call('HSET', entry, 'x', str(now + num(fresh)))
+  if parked then
+    redis.call('HDEL', entry, 'd', 'f', 's', 'a', 'k', 'er')
+  else
+    redis.call('HDEL', entry, 'd', 'f', 's')
+  end
+  local fresh = str(now + num(string.sub(times, 1, bar - 1)))
   if logged then
-    redis.call('HSET', entry, 't', logged.seq, 'l', logged.lin)
+    redis.call('HSET', entry, 'x', fresh, 't', logged.seq, 'l', logged.lin)
+  else
+    redis.call('HSET', entry, 'x', fresh)
   end
   redis.call('PEXPIRE', entry, kept)
 end
@@ -56,15 +64,15 @@ end
 local function settle(i)
   local id, ns, version, key, seq, outcome = unpack(ARGV, i, i + 5)
   local entry = base .. 'e:' .. ns .. ':v' .. version .. ':' .. key
-  local found = redis.pcall('HMGET', entry, 'd', unpack(outcome == 'flushed' and FLUSHED or OTHERS))
-  found = failed(found) and {} or found
+  local flushed = outcome == 'flushed' or outcome == 'noted'
+  local found = redis.pcall('HMGET', entry, 'd', unpack(flushed and FLUSHED or OTHERS))
   if found[1] ~= seq then
     done[#done + 1] = id
     return 'superseded'
   end
 
-  if outcome == 'flushed' then
-    flush(ns, key, entry, found[2], ARGV[i + 6] == '1')
+  if flushed then
+    flush(ns, key, entry, found[2], found[3], outcome == 'noted')
   elseif outcome == 'parked' then
     park(id, entry, ARGV[i + 6], ARGV[i + 7] == '1', ARGV[i + 8])
     return 'done'
@@ -94,8 +102,10 @@ local function settle(i)
   return 'done'
 end
 
-for i = 6, #ARGV, 9 do
+local i = 6
+while ARGV[i] do
   answers[#answers + 1] = settle(i)
+  i = i + (WITH_REASON[ARGV[i + 5]] and 9 or 6)
 end
 leave()
-return {'settled', unpack(answers)}
+return {'settled', answers}

@@ -38,26 +38,27 @@ local function grouped(...)
   return reply
 end
 
-local taken, done, away, bytes, lines, superseded, now = {}, {}, {}, 0, 0, 0, millis()
+local taken, done, away, count, bytes, lines, superseded, now = {}, {}, {}, 0, 0, 0, 0, millis()
 local function room()
-  return #taken < most and bytes < bytes_most and lines < LINES_MAX
+  return count < most and bytes < bytes_most and lines < LINES_MAX
 end
 
--- Takes a line, unless there is nothing to do for it.
+-- Takes a line, unless there is nothing to do for it: nine values, one after the other.
 local function consider(id, flat, due)
   lines = lines + 1
-  local line, entry = line_read(base, flat)
-  if not line then
+  local entry, ns, version, key, seq, lin = line_read(base, flat)
+  if not entry then
     done[#done + 1] = id
     return
   end
   local found = redis.pcall('HMGET', entry, 'd', 'a', 's', 'v', 'k')
-  if failed(found) or found[1] ~= line.seq then
+  if found[1] ~= seq then
     done[#done + 1] = id
     superseded = superseded + 1
     return
   end
-  if not due and found[5] == ARGV[1] .. '|' .. id then
+  local parked_as = found[5]
+  if parked_as and not due and parked_as == ARGV[1] .. '|' .. id then
     -- its key is parked, and this line is what is parked
     away[#away + 1] = id
     return
@@ -66,8 +67,10 @@ local function consider(id, flat, due)
     -- if this worker dies, it is due again
     redis.call('ZADD', parked, str(now + num(idle)), id)
   end
-  bytes = bytes + #(found[4] or '')
-  taken[#taken + 1] = {id, line.ns, line.v, line.key, line.seq, line.lin, found[2] or '0', found[3] or '0', found[4] or ''}
+  local value, at = found[4] or '', 9 * count
+  bytes, count = bytes + #value, count + 1
+  taken[at + 1], taken[at + 2], taken[at + 3], taken[at + 4], taken[at + 5] = id, ns, version, key, seq
+  taken[at + 6], taken[at + 7], taken[at + 8], taken[at + 9] = lin, found[2] or '0', found[3] or '0', value
 end
 
 -- what is due, and what would be only after the longest pause there is: the clock has gone back since
@@ -94,8 +97,8 @@ lines_leave(stream, done, away)
 done, away = {}, {}
 
 if room() and (ARGV[9] == '1' or not mine) then
-  local count = str(most - #taken)
-  for _, entry in ipairs(grouped('XAUTOCLAIM', stream, GROUP, consumer, idle, '0-0', 'COUNT', count)[2]) do
+  local left_of = str(most - count)
+  for _, entry in ipairs(grouped('XAUTOCLAIM', stream, GROUP, consumer, idle, '0-0', 'COUNT', left_of)[2]) do
     consider(entry[1], entry[2], false)
   end
 end
@@ -103,13 +106,13 @@ end
 -- few at a time: what is delivered is taken, however long its values are
 local more = true
 while room() do
-  local count = str(math.min(most - #taken, AT_ONCE))
-  local read = grouped('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', count, 'STREAMS', stream, '>')
+  local wanted = math.min(most - count, AT_ONCE)
+  local read = grouped('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', str(wanted), 'STREAMS', stream, '>')
   local entries = read and read[1] and read[1][2] or {}
   for _, entry in ipairs(entries) do
     consider(entry[1], entry[2], false)
   end
-  if #entries < num(count) then
+  if #entries < wanted then
     more = false
     break
   end

@@ -37,7 +37,6 @@ while ARGV[at] do
   local seq, count = ARGV[at], num(ARGV[at + 4])
   local event = {
     soft = ARGV[at + 1] == '1',
-    confirm = false,
     src = ARGV[at + 2],
     why = ARGV[at + 3],
     request_id = '',
@@ -49,7 +48,7 @@ while ARGV[at] do
     at = at + 3
   end
   if num(ctl.prev) < num(seq) and redis.call('HEXISTS', again, seq) == 0 then
-    local err = publish(step, event, {})
+    local err = publish(step, event)
     if err then
       step_end(step)
       return err

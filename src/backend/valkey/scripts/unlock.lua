@@ -5,6 +5,6 @@ if not lock or lock.owner ~= ARGV[1] then
 end
 redis.call('DEL', KEYS[2])
 if lock.wanted then
-  tell(string.sub(KEYS[1], 1, -4), 'signals', {kind = 'unlocked', name = ARGV[2]})
+  signal(string.sub(KEYS[1], 1, -4), {kind = 'unlocked', name = ARGV[2]})
 end
 return {'unlocked'}

@@ -3,16 +3,13 @@
 -- one has taken all there was and waits to be told. A line stays in the stream until it is done with, so that its length is
 -- what is pending and its first line is the oldest.
 
--- A line's fields by name, and its entry.
+-- What a line says: namespace, version, key, number, lineage, and its entry; nothing where it is not one of ours.
 local function line_read(base, flat)
-  local line = {}
-  for i = 1, #flat, 2 do
-    line[flat[i]] = flat[i + 1]
-  end
-  if not (line.ns and line.v and line.key and line.seq and line.lin) then
+  local ns, version, key, seq, lin = flat[2], flat[4], flat[6], flat[8], flat[10]
+  if flat[1] ~= 'ns' or flat[3] ~= 'v' or flat[5] ~= 'key' or flat[7] ~= 'seq' or flat[9] ~= 'lin' then
     return nil
   end
-  return line, base .. 'e:' .. line.ns .. ':v' .. line.v .. ':' .. line.key
+  return base .. 'e:' .. ns .. ':v' .. version .. ':' .. key, ns, version, key, seq, lin
 end
 
 -- Lines that are done with are dropped; those that are parked are no longer in hand.

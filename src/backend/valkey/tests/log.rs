@@ -112,8 +112,8 @@ async fn members_come_with_the_event() {
         max_staleness: Duration::from_secs(2),
         beats,
     };
-    assert_eq!(published.members, [member("a", 4, 7), member("b", 3, 1)]);
-    assert_eq!(it.backend.members(S0).await.unwrap(), published.members);
+    assert_eq!(*published.members, [member("a", 4, 7), member("b", 3, 1)]);
+    assert_eq!(it.backend.members(S0).await.unwrap(), *published.members);
 
     it.backend.confirm(S0, "a", 9).await.unwrap();
     it.backend.confirm(S0, "stranger", 9).await.unwrap();

@@ -13,6 +13,7 @@ mod replica;
 mod server;
 mod steps;
 mod subscription;
+mod together;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -224,7 +225,12 @@ fn lookup(text: &str, claim: Option<&str>) -> Lookup {
     Lookup {
         entry: entry(text),
         covering: covering(&ns(), &key(text)),
-        claim: claim.map(|by| Claim { load: load(by), lease: Duration::from_secs(30), even_if_fresh: false }),
+        claim: claim.map(|by| Claim {
+            load: load(by),
+            lease: Duration::from_secs(30),
+            even_if_fresh: false,
+            absent: None,
+        }),
         have: None,
     }
 }

@@ -95,6 +95,8 @@ async fn a_value_brings_what_its_header_says() {
     assert_eq!(loaded.lifetime.stale_while_revalidate, None);
     assert_eq!((loaded.age, loaded.keep), (Duration::from_secs(3), Keep::Yes));
     assert_eq!(loaded.tags.iter().map(|tag| &**tag).collect::<Vec<_>>(), ["team:7", "a"]);
+    let memory = value.body.try_into_mut().map(|body| body.capacity());
+    assert_eq!(memory, Ok(1), "kept, it would keep the connection's buffers");
 }
 
 #[tokio::test]

@@ -1,0 +1,95 @@
+//! What is watched on a connection beside its requests: the steps of a stop, a client that is quiet or does not read.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Settings;
+use super::connection::Stop;
+use super::deadline::{Deadline, deadline};
+use super::stall::{Slow, Written};
+use super::traffic::Traffic;
+use crate::clock::Clock;
+
+/// What has become of a connection.
+pub(super) enum Seen {
+    /// [`Stop::told`].
+    Told,
+    /// [`Stop::closing`].
+    Closing,
+    /// The client has had its time to send a request, header and all, and has not.
+    Quiet,
+    /// It does not take what it is sent.
+    Stuck,
+    /// Everything ends at once.
+    Cut,
+}
+
+/// One connection, watched.
+pub(super) struct Watch {
+    stop: Stop,
+    abort: CancellationToken,
+    traffic: Traffic,
+    clock: Clock,
+    quiet_max: Duration,
+    quiet: Deadline,
+    slow: Slow,
+    told: bool,
+    closing: bool,
+    /// It was quiet, and its client is told to go.
+    over: bool,
+}
+
+impl Watch {
+    pub(super) fn new(
+        settings: &Settings,
+        stop: Stop,
+        abort: CancellationToken,
+        traffic: Traffic,
+        written: Written,
+    ) -> Self {
+        let (quiet_max, clock) = (settings.header_timeout, settings.clock.clone());
+        let (quiet, slow) = (deadline(quiet_max), Slow::new(written, settings.body_timeout));
+        let (told, closing, over) = (false, false, false);
+        Self { stop, abort, traffic, clock, quiet_max, quiet, slow, told, closing, over }
+    }
+
+    /// What comes next, and itself to go on.
+    pub(super) async fn next(mut self) -> (Seen, Self) {
+        let seen = self.see().await;
+        (seen, self)
+    }
+
+    async fn see(&mut self) -> Seen {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.abort.cancelled() => return Seen::Cut,
+                () = self.stop.told.cancelled(), if !self.told => {
+                    self.told = true;
+                    self.closing = self.traffic.http2();
+                    return Seen::Told;
+                }
+                () = self.stop.closing.cancelled(), if !self.closing => {
+                    self.closing = true;
+                    return Seen::Closing;
+                }
+                () = self.quiet.as_mut(), if !self.closing => {
+                    // Put off here alone, and not by every request.
+                    let left = self.quiet_max.saturating_sub(self.traffic.quiet_for(&self.clock));
+                    if left.is_zero() {
+                        (self.closing, self.over) = (true, true);
+                        // The client has as long as any to take what it is told.
+                        self.slow.restart();
+                        return Seen::Quiet;
+                    }
+                    self.quiet = deadline(left);
+                }
+                // A client of HTTP/2 can stop reading its answers and still take what is not an answer.
+                takes = self.slow.next() => if !takes && (self.over || self.traffic.has_unread()) {
+                    return Seen::Stuck;
+                }
+            }
+        }
+    }
+}
