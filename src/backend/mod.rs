@@ -179,6 +179,8 @@ pub enum Signal {
     TouchedAny,
     /// Messages were lost on the way here, or one could not be read: only the log knows.
     Lost,
+    /// A message was too large to be taken in; of which kind is not known.
+    Oversized,
 }
 
 /// A live subscription: confirmed by the server before it is handed out.

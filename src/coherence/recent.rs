@@ -38,6 +38,13 @@ impl Recent {
         Self { within, known: Mutex::new(Known { pieces: VecDeque::new(), forgotten: Boot::NEVER }) }
     }
 
+    /// The same as [`Self::note`], where the time is only asked for if it is kept.
+    pub(super) fn note_when(&self, seq: Seq, now: impl FnOnce() -> Boot) {
+        if !self.within.is_zero() {
+            self.note(seq, now());
+        }
+    }
+
     /// Events up to `seq` are applied now. Until it is called, they count as not applied yet.
     pub(super) fn note(&self, seq: Seq, now: Boot) {
         if self.within.is_zero() {

@@ -205,9 +205,9 @@ impl Shared {
         self.shards[0].server_clock.micros(now) / 1000
     }
 
-    /// Records and says how long an event took to get here, by the clock of the server that logged it.
-    pub(super) fn observe_lag(&self, shard: Shard, logged: &Logged) -> Duration {
-        let here = self.shard(shard).server_clock.micros(self.clock.now());
+    /// Records and says how long an event took that was here at `now`, by the clock of the server that logged it.
+    pub(super) fn observe_lag(&self, shard: Shard, logged: &Logged, now: Boot) -> Duration {
+        let here = self.shard(shard).server_clock.micros(now);
         let lag = Duration::from_micros(here.saturating_sub(logged.at_us));
         self.lag_us.store(u64::try_from(lag.as_micros()).unwrap_or(u64::MAX), Relaxed);
         self.metrics.lag.observe(lag.as_secs_f64(), logged.event.provenance.trace.map(|it| it.trace));

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::future::try_join;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -48,7 +49,8 @@ pub(super) struct Message {
 pub(super) const HEARD_BYTES_MAX: usize = 64 << 20;
 /// Signals that are heard before anything else is looked at: the stop, and answers of heartbeats.
 const SIGNALS_MAX: usize = 64;
-/// Events read from the log at once.
+/// Events read from the log at once: few are missing as a rule, and where there are more, many more may be.
+const PAGE_FIRST: usize = 100;
 const PAGE_MAX: usize = 500;
 /// How long an announcement may still be on its way after a heartbeat knew of its event.
 const ON_ITS_WAY: Duration = Duration::from_millis(25);
@@ -190,7 +192,10 @@ impl Tail {
             }
             Signal::Touched(entries) => self.touched(Some(entries)),
             Signal::TouchedAny => self.touched(None),
-            Signal::Lost => {
+            Signal::Lost | Signal::Oversized => {
+                if signal == Signal::Oversized {
+                    self.shared.metrics.count_rejected(RejectReason::Overloaded);
+                }
                 self.missed();
                 self.catch_up_all(Gap::Lagged).await;
             }
@@ -226,8 +231,9 @@ impl Tail {
             Some((of, seq)) if of == lineage => *seq = logged.seq.max(*seq),
             other => *other = Some((lineage.clone(), logged.seq)),
         }
-        match tailed.following.announced(&state.view, lineage, logged, self.shared.clock.now()) {
-            Heard::Applied => tailed.applied(&self.shared, logged, Path::Pubsub),
+        let now = self.shared.clock.now();
+        match tailed.following.announced(&state.view, lineage, logged, now) {
+            Heard::Applied => tailed.applied(&self.shared, logged, Path::Pubsub, now),
             Heard::Passed => {}
             Heard::Missing => self.catch_up(shard, Gap::Sequence, logged.seq).await,
             Heard::Trimmed | Heard::Other => state.kick.notify_one(),
@@ -269,11 +275,15 @@ impl Tail {
         let state = self.shared.shard(shard);
         let tailed = &mut self.shards[usize::from(shard.0)];
         tailed.read_at = None;
-        let Some(mut after) = tailed.following.reads_after(&state.view) else { return };
+        let Some(after) = tailed.following.reads_after(&state.view) else { return };
         self.shared.metrics.count_gap(gap);
+        let read = async |after, max| {
+            let reading = self.shared.backend.read_log(shard, after, max);
+            timeout(self.patience, reading).await.unwrap_or(Err(BackendError::TimedOut))
+        };
+        let (mut page, mut max) = (read(after, PAGE_FIRST).await, PAGE_FIRST);
         loop {
-            let reading = self.shared.backend.read_log(shard, after, PAGE_MAX);
-            let page = match timeout(self.patience, reading).await.unwrap_or(Err(BackendError::TimedOut)) {
+            let read_so_far = match &page {
                 Ok(page) => page,
                 // The next heartbeat that is answered knows that events are missing, and brings us back here.
                 Err(error) => {
@@ -281,21 +291,19 @@ impl Tail {
                     return;
                 }
             };
-            for logged in &page {
-                match tailed.following.read(&state.view, logged, self.shared.clock.now()) {
-                    Heard::Applied => tailed.applied(&self.shared, logged, Path::Stream),
-                    Heard::Passed => {}
-                    Heard::Missing | Heard::Trimmed => {
-                        self.shared.metrics.count_gap(Gap::Trimmed);
-                        return state.kick.notify_one();
-                    }
-                    Heard::Other => return state.kick.notify_one(),
-                }
+            let more = read_so_far.last().filter(|_| max <= read_so_far.len()).map(|last| last.seq);
+            // The next page is on its way while this one is applied.
+            let next = async {
+                Ok(match more {
+                    Some(after) => Some(read(after, PAGE_MAX).await),
+                    None => None,
+                })
+            };
+            match try_join(next, async { tailed.read(&self.shared, read_so_far) }).await {
+                Ok((Some(next), ())) => (page, max) = (next, PAGE_MAX),
+                Ok((None, ())) => break,
+                Err(Unreadable) => return,
             }
-            if page.len() < PAGE_MAX {
-                break;
-            }
-            after = tailed.following.cursor();
         }
         tailed.unheard = None;
         if tailed.following.read_to_end(known, self.shared.clock.now()) == Heard::Trimmed {
@@ -305,7 +313,32 @@ impl Tail {
     }
 }
 
+/// The log does not lead on from what was applied: a heartbeat is to be sent.
+struct Unreadable;
+
 impl Tailed {
+    /// Events read from the log, the first after the cursor or right after the one before.
+    fn read(&mut self, shared: &Shared, page: &[Logged]) -> Result<(), Unreadable> {
+        let state = shared.shard(self.shard);
+        for logged in page {
+            let now = shared.clock.now();
+            match self.following.read(&state.view, logged, now) {
+                Heard::Applied => self.applied(shared, logged, Path::Stream, now),
+                Heard::Passed => {}
+                Heard::Missing | Heard::Trimmed => {
+                    shared.metrics.count_gap(Gap::Trimmed);
+                    state.kick.notify_one();
+                    return Err(Unreadable);
+                }
+                Heard::Other => {
+                    state.kick.notify_one();
+                    return Err(Unreadable);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// An event with a higher number was logged after whatever is heard next on the subscription was sent: all before it
     /// were announced on it, or have been read. Where that is not sure, every number counts.
     fn heard_up_to(&self) -> Seq {
@@ -354,10 +387,10 @@ impl Tailed {
         }
     }
 
-    /// An event is applied: whoever waits for it is told, and confirmations may follow.
-    fn applied(&mut self, shared: &Shared, logged: &Logged, path: Path) {
+    /// An event that was here at `now` is applied: whoever waits for it is told, and confirmations may follow.
+    fn applied(&mut self, shared: &Shared, logged: &Logged, path: Path, now: Boot) {
         let state = shared.shard(self.shard);
-        state.recent.note(logged.seq, shared.clock.now());
+        state.recent.note_when(logged.seq, || shared.clock.now());
         if let Some(memory) = &mut self.memory {
             memory.note(logged.seq, &logged.event);
         }
@@ -370,7 +403,7 @@ impl Tailed {
             state.to_confirm.send_replace(logged.seq);
             shared.confirmations.notify_waiters();
         }
-        let lag = shared.observe_lag(self.shard, logged);
+        let lag = shared.observe_lag(self.shard, logged, now);
         state.came.note(logged.seq, path, lag);
         traced::applied(shared, self.shard, logged, path, lag);
         if let Some(sample) = shared.sample.get() {

@@ -15,22 +15,22 @@ pub struct Name(Box<str>);
 impl Name {
     /// `k/NS/KEY`.
     pub fn key(namespace: &Namespace, key: &Key) -> Self {
-        Self(format!("k/{namespace}/{key}").into())
+        Self(["k/", namespace, "/", key].concat().into())
     }
 
     /// `p/NS/PREFIX`.
     pub fn prefix(namespace: &Namespace, prefix: &str) -> Self {
-        Self(format!("p/{namespace}/{prefix}").into())
+        Self(["p/", namespace, "/", prefix].concat().into())
     }
 
     /// `n/NS`.
     pub fn namespace(namespace: &Namespace) -> Self {
-        Self(format!("n/{namespace}").into())
+        Self(["n/", namespace].concat().into())
     }
 
     /// `t/TAG`.
     pub fn tag(tag: &Tag) -> Self {
-        Self(format!("t/{tag}").into())
+        Self(["t/", tag].concat().into())
     }
 
     /// A name as another program or an L2 entry spelt it; it is only ever compared.

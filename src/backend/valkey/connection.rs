@@ -24,7 +24,8 @@ use crate::backend::BackendError;
 
 /// Commands that may wait for one connection; beyond them an operation fails at once.
 const COMMANDS_MAX: usize = 65_536;
-/// Messages that may wait for a reader, on connections that subscribe to nothing: fred makes the room in advance.
+/// Messages that may wait for a reader: nothing is subscribed to over these connections, and fred makes the room in
+/// advance.
 const NO_MESSAGES: usize = 16;
 
 /// How a connection is made.
@@ -77,16 +78,31 @@ impl Opener {
         }
     }
 
-    /// Connects and authenticates, nothing more.
-    pub(super) async fn open(&self) -> Result<(Connection, Task), BackendError> {
-        self.open_with(NO_MESSAGES).await
+    /// Who asks, and how.
+    pub(super) fn config(&self) -> &Config {
+        &self.config
     }
 
-    /// The same, with room for `messages` that wait to be read.
-    pub(super) async fn open_with(&self, messages: usize) -> Result<(Connection, Task), BackendError> {
+    /// How long connecting may take.
+    pub(super) fn connect_timeout(&self) -> Duration {
+        self.connect_timeout
+    }
+
+    /// How long an answer may take.
+    pub(super) fn command_timeout(&self) -> Duration {
+        self.command_timeout
+    }
+
+    /// A peer that does not acknowledge what was sent for so long is gone, whoever still waits for it.
+    pub(super) fn user_timeout(&self) -> Duration {
+        self.command_timeout.saturating_mul(2)
+    }
+
+    /// Connects and authenticates, nothing more.
+    pub(super) async fn open(&self) -> Result<(Connection, Task), BackendError> {
         let performance = PerformanceConfig {
             default_command_timeout: self.command_timeout,
-            broadcast_channel_capacity: messages,
+            broadcast_channel_capacity: NO_MESSAGES,
             ..PerformanceConfig::default()
         };
         let connection = ConnectionConfig {
@@ -96,8 +112,7 @@ impl Opener {
             max_command_buffer_len: COMMANDS_MAX,
             tcp: TcpConfig {
                 nodelay: Some(true),
-                // a peer that no longer acknowledges what was sent is gone, whoever still waits for it
-                user_timeout: Some(self.command_timeout.saturating_mul(2)),
+                user_timeout: Some(self.user_timeout()),
                 ..TcpConfig::default()
             },
             ..ConnectionConfig::default()
@@ -285,10 +300,5 @@ impl Connection {
             .pop()
             .and_then(Result::err)
             .unwrap_or_else(|| Error::new(ErrorKind::Protocol, "not as many answers as commands")))
-    }
-
-    /// fred's own client, for what is its own: subscriptions.
-    pub(super) fn client(&self) -> &Client {
-        &self.client
     }
 }

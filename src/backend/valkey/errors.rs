@@ -57,7 +57,12 @@ pub(super) fn explain(error: &Error) -> BackendError {
 
 /// Whether the server says that it does not know the script (any more).
 pub(super) fn is_noscript(error: &Error) -> bool {
-    error.details().starts_with("NOSCRIPT")
+    is_noscript_text(error.details())
+}
+
+/// The same of the server's own words.
+pub(super) fn is_noscript_text(why: &str) -> bool {
+    why.starts_with("NOSCRIPT")
 }
 
 /// Whether a key holds something else than ours.

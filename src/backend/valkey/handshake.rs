@@ -4,12 +4,14 @@
 use std::collections::HashMap;
 use std::iter;
 
+use fred::types::Value;
 use futures_util::future::try_join_all;
 
 use super::connection::{Arg, Command, Connection};
 use super::durable::Aof;
 use super::errors::explain;
 use super::reply::{Parts, text};
+use super::socket::Socket;
 use super::{Context, script};
 use crate::backend::BackendError;
 use crate::model::Shard;
@@ -95,10 +97,14 @@ async fn persistence(connection: &Connection, aof: Aof) -> (Aof, bool) {
     (aof, set("save").is_none_or(|save| !save.is_empty()))
 }
 
-/// Only looks at the server: for connections that carry messages and no data.
-pub(super) async fn check_server(context: &Context, connection: &Connection) -> Result<Checked, Fault> {
+async fn check_server(context: &Context, connection: &Connection) -> Result<Checked, Fault> {
     let answer = connection.call(Command::new("INFO", 0)).await.map_err(|error| explain(&error))?;
     let info = text(answer).ok_or_else(|| BackendError::Protocol("INFO: not a text".to_owned()))?;
+    check_info(context, &info)
+}
+
+/// Only looks at what the server says of itself in `INFO`: for connections that carry messages and no data.
+pub(super) fn check_info(context: &Context, info: &str) -> Result<Checked, Fault> {
     let is = |line: &str| info.lines().any(|of| of.trim_end() == line);
     if context.clustered && is("role:slave") {
         // The map was old, or will be in a moment.
@@ -108,7 +114,7 @@ pub(super) async fn check_server(context: &Context, connection: &Connection) -> 
         let why = "it is a node of a Cluster: `backend.url = \"valkey-cluster://…\"`, with any of its nodes";
         return Err(Fault::Refused(why.to_owned()));
     }
-    judge(&info)
+    judge(info)
 }
 
 /// What `INFO` says of a server: usable, with warnings, or why not.
@@ -159,7 +165,24 @@ pub(super) async fn reconcile(context: &Context, connection: &Connection, shard:
     let mut args = vec![Arg::from(context.known(shard))];
     args.extend(context.settings_args());
     let answer = script::HANDSHAKE.run(connection, context.keys.shard(shard), Vec::new(), args).await;
-    let mut parts = Parts::of("handshake", answer.map_err(|error| explain(&error))?)?;
+    reconciled(context, shard, answer.map_err(|error| explain(&error))?)
+}
+
+/// The same over a connection that is only read over, whose server is looked at, too.
+pub(super) async fn handshake_to_read(
+    context: &Context,
+    socket: &mut Socket,
+    shard: Shard,
+) -> Result<(), Fault> {
+    check_info(context, &socket.ask(&["INFO"], |_| {}).await?.concat())?;
+    let mut args = vec![context.known(shard)];
+    args.extend(context.settings_kept());
+    let answer = script::HANDSHAKE.ask(socket, context.keys.shard(shard), &args).await?;
+    reconciled(context, shard, Value::Array(answer.into_iter().map(Value::from).collect()))
+}
+
+fn reconciled(context: &Context, shard: Shard, answer: Value) -> Result<(), Fault> {
+    let mut parts = Parts::of("handshake", answer)?;
     let _ready = parts.text()?;
     let head = parts.token()?;
     context.seen(shard, head.seq);

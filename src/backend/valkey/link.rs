@@ -19,6 +19,7 @@ use super::batches::Batches;
 use super::connection::{Command, Connection, Opener, Task};
 use super::errors::explain;
 use super::handshake::Fault;
+use super::pages::Reader;
 use super::rounds::Rounds;
 use super::sentinel::Primary;
 use crate::backend::{BackendError, LinkState};
@@ -78,7 +79,28 @@ pub(super) struct Generation {
     ended: CancellationToken,
     why: OnceLock<String>,
     /// A connection to wait on, while nobody does.
-    parked: Mutex<Option<(Connection, Task)>>,
+    parked: Parked<(Connection, Task)>,
+    /// One to read a log over, while nobody does.
+    pub(super) reader: Parked<Reader>,
+}
+
+/// What one may take for a while, and the next when it was put back.
+pub(super) struct Parked<T>(Mutex<Option<T>>);
+
+impl<T> Parked<T> {
+    fn none() -> Self {
+        Self(Mutex::new(None))
+    }
+
+    /// Takes it, if it is there.
+    pub(super) fn take(&self) -> Option<T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Keeps it for the next.
+    pub(super) fn put(&self, it: T) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(it);
+    }
 }
 
 impl Generation {
@@ -126,12 +148,12 @@ impl Generation {
 
     /// Takes the parked connection, if it is there.
     pub(super) fn unpark(&self) -> Option<(Connection, Task)> {
-        self.parked.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.parked.take()
     }
 
     /// Keeps a connection for the next who waits.
     pub(super) fn park(&self, connection: Connection, task: Task) {
-        *self.parked.lock().unwrap_or_else(PoisonError::into_inner) = Some((connection, task));
+        self.parked.put((connection, task));
     }
 
     /// Resolves with the reason when a connection no longer answers.
@@ -281,7 +303,8 @@ impl Link {
             next: AtomicUsize::new(0),
             ended: CancellationToken::new(),
             why: OnceLock::new(),
-            parked: Mutex::new(None),
+            parked: Parked::none(),
+            reader: Parked::none(),
         });
         // whatever ends this future, also being dropped, ends the generation
         let _ends = Ends { link: self, generation: &generation };
@@ -320,7 +343,7 @@ struct Ends<'a> {
 impl Drop for Ends<'_> {
     fn drop(&mut self) {
         self.generation.end("the connection was given up");
-        drop(self.generation.unpark());
+        drop((self.generation.unpark(), self.generation.reader.take()));
         self.link.current.store(None);
         self.link.say(LinkState::Down(self.generation.why().to_owned()));
     }

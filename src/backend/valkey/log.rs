@@ -8,6 +8,8 @@ use super::Context;
 use super::codec::{entry_seq, logged};
 use super::connection::{Command, Connection};
 use super::errors::{explain, is_wrong_type};
+use super::link::Generation;
+use super::pages;
 use super::reply::Parts;
 use crate::backend::{BackendError, Logged, Token};
 use crate::model::{Seq, Shard};
@@ -44,8 +46,28 @@ pub(super) async fn head(
     Ok(Some(token))
 }
 
+/// More events than this are read over a connection of their own.
+const FEW_MAX: usize = 100;
+
 /// See [`crate::backend::Backend::read_log`].
 pub(super) async fn read_log(
+    context: &Context,
+    generation: &Generation,
+    shard: Shard,
+    after: Seq,
+    max: usize,
+) -> Result<Vec<Logged>, BackendError> {
+    if max <= FEW_MAX {
+        return read_few(context, generation.data(), shard, after, max).await;
+    }
+    match pages::read_log(context, generation, shard, after, max).await {
+        // such as a page that is larger than a frame may be
+        Err(BackendError::Protocol(_)) => read_few(context, generation.data(), shard, after, max).await,
+        read => read,
+    }
+}
+
+async fn read_few(
     context: &Context,
     connection: &Connection,
     shard: Shard,
@@ -79,10 +101,15 @@ pub(super) async fn read_log(
             break;
         }
     }
+    ends_at(context, shard, &events);
+    Ok(events)
+}
+
+/// These were read: the log has come so far.
+pub(super) fn ends_at(context: &Context, shard: Shard, events: &[Logged]) {
     if let Some(last) = events.last() {
         context.seen(shard, last.seq);
     }
-    Ok(events)
 }
 
 /// An entry's id and its fields, flat.
@@ -98,7 +125,7 @@ pub(super) fn stream_entry(entry: Value) -> Result<(Bytes, Vec<Bytes>), BackendE
 }
 
 /// Somebody else wrote to the log.
-fn foreign(id: &[u8]) {
+pub(super) fn foreign(id: &[u8]) {
     static SAID: Throttle = Throttle::new();
     if let Some(log_suppressed) = SAID.pass() {
         let ours = if entry_seq(id).is_some() { "does not read as an event" } else { "is not ours" };

@@ -29,14 +29,18 @@ mod log;
 mod lookups;
 mod making;
 mod members;
+mod message;
+mod pages;
 mod peeks;
 mod publish;
 mod replica;
 mod reply;
+mod resp;
 mod rounds;
 mod script;
 mod sentinel;
 mod settings;
+mod socket;
 mod spelling;
 mod steps;
 mod streams;
@@ -275,7 +279,7 @@ impl Backend for Valkey {
 
     async fn read_log(&self, shard: Shard, after: Seq, max: usize) -> Result<Vec<Logged>, BackendError> {
         let at = self.at(shard)?;
-        self.run(&at, log::read_log(&self.context, at.data(), shard, after, max)).await
+        self.run(&at, log::read_log(&self.context, &at, shard, after, max)).await
     }
 
     async fn members(&self, shard: Shard) -> Result<Vec<Member>, BackendError> {

@@ -1,41 +1,32 @@
 //! Messages: a connection of its own that the server has confirmed to be subscribed, and that proves to be alive.
+//!
+//! Whoever waits for the next signal reads the connection itself: what one read brings is told one by one, and nothing
+//! stands between. Nothing that came is dropped here. Who falls behind lets it wait in the server, which ends the connection
+//! once that is too much; then the log is read.
 
-use std::collections::{HashMap, VecDeque};
-use std::future::{Future, pending};
 use std::pin::Pin;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use fred::interfaces::{EventInterface as _, PubsubInterface as _};
-use fred::types::Message;
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::{RecvError, TryRecvError};
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::codec::{Hurry, announced, hurry};
-use super::connection::{Command, Connection, Opener, Task};
+use super::connection::Opener;
 use super::context::Context;
-use super::errors::explain;
-use super::handshake::check_server;
-use super::reply::text;
-use super::tracking::Tracking;
+use super::handshake::check_info;
+use super::message::Heard;
+use super::resp::{Malformed, Token};
+use super::socket::{Came, Socket};
+use super::tracking;
 use crate::backend::{BackendError, Signal, Subscription};
-use crate::model::{Key, Namespace, Shard};
+use crate::model::Shard;
 
-/// Messages that may wait to be read; beyond them the oldest are lost, and the reader is told. fred makes room for so
-/// many, in several channels, when it starts: some ten megabytes.
-const MESSAGES_MAX: usize = 16_384;
+/// Signals that may come before the server has confirmed what is subscribed to; with more the attempt has failed.
+const SIGNALS_MAX: usize = 16_384;
 /// How often the connection must answer.
 const PING_EVERY: Duration = Duration::from_secs(1);
-
-/// What comes over a channel.
-#[derive(Clone, Copy)]
-enum Channel {
-    Events(Shard),
-    Signals(Shard),
-    Inbox,
-}
+/// What it must answer to: with what it is subscribed to.
+const PING: [&str; 2] = ["CLIENT", "INFO"];
 
 /// What is subscribed to at a server.
 pub(super) struct Scope {
@@ -53,49 +44,38 @@ pub(super) async fn subscribe(
     ended: CancellationToken,
     scope: Scope,
 ) -> Result<Live, BackendError> {
-    let (connection, task) = opener.open_with(MESSAGES_MAX).await?;
-    check_server(context, &connection).await?;
+    let mut socket = Socket::open(opener).await?;
+    check_info(context, &socket.ask(&["INFO"], |_| {}).await?.concat())?;
 
-    let mut channels = HashMap::new();
     let (mut plain, mut sharded) = (Vec::new(), Vec::new());
     let of_shards = if scope.sharded { &mut sharded } else { &mut plain };
     for shard in &scope.shards {
-        let (events, signals) = context.keys.channels(*shard);
-        of_shards.extend([events.clone(), signals.clone()]);
-        channels.insert(events, Channel::Events(*shard));
-        channels.insert(signals, Channel::Signals(*shard));
+        of_shards.extend(<[String; 2]>::from(context.keys.channels(*shard)));
     }
     if scope.shards.contains(&Shard(0)) {
         plain.push(context.keys.inbox());
-        channels.insert(context.keys.inbox(), Channel::Inbox);
     }
-    // before SUBSCRIBE, or the first messages find no reader
-    let messages = connection.client().message_rx();
-    let count = Count { plain: plain.len(), sharded: sharded.len() };
-    if !plain.is_empty() {
-        Box::pin(connection.client().subscribe(plain)).await.map_err(|error| explain(&error))?;
+    for (command, channels) in [("SUBSCRIBE", &plain), ("SSUBSCRIBE", &sharded)] {
+        for channel in channels {
+            socket.send(&[command, channel]);
+        }
     }
-    // fred takes the first confirmation for the answer to the command, and a second for that to the next command
-    for channel in sharded {
-        Box::pin(connection.client().ssubscribe(channel)).await.map_err(|error| explain(&error))?;
-    }
-    count.confirmed(&connection).await?;
-    let tracking = if context.tracking { Some(Tracking::begin(context, &connection).await?) } else { None };
-
-    let mut ticks = interval(PING_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    Ok(Live {
-        connection,
-        task: Some(task),
-        count,
-        messages,
-        signals: VecDeque::new(),
-        channels,
-        tracking,
+    let mut live = Live {
+        socket,
+        heard: Heard::of(&context.keys, &scope.shards),
+        count: Count { plain: plain.len(), sharded: sharded.len() },
+        over: false,
+        quiet_since: None,
         ended,
-        ticks,
-        ping: None,
-    })
+        timer: Box::pin(sleep(PING_EVERY)),
+    };
+    // answers come in order: a refusal to subscribe before what is said of this client
+    let info = live.ask(&PING).await?.concat();
+    live.count.confirmed(&info)?;
+    if context.tracking {
+        tracking::begin(context, &mut live).await?;
+    }
+    Ok(live)
 }
 
 /// How many channels a connection is subscribed to.
@@ -106,12 +86,9 @@ struct Count {
 }
 
 impl Count {
-    /// fred's `subscribe` returns when the command is written. The server answers in order: what it says of this client
-    /// next shows whether it has subscribed, or refused to. Later it shows whether it still is: with a slot that leaves a
-    /// server of a Cluster, the subscriptions to its channels end without a word that fred would pass on.
-    async fn confirmed(self, connection: &Connection) -> Result<(), BackendError> {
-        let answer = connection.call(Command::new("CLIENT", 0).arg("INFO")).await;
-        let info = text(answer.map_err(|error| explain(&error))?).unwrap_or_default();
+    /// What the server says of this client shows whether it has subscribed. Later it shows whether it still is: with a slot
+    /// that leaves a server of a Cluster, the subscriptions to its channels end.
+    fn confirmed(self, info: &str) -> Result<(), BackendError> {
         let field =
             |name: &str| info.split_whitespace().find_map(|field| field.strip_prefix(name)?.parse().ok());
         let Self { plain, sharded } = self;
@@ -127,86 +104,60 @@ impl Count {
     }
 }
 
-type Ping = Pin<Box<dyn Future<Output = Result<(), BackendError>> + Send>>;
-
 /// A live subscription.
 pub(super) struct Live {
-    connection: Connection,
-    /// `None` once the connection is gone.
-    task: Option<Task>,
+    socket: Socket,
+    pub(super) heard: Heard,
     count: Count,
-    messages: Receiver<Message>,
-    /// The rest of a message that held several.
-    signals: VecDeque<Signal>,
-    channels: HashMap<String, Channel>,
-    tracking: Option<Tracking>,
+    /// The connection is gone, or is not to be relied on.
+    over: bool,
+    /// While an answer is waited for: since when nothing has come.
+    quiet_since: Option<Instant>,
     ended: CancellationToken,
-    ticks: Interval,
-    /// The question under way: kept here, so that dropping a `next` does not lose it.
-    ping: Option<Ping>,
+    /// Until it is to be asked, or must have answered.
+    timer: Pin<Box<Sleep>>,
 }
 
 impl Live {
-    /// How many messages have arrived and wait to be read, those that were dropped since included.
-    #[cfg(test)]
-    pub(super) fn waiting(&self) -> usize {
-        self.messages.len()
+    /// The answer to a command; messages that come before it are kept.
+    pub(super) async fn ask(&mut self, words: &[&str]) -> Result<Vec<String>, BackendError> {
+        let heard = &mut self.heard;
+        let answer = self.socket.ask(words, |came| heard.hear(came)).await?;
+        if self.heard.is_over() || SIGNALS_MAX < self.heard.len() {
+            return Err(BackendError::Unavailable("the subscription ended at once".to_owned()));
+        }
+        Ok(answer)
     }
 
-    /// What a message says; one that cannot be read is lost.
-    fn read(&mut self, message: &Message) {
-        let Some(channel) = self.channels.get(&*message.channel).copied() else { return };
-        let Some(payload) = message.value.as_bytes() else { return self.signals.push_back(Signal::Lost) };
-        match channel {
-            Channel::Events(shard) => self.signals.extend(announced(payload).map(|event| {
-                event.map_or(Signal::Lost, |(lineage, logged)| Signal::Event { shard, lineage, logged })
-            })),
-            Channel::Signals(shard) => {
-                let signal = hurry(payload).and_then(|hurry| hurried(shard, hurry));
-                self.signals.push_back(signal.unwrap_or(Signal::Lost));
+    /// Takes in the next frame that has come; whether there was one.
+    fn hear(&mut self) -> bool {
+        match self.socket.next() {
+            Ok(None) => return false,
+            Ok(Some(Came::Frame(frame))) if !frame.is_push() => {
+                let texts: Vec<_> = frame.filter_map(Token::text).map(String::from_utf8_lossy).collect();
+                self.over = self.count.confirmed(&texts.concat()).is_err();
+                self.quiet_since = None;
+                self.timer.as_mut().reset(Instant::now() + PING_EVERY);
             }
-            Channel::Inbox => {
-                let arrived = message.value.clone().into_bytes().map(Signal::Inbox);
-                self.signals.push_back(arrived.unwrap_or(Signal::Lost));
+            Ok(Some(message)) => {
+                self.heard.hear(message);
+                self.over = self.heard.is_over();
             }
+            Err(Malformed) => self.over = true,
         }
+        true
     }
-}
 
-fn hurried(shard: Shard, hurry: Hurry) -> Option<Signal> {
-    match hurry {
-        Hurry::Wake { ns, key, filled } => {
-            Some(Signal::Wake { namespace: Namespace::new(&ns).ok()?, key: Key::new(&key).ok()?, filled })
-        }
-        Hurry::Unlocked { name } => Some(Signal::Unlocked(Key::new(&name).ok()?)),
-        Hurry::Work { partition } => Some(Signal::Work(shard, partition)),
-        Hurry::Confirmed { instance, cursor } => {
-            Some(Signal::Confirmed { shard, instance, cursor: cursor.parse().ok()? })
-        }
-    }
-}
-
-/// What the server tells of entries; for ever where it is not asked to.
-async fn touched(tracking: &mut Option<Tracking>) -> Option<Signal> {
-    match tracking {
-        Some(tracking) => tracking.next().await,
-        None => pending().await,
-    }
-}
-
-/// Resolves when the connection does not answer, or is not subscribed any more.
-async fn silence(connection: &Connection, count: Count, ticks: &mut Interval, ping: &mut Option<Ping>) {
-    loop {
-        if let Some(asked) = ping {
-            let answer = asked.await;
-            *ping = None;
-            if answer.is_err() {
-                return;
-            }
-        }
-        ticks.tick().await;
-        let connection = connection.clone();
-        *ping = Some(Box::pin(async move { count.confirmed(&connection).await }));
+    /// Asks for a sign of life, or finds that there was none for too long.
+    fn is_silent(&mut self) -> bool {
+        let now = Instant::now();
+        let since = *self.quiet_since.get_or_insert_with(|| {
+            self.socket.send(&PING);
+            now
+        });
+        let until = since + self.socket.command_timeout();
+        self.timer.as_mut().reset(until);
+        until <= now
     }
 }
 
@@ -214,42 +165,35 @@ async fn silence(connection: &Connection, count: Count, ticks: &mut Interval, pi
 impl Subscription for Live {
     fn ready(&mut self) -> Option<Signal> {
         loop {
-            if let Some(signal) = self.signals.pop_front() {
+            if let Some(signal) = self.heard.pop() {
                 return Some(signal);
             }
-            match self.messages.try_recv() {
-                Ok(message) => self.read(&message),
-                Err(TryRecvError::Lagged(_)) => return Some(Signal::Lost),
-                Err(TryRecvError::Empty | TryRecvError::Closed) => return None,
+            if self.over || !self.hear() {
+                return None;
             }
         }
     }
 
     async fn next(&mut self) -> Option<Signal> {
         loop {
-            if let Some(signal) = self.signals.pop_front() {
+            if let Some(signal) = self.ready() {
                 return Some(signal);
             }
-            let task = self.task.as_mut()?;
+            if self.over {
+                return None;
+            }
             // what has arrived is told before the end is
             tokio::select! {
                 biased;
-                message = self.messages.recv() => match message {
-                    Ok(message) => {
-                        self.read(&message);
-                        continue;
+                came = self.socket.turn() => {
+                    self.over = came.is_err();
+                    if let Some(since) = &mut self.quiet_since {
+                        *since = Instant::now();
                     }
-                    Err(RecvError::Lagged(_)) => return Some(Signal::Lost),
-                    Err(RecvError::Closed) => {}
-                },
-                touched = touched(&mut self.tracking) => if touched.is_some() {
-                    return touched;
-                },
-                () = self.ended.cancelled() => {}
-                _ = task => {}
-                () = silence(&self.connection, self.count, &mut self.ticks, &mut self.ping) => {}
+                }
+                () = self.ended.cancelled() => self.over = true,
+                () = self.timer.as_mut() => self.over = self.is_silent(),
             }
-            self.task = None;
         }
     }
 }

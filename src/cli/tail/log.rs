@@ -106,7 +106,7 @@ async fn news(
         };
         match signal {
             None => return Err(BackendError::Unavailable("the subscription ended".to_owned())),
-            Some(Signal::Lost) => return Ok(backend.shards().all().collect()),
+            Some(Signal::Lost | Signal::Oversized) => return Ok(backend.shards().all().collect()),
             Some(Signal::Event { shard, logged, .. }) if places.shown(shard) < logged.seq => {
                 return Ok(BTreeSet::from([shard]));
             }

@@ -121,6 +121,10 @@ impl Cluster {
 
 #[async_trait]
 impl Subscription for Spread {
+    fn ready(&mut self) -> Option<Signal> {
+        self.live.iter_mut().find_map(|(_, live)| live.ready())
+    }
+
     async fn next(&mut self) -> Option<Signal> {
         loop {
             self.begin();

@@ -1,7 +1,7 @@
 //! Messages and their end.
 
 use super::*;
-use crate::backend::valkey::subscription::{Scope, subscribe};
+use crate::backend::valkey::socket::FRAME_BYTES_MAX;
 use crate::backend::{Signal, Subscription};
 
 async fn next(subscription: &mut Box<dyn Subscription>) -> Option<Signal> {
@@ -69,33 +69,57 @@ async fn confirmations_and_foreign_messages_come_through() {
     assert_eq!(next(&mut subscription).await, Some(Signal::Lost));
 }
 
-#[tokio::test]
-async fn falling_behind_is_told() {
-    let it = Fixture::start().await;
-    let ended = it.backend.primary.generation().unwrap().ended();
-    let live =
-        subscribe(&it.backend.context, &it.backend.opener, ended, Scope { shards: vec![S0], sharded: false })
-            .await
-            .unwrap();
-    // more than may wait, in few round trips
-    let flood = "for i = 1, 10000 do redis.call('PUBLISH', 'coherd:{main}:inbox', i) end";
-    for _ in 0..3 {
-        it.admin("EVAL", &[flood, "0"]).await;
+/// Messages of the inbox, numbered, more of them than anything holds beside the server, in few round trips.
+async fn flood(it: &Fixture) {
+    let flood = "for i = 1, 10000 do redis.call('PUBLISH', 'coherd:{main}:inbox', ARGV[1] * 10000 + i) end";
+    for round in ["0", "1", "2"] {
+        it.admin("EVAL", &[flood, "0", round]).await;
     }
-    it.admin("PUBLISH", &["coherd:{main}:inbox", "last"]).await;
-    eventually("everything has arrived, unread", || async { live.waiting() }, |waiting| 30_000 < *waiting)
-        .await;
-    let mut subscription: Box<dyn Subscription> = Box::new(live);
-    assert_eq!(next(&mut subscription).await, Some(Signal::Lost));
-    let mut count = 0;
-    loop {
+}
+
+#[tokio::test]
+async fn who_falls_behind_misses_nothing() {
+    let it = Fixture::start().await;
+    let mut subscription = it.backend.subscribe().await.unwrap();
+    flood(&it).await;
+    for number in 1..=30_000 {
+        assert_eq!(next(&mut subscription).await, Some(Signal::Inbox(Bytes::from(number.to_string()))));
+    }
+    assert!(subscription.ready().is_none());
+}
+
+#[tokio::test]
+async fn who_falls_behind_by_more_than_the_server_keeps_is_told() {
+    let it = Fixture::start().await;
+    it.admin("CONFIG", &["SET", "client-output-buffer-limit", "pubsub 65536 0 0"]).await;
+    let mut subscription = it.backend.subscribe().await.unwrap();
+    flood(&it).await;
+    for number in 1.. {
         match next(&mut subscription).await {
-            Some(Signal::Inbox(last)) if last == "last" => break,
-            Some(Signal::Inbox(_)) => count += 1,
+            Some(Signal::Inbox(heard)) => assert_eq!(heard, number.to_string(), "nothing is left out"),
+            None => break,
             other => panic!("{other:?}"),
         }
     }
-    assert!(10_000 < count && count < 30_000, "{count}");
+    let mut subscription = it.backend.subscribe().await.unwrap();
+    it.admin("PUBLISH", &["coherd:{main}:inbox", "x"]).await;
+    assert_eq!(next(&mut subscription).await, Some(Signal::Inbox(Bytes::from("x"))));
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_large_is_told_and_holds_up_no_other() {
+    let it = Fixture::start().await;
+    it.admin("CONFIG", &["SET", "client-output-buffer-limit", "pubsub 0 0 0"]).await;
+    let mut subscription = it.backend.subscribe().await.unwrap();
+    for bytes in [FRAME_BYTES_MAX, FRAME_BYTES_MAX / 2] {
+        let large = "redis.call('PUBLISH', 'coherd:{main}:inbox', string.rep('x', ARGV[1]))";
+        it.admin("EVAL", &[large, "0", &bytes.to_string()]).await;
+    }
+    it.admin("PUBLISH", &["coherd:{main}:inbox", "small"]).await;
+    assert_eq!(next(&mut subscription).await, Some(Signal::Oversized));
+    let Some(Signal::Inbox(large)) = next(&mut subscription).await else { panic!("it is to be heard") };
+    assert_eq!(large.len(), FRAME_BYTES_MAX / 2);
+    assert_eq!(next(&mut subscription).await, Some(Signal::Inbox(Bytes::from("small"))));
 }
 
 #[tokio::test]
