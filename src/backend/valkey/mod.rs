@@ -30,6 +30,7 @@ mod lookups;
 mod making;
 mod members;
 mod message;
+mod needed;
 mod pages;
 mod peeks;
 mod publish;

@@ -10,6 +10,7 @@ use super::arguments::Arguments;
 use super::connection::{Arg, Command, Connection};
 use super::errors::{is_noscript, is_noscript_text};
 use super::keys::ShardKeys;
+use super::needed::needed;
 use super::socket::Socket;
 use crate::backend::BackendError;
 use crate::mutants;
@@ -21,7 +22,7 @@ const WORK: &str = include_str!("scripts/work.lua");
 
 const MOVING: &str = include_str!("scripts/moving.lua");
 
-/// A script with everything it needs.
+/// A script with everything it needs, and no more.
 pub(super) struct Script {
     text: Text,
     /// For Valkey Cluster.
@@ -42,6 +43,11 @@ macro_rules! scripts {
     #[cfg(test)]
     fn all() -> Vec<&'static Script> {
         vec![$(&$name),*]
+    }
+
+    #[cfg(test)]
+    fn wholes() -> Vec<String> {
+        vec![$(whole(PRELUDE, &[$($part),+])),*]
     }
     };
 }
@@ -71,10 +77,14 @@ scripts! {
     WAITING = CONSUMERS, WORK, include_str!("scripts/waiting.lua");
 }
 
+fn whole(prelude: &str, parts: &[&str]) -> String {
+    [&[prelude], parts].concat().join("\n")
+}
+
 impl Script {
     fn of(parts: &[&str]) -> Self {
         let text = |prelude: &str| {
-            let text = mutants::scripts([&[prelude], parts].concat().join("\n"));
+            let text = needed(&mutants::scripts(whole(prelude, parts)));
             Text { hash: sha1_hash(&text), text }
         };
         // A channel of its shard's server instead of one of all servers.
@@ -159,16 +169,19 @@ mod tests {
 
     #[test]
     fn the_weakenings_fit_the_scripts() {
-        let texts: Vec<&str> = all().into_iter().map(|script| script.text.text.as_str()).collect();
+        let texts = wholes();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         assert_eq!(mutants::misfits(&texts), [""; 0]);
     }
 
     #[test]
     fn on_a_cluster_a_message_goes_to_its_shard() {
+        let told = |text: &str| [text.matches("'PUBLISH'").count(), text.matches("'SPUBLISH'").count()];
         for script in all() {
-            assert_eq!(script.text.text.matches("'PUBLISH'").count(), 1);
-            assert_eq!(script.clustered.text.matches("'SPUBLISH'").count(), 1);
-            assert!(!script.clustered.text.contains("'PUBLISH'"));
+            let single = told(&script.text.text);
+            assert!(matches!(single, [0 | 1, 0]));
+            assert_eq!(told(&script.clustered.text), [0, single[0]]);
         }
+        assert_eq!(told(&PUBLISH.text.text), [1, 0]);
     }
 }
