@@ -35,9 +35,10 @@ struct Text {
 }
 
 macro_rules! scripts {
-    ($($(#[$doc:meta])* $name:ident = $($part:expr),+;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident = $(@ $first:expr,)? $($part:expr),+;)*) => {$(
         $(#[$doc])*
-        pub(super) static $name: LazyLock<Script> = LazyLock::new(|| Script::of(&[$($part),+]));
+        pub(super) static $name: LazyLock<Script> =
+            LazyLock::new(|| Script::of(concat!($($first)?), &[$($part),+]));
     )*
 
     #[cfg(test)]
@@ -47,7 +48,7 @@ macro_rules! scripts {
 
     #[cfg(test)]
     fn wholes() -> Vec<String> {
-        vec![$(whole(PRELUDE, &[$($part),+])),*]
+        vec![$(whole(concat!($($first)?), PRELUDE, &[$($part),+])),*]
     }
     };
 }
@@ -60,7 +61,8 @@ scripts! {
     RELEASE = include_str!("scripts/release.lua");
     PUBLISH = include_str!("scripts/publish.lua");
     TESTIFY = include_str!("scripts/testify.lua");
-    BEAT = include_str!("scripts/beat.lua");
+    /// With what stands before the functions that all share: they are made anew with every call that comes to them.
+    BEAT = @include_str!("scripts/beat_first.lua"), include_str!("scripts/beat.lua");
     ADMIT = include_str!("scripts/admit.lua");
     LOCK = include_str!("scripts/lock.lua");
     EXTEND = include_str!("scripts/extend.lua");
@@ -77,14 +79,14 @@ scripts! {
     WAITING = CONSUMERS, WORK, include_str!("scripts/waiting.lua");
 }
 
-fn whole(prelude: &str, parts: &[&str]) -> String {
-    [&[prelude], parts].concat().join("\n")
+fn whole(first: &str, prelude: &str, parts: &[&str]) -> String {
+    [&[first, prelude], parts].concat().join("\n")
 }
 
 impl Script {
-    fn of(parts: &[&str]) -> Self {
+    fn of(first: &str, parts: &[&str]) -> Self {
         let text = |prelude: &str| {
-            let text = needed(&mutants::scripts(whole(prelude, parts)));
+            let text = needed(&mutants::scripts(whole(first, prelude, parts)));
             Text { hash: sha1_hash(&text), text }
         };
         // A channel of its shard's server instead of one of all servers.

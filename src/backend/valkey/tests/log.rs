@@ -368,3 +368,34 @@ async fn shards_do_not_share_anything() {
     let entries: Vec<_> = (0..20).map(|n| entry(&n.to_string())).collect();
     assert!(it.backend.peek(&entries).await.unwrap().iter().all(Option::is_some));
 }
+
+#[tokio::test]
+async fn a_heartbeat_of_a_known_member_says_and_keeps_what_the_first_one_does() {
+    let it = Fixture::start().await;
+    let first = it.beat("i", 0, 1).await;
+    let again = it.beat("i", 0, 2).await;
+    assert_eq!((&again.token, &again.nonce), (&first.token, &first.nonce));
+    assert!(first.time_us < again.time_us && again.time_us - first.time_us < 60_000_000);
+
+    it.publish(vec![key_target("1")]).await;
+    let later = it.beat("i", 0, 3).await;
+    assert_eq!(later.token.seq, first.token.seq + 1);
+    assert_ne!(later.nonce, first.nonce);
+    let member = async || it.backend.members(S0).await.unwrap().remove(0);
+    it.backend.confirm(S0, "i", later.token.seq).await.unwrap();
+    it.beat("i", 7, 4).await;
+    assert_eq!(
+        (member().await.cursor, member().await.beats),
+        (later.token.seq, 4),
+        "a cursor never goes back"
+    );
+    it.beat("i", later.token.seq + 1, 5).await;
+    assert_eq!(member().await.cursor, later.token.seq + 1);
+
+    it.admin("HSET", &["coherd:{main}:mem", "other", "1|1|1000"]).await;
+    assert_ne!(
+        it.beat("i", 0, 6).await.token.lineage,
+        first.token.lineage,
+        "somebody else was at the members"
+    );
+}
