@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures_util::future::try_join;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -167,6 +168,10 @@ impl Tail {
             self.signal(signal, after).await;
             heard += 1;
             next = if heard < SIGNALS_MAX { subscription.as_mut().and_then(|it| it.ready()) } else { None };
+        }
+        if heard == SIGNALS_MAX {
+            // There may be no end to them, and other tasks have something to do, too.
+            yield_now().await;
         }
     }
 
