@@ -12,8 +12,7 @@ use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use fred::error::{Error, ErrorKind};
-use fred::types::config::{Config, TlsConnector};
-use rustls::pki_types::ServerName;
+use fred::types::config::Config;
 use socket2_05::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -22,6 +21,7 @@ use tokio::time::timeout;
 use super::connection::Opener;
 use super::errors::explain;
 use super::resp::{Found, Frame, Malformed, Scan, Token};
+use super::tls::encrypted;
 use crate::backend::BackendError;
 
 /// Room for one read.
@@ -240,9 +240,5 @@ async fn connect(opener: &Opener) -> Result<Box<dyn Stream>, BackendError> {
     tcp.set_nodelay(true).map_err(unreachable)?;
     SockRef::from(&tcp).set_tcp_user_timeout(Some(opener.user_timeout())).map_err(unreachable)?;
     let Some(tls) = &opener.config().tls else { return Ok(Box::new(tcp)) };
-    let TlsConnector::Rustls(connector) = &tls.connector;
-    let name = ServerName::try_from(server.host.to_string());
-    let name = name.map_err(|error| BackendError::Refused(format!("TLS: {error}")))?;
-    let encrypted = connector.connect(name, tcp).await;
-    Ok(Box::new(encrypted.map_err(|error| BackendError::Unavailable(format!("TLS: {error}")))?))
+    Ok(Box::new(encrypted(tls, &server.host, tcp).await?))
 }

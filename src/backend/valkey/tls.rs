@@ -3,10 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use fred::types::config::TlsConnector;
-use rustls::pki_types::CertificateDer;
+use fred::types::config::{TlsConfig, TlsConnector};
 use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
 use crate::backend::BackendError;
 
@@ -36,4 +38,17 @@ pub(super) fn connector(ca_file: Option<&Path>) -> Result<TlsConnector, BackendE
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(TlsConnector::from(config))
+}
+
+/// The same connection, encrypted, to a server whose certificate is for `host`.
+pub(super) async fn encrypted(
+    tls: &TlsConfig,
+    host: &str,
+    tcp: TcpStream,
+) -> Result<impl AsyncRead + AsyncWrite + Send + Unpin + use<>, BackendError> {
+    let TlsConnector::Rustls(connector) = &tls.connector;
+    let name = ServerName::try_from(host.to_owned());
+    let name = name.map_err(|error| BackendError::Refused(format!("TLS: {error}")))?;
+    let stream = connector.connect(name, tcp).await;
+    stream.map_err(|error| BackendError::Unavailable(format!("TLS: {error}")))
 }
