@@ -48,6 +48,11 @@ impl<T> Lingering<T> {
     pub(super) fn new(io: T, unread: LeftUnread) -> Self {
         Self { io, unread, until: None, taken: 0 }
     }
+
+    /// The stream.
+    pub(super) fn into_inner(self) -> T {
+        self.io
+    }
 }
 
 impl<T: AsyncRead + Unpin> Lingering<T> {

@@ -103,7 +103,7 @@ impl<D: Desk> Listener<D> {
                 Some(tls) => tasks.start(async move {
                     let shaken = Box::pin(handshake(&tls, stream, settings.header_timeout, &stop)).await;
                     if let Some(stream) = shaken {
-                        connection::run(stream, peer, desk, settings, in_tasks, stop).await;
+                        connection::run(Box::new(stream), peer, desk, settings, in_tasks, stop).await;
                     }
                     drop(permit);
                 }),

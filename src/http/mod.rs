@@ -1,7 +1,8 @@
 //! The door: HTTP on two listeners, for data and for operators. It asks the cache and the log, never what is behind
 //! them.
 //!
-//! A request goes `listener` → `connection` → `front` (route, right, body, time) → a desk (`data`, `admin`) → `reply`.
+//! A request goes `listener` → `connection` (at `rest`, then in `talk`) → `front` (route, right, body, time) → a desk (`data`,
+//! `admin`) → `reply`.
 
 mod accept;
 mod admin;
@@ -29,12 +30,15 @@ mod page;
 mod problem;
 mod query;
 mod reply;
+mod rest;
+mod rewound;
 mod room;
 mod routes;
 mod site;
 mod stall;
 mod stats;
 mod tags;
+mod talk;
 mod toll;
 mod traced;
 mod traffic;
@@ -94,5 +98,7 @@ impl Settings {
     }
 }
 
+#[cfg(test)]
+mod rest_tests;
 #[cfg(test)]
 mod socket_tests;

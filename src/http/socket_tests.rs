@@ -25,11 +25,11 @@ use super::routes::{self, DataRoute};
 use super::*;
 
 /// Longer than anything here takes; a test that waits so long has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Routes as the data listener does; answers by the key: `wait` once it is let, `panic`, `never`, `large`, else `v`.
 #[derive(Default)]
-struct TestDesk {
+pub(super) struct TestDesk {
     entered: Notify,
     let_go: Notify,
     dropped: AtomicUsize,
@@ -82,14 +82,14 @@ impl Desk for TestDesk {
     }
 }
 
-struct Server {
-    address: SocketAddr,
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
     desk: Arc<TestDesk>,
-    stop: CancellationToken,
-    run: JoinHandle<usize>,
+    pub(super) stop: CancellationToken,
+    pub(super) run: JoinHandle<usize>,
 }
 
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     Settings {
         instance: "inst-a".to_owned(),
         cluster: "main".to_owned(),
@@ -105,18 +105,21 @@ fn settings() -> Settings {
 }
 
 /// Nothing here is to end by a time-out of the server.
-fn patient() -> Settings {
+pub(super) fn patient() -> Settings {
     Settings { header_timeout: PATIENCE, body_timeout: PATIENCE, ..settings() }
 }
 
-#[expect(clippy::disallowed_methods, reason = "tests have no supervisor")]
 async fn serve(settings: Settings) -> Server {
+    serve_until(settings, Duration::ZERO).await
+}
+
+#[expect(clippy::disallowed_methods, reason = "tests have no supervisor")]
+pub(super) async fn serve_until(settings: Settings, lame_duck: Duration) -> Server {
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
     let desk = Arc::new(TestDesk::default());
     let spawn: Spawn = Arc::new(|_, work| drop(tokio::spawn(work)));
     let (desk_of, settings) = (Arc::clone(&desk), Arc::new(settings));
-    let lame_duck = Duration::ZERO;
     let listener = Listener { name: "test", socket, desk: desk_of, settings, tls: None, spawn, lame_duck };
     let stop = CancellationToken::new();
     let run = tokio::spawn(listener.run(stop.clone()));
@@ -124,7 +127,7 @@ async fn serve(settings: Settings) -> Server {
 }
 
 impl Server {
-    async fn connect(&self) -> TcpStream {
+    pub(super) async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
 
@@ -137,7 +140,7 @@ impl Server {
 }
 
 /// Everything until the server closes.
-async fn rest(stream: &mut TcpStream) -> String {
+pub(super) async fn rest(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     // A reset ends it as well as a close does.
     let _end = timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.expect("the server did not close");
@@ -145,7 +148,7 @@ async fn rest(stream: &mut TcpStream) -> String {
 }
 
 /// Reads until `text` has been seen.
-async fn until(stream: &mut TcpStream, text: &str) -> String {
+pub(super) async fn until(stream: &mut TcpStream, text: &str) -> String {
     let mut seen = Vec::new();
     let reading = async {
         while !String::from_utf8_lossy(&seen).contains(text) {

@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -22,14 +22,31 @@ pub(super) struct Unstalled<T> {
     written: Written,
 }
 
-/// How many bytes a connection has been written.
+/// How many bytes a connection has been written, and whether more wait for the client.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Written(Arc<AtomicU64>);
+pub(super) struct Written(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    bytes: AtomicU64,
+    waits: AtomicBool,
+    closes: AtomicBool,
+}
 
 impl Written {
     /// So many until now.
     pub(super) fn bytes(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether there was no room for all of what was last written.
+    pub(super) fn waits(&self) -> bool {
+        self.0.waits.load(Ordering::Relaxed)
+    }
+
+    /// Whether its end has begun: what still comes is nobody's request.
+    pub(super) fn closes(&self) -> bool {
+        self.0.closes.load(Ordering::Relaxed)
     }
 }
 
@@ -66,18 +83,26 @@ impl<T> Unstalled<T> {
         Self { io, limit, stalled: None, written }
     }
 
+    /// The stream.
+    pub(super) fn into_inner(self) -> T {
+        self.io
+    }
+
     fn count(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = &written {
-            self.written.0.fetch_add(*bytes as u64, Ordering::Relaxed);
+            self.written.0.bytes.fetch_add(*bytes as u64, Ordering::Relaxed);
         }
         self.watch(cx, written)
     }
 
     fn watch<R>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
         if written.is_ready() {
-            self.stalled = None;
+            if self.stalled.take().is_some() {
+                self.written.0.waits.store(false, Ordering::Relaxed);
+            }
             return written;
         }
+        self.written.0.waits.store(true, Ordering::Relaxed);
         let limit = self.limit;
         let stalled = self.stalled.get_or_insert_with(|| deadline(limit));
         stalled
@@ -122,6 +147,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Unstalled<T> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.written.0.closes.store(true, Ordering::Relaxed);
         let shut = Pin::new(&mut self.io).poll_shutdown(cx);
         self.watch(cx, shut)
     }

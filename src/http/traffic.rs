@@ -11,6 +11,7 @@ use bytes::Bytes;
 use hyper::body::{Body as _, Frame, SizeHint};
 
 use super::body::Body;
+use super::rest::Spoken;
 use crate::clock::{Boot, Clock};
 
 /// How many requests a connection has begun, and how many of them are over, body and all. Clones share the counts.
@@ -28,19 +29,19 @@ struct Counts {
     /// Answers that could go on if the client took what it has been sent.
     unread: AtomicU64,
     /// Whether they are those of HTTP/2.
-    http2: AtomicBool,
+    http2: bool,
 }
 
 impl Traffic {
-    /// No request yet.
-    pub(super) fn new(now: Boot) -> Self {
+    /// No request yet, since then.
+    pub(super) fn new(since: Boot, spoken: Spoken) -> Self {
         Self(Arc::new(Counts {
             begun: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             rests: AtomicBool::new(true),
-            since: AtomicU64::new(now.as_nanos()),
+            since: AtomicU64::new(since.as_nanos()),
             unread: AtomicU64::new(0),
-            http2: AtomicBool::new(false),
+            http2: spoken == Spoken::Http2,
         }))
     }
 
@@ -65,25 +66,27 @@ impl Traffic {
 
     /// For how long no request has been under way.
     pub(super) fn quiet_for(&self, clock: &Clock) -> Duration {
-        if self.rests() {
-            clock.now().since(Boot::from_nanos(self.0.since.load(Ordering::Relaxed)))
-        } else {
-            Duration::ZERO
-        }
+        if self.rests() { clock.now().since(self.since()) } else { Duration::ZERO }
     }
 
-    fn rests(&self) -> bool {
+    /// Whether none is under way.
+    pub(super) fn rests(&self) -> bool {
         self.0.begun.load(Ordering::Relaxed) == self.0.ended.load(Ordering::Relaxed)
     }
 
-    /// Which version it has.
-    pub(super) fn is_http2(&self, http2: bool) {
-        self.0.http2.store(http2, Ordering::Relaxed);
+    /// Whether there has been one.
+    pub(super) fn has_begun(&self) -> bool {
+        self.0.begun.load(Ordering::Relaxed) != 0
     }
 
-    /// Whether the last one was of HTTP/2.
+    /// Since when none is under way, where none is.
+    pub(super) fn since(&self) -> Boot {
+        Boot::from_nanos(self.0.since.load(Ordering::Relaxed))
+    }
+
+    /// Whether they are those of HTTP/2.
     pub(super) fn http2(&self) -> bool {
-        self.0.http2.load(Ordering::Relaxed)
+        self.0.http2
     }
 
     /// Whether an answer waits for the client to read.

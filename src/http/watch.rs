@@ -11,12 +11,20 @@ use super::stall::{Slow, Written};
 use super::traffic::Traffic;
 use crate::clock::Clock;
 
+/// After so long without a request a connection of HTTP/1 is put to rest: longer than clients pause that have more to ask,
+/// and short, for until then it has its buffers.
+pub(super) const REST_AFTER: Duration = Duration::from_millis(100);
+/// Between two looks where a request is under way.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// What has become of a connection.
 pub(super) enum Seen {
     /// [`Stop::told`].
     Told,
     /// [`Stop::closing`].
     Closing,
+    /// There was a request, and for a moment there has been no other.
+    Resting,
     /// The client has had its time to send a request, header and all, and has not.
     Quiet,
     /// It does not take what it is sent.
@@ -49,7 +57,8 @@ impl Watch {
         written: Written,
     ) -> Self {
         let (quiet_max, clock) = (settings.header_timeout, settings.clock.clone());
-        let (quiet, slow) = (deadline(quiet_max), Slow::new(written, settings.body_timeout));
+        let first = if traffic.http2() { quiet_max } else { REST_AFTER.min(quiet_max) };
+        let (quiet, slow) = (deadline(first), Slow::new(written, settings.body_timeout));
         let (told, closing, over) = (false, false, false);
         Self { stop, abort, traffic, clock, quiet_max, quiet, slow, told, closing, over }
     }
@@ -76,14 +85,29 @@ impl Watch {
                 }
                 () = self.quiet.as_mut(), if !self.closing => {
                     // Put off here alone, and not by every request.
-                    let left = self.quiet_max.saturating_sub(self.traffic.quiet_for(&self.clock));
+                    let quiet = self.traffic.quiet_for(&self.clock);
+                    let left = self.quiet_max.saturating_sub(quiet);
                     if left.is_zero() {
                         (self.closing, self.over) = (true, true);
                         // The client has as long as any to take what it is told.
                         self.slow.restart();
                         return Seen::Quiet;
                     }
-                    self.quiet = deadline(left);
+                    let asked = self.traffic.has_begun();
+                    let rests = asked && !self.traffic.http2() && REST_AFTER <= quiet;
+                    let next = if self.traffic.http2() {
+                        left
+                    } else if !asked || quiet.is_zero() {
+                        LOOK_EVERY
+                    } else if rests {
+                        REST_AFTER
+                    } else {
+                        REST_AFTER.saturating_sub(quiet)
+                    };
+                    self.quiet = deadline(left.min(next));
+                    if rests {
+                        return Seen::Resting;
+                    }
                 }
                 // A client of HTTP/2 can stop reading its answers and still take what is not an answer.
                 takes = self.slow.next() => if !takes && (self.over || self.traffic.has_unread()) {
