@@ -18,6 +18,9 @@ pub struct EntryId {
     pub key: Key,
 }
 
+/// Hexadecimal digits of a process's number.
+const PROCESS_DIGITS: usize = 16;
+
 /// Who loads: one per load, never per client or instance, so that a load that lost its lease cannot pass for another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LoadId(pub Arc<str>);
@@ -28,7 +31,13 @@ impl LoadId {
 
     /// The load of that number by this process; `process` is random.
     pub fn new(instance: &str, process: u64, number: u64) -> Self {
-        Self(format!("{instance}{}{process:016x}{number:x}", Self::MARK).into())
+        Self(format!("{instance}{}{process:0PROCESS_DIGITS$x}{number:x}", Self::MARK).into())
+    }
+
+    /// What it has in common with all loads of its process, and its own number; `None` where it is of another form.
+    pub fn split(&self) -> Option<(&str, &str)> {
+        let process = self.0.rfind(Self::MARK)? + Self::MARK.len_utf8() + PROCESS_DIGITS;
+        self.0.split_at_checked(process).filter(|(_, number)| !number.is_empty())
     }
 
     /// The `instance.id` of who loads, or writes: a write holds a lease under its name behind `!` or `?`, which no

@@ -51,7 +51,7 @@ impl Reader {
                 covering: covering(space.name(), key),
                 claim: Some(Claim { load: id.clone(), lease, even_if_fresh, absent: None }),
                 // Afresh means anew, whatever another has stored.
-                have: held.as_ref().filter(|_| !even_if_fresh).map(|copy| copy.load.clone()),
+                have: held.as_ref().filter(|_| !even_if_fresh).map(|copy| copy.load.id()),
             };
             let read_began = self.now();
             let unavailable = |error: BackendError| GetError::Unavailable(error.to_string());

@@ -4,15 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::Entry;
-use crate::backend::LoadId;
+use super::loader::{Loader, Number};
 use crate::clock::Boot;
 use crate::coherence::core::{Slots, Stamp};
-use crate::model::{Content, Name, Seq};
+use crate::model::{Content, Name};
 
-/// moka's own bytes for an entry with an expiry, measured.
-const MOKA: usize = 480;
-/// Beside the two structs a copy is of some eight pieces: what the counts of an `Arc` and the allocator add to them.
-const PIECES: usize = 8 * 16;
+/// moka's own bytes for an entry with an expiry, and what the heap cannot use again where entries come and go: measured on a
+/// full L1 through which as much went again.
+const MOKA: usize = 600;
+/// The two counts of an `Arc`, and what `Bytes` needs to be shared.
+const COUNTS: usize = 16;
+const SHARED: usize = 24;
+
+/// Bytes that an allocation of so many takes: malloc's own eight, and none below 32 or between sixteens.
+fn piece(bytes: usize) -> usize {
+    if bytes == 0 { 0 } else { (bytes + 8).next_multiple_of(16).max(32) }
+}
 
 /// A copy of one key's entry.
 #[derive(Clone, Debug)]
@@ -26,15 +33,31 @@ pub(super) struct Copy {
     /// Those of them that are not the key's own: a copy that the origin says still stands keeps them.
     pub(super) names: Box<[Name]>,
     /// The load behind it.
-    pub(super) load: LoadId,
+    pub(super) load: Loader,
     /// How long that load took.
-    pub(super) load_time: Duration,
+    pub(super) load_time: LoadTime,
     /// When its load began, less the age it had by then.
     pub(super) born: Boot,
     /// A write that the origin does not have yet.
     pub(super) dirty: bool,
     /// The last event that the origin's replica may not have seen when it was loaded.
-    pub(super) unseen: Option<Seq>,
+    pub(super) unseen: Option<Number>,
+}
+
+/// How long a load took, to the microsecond; beyond an hour it does not matter how long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct LoadTime(u32);
+
+impl From<Duration> for LoadTime {
+    fn from(time: Duration) -> Self {
+        Self(u32::try_from(time.as_micros()).unwrap_or(u32::MAX))
+    }
+}
+
+impl From<LoadTime> for Duration {
+    fn from(time: LoadTime) -> Self {
+        Self::from_micros(time.0.into())
+    }
 }
 
 impl Copy {
@@ -56,18 +79,20 @@ impl Copy {
         !behind || held.born < self.born
     }
 
-    /// What it weighs in L1, in bytes, with a key of so many.
+    /// What it weighs in L1, in bytes as the allocator counts them, with a key of so many.
     pub(super) fn weight(&self, key_bytes: usize) -> u32 {
         let value = match &self.entry.content {
             Content::Present(value) => {
-                let text = |it: &Option<Arc<str>>| it.as_ref().map_or(0, |text| text.len());
-                value.body.len() + text(&value.content_type) + text(&value.etag) + text(&value.last_modified)
+                // The content type is one that others have, too.
+                let text = |it: &Option<Arc<str>>| it.as_ref().map_or(0, |text| piece(COUNTS + text.len()));
+                piece(value.body.len()) + piece(SHARED) + text(&value.etag) + text(&value.last_modified)
             }
             Content::Absent => 0,
         };
-        let names: usize = self.names.iter().map(|name| size_of::<Name>() + name.as_str().len()).sum();
-        let own = MOKA + size_of::<Self>() + size_of::<Entry>() + PIECES;
-        let bytes = own + key_bytes + value + names + self.slots.heap_bytes() + self.load.0.len();
+        let names: usize = self.names.iter().map(|name| piece(name.as_str().len())).sum();
+        let names = names + piece(size_of_val(&*self.names)) + piece(self.slots.heap_bytes());
+        let own = MOKA + piece(COUNTS + size_of::<Self>()) + piece(COUNTS + size_of::<Entry>());
+        let bytes = own + piece(COUNTS + key_bytes) + value + names;
         u32::try_from(bytes).unwrap_or(u32::MAX)
     }
 }

@@ -136,11 +136,11 @@ impl Reader {
             entry: space.entry(key),
             covering: covering(space.name(), key),
             claim: None,
-            have: Some(copy.load.clone()),
+            have: Some(copy.load.id()),
         };
         let (kept, gone) = match self.backend.lookup(lookup).await {
             Ok(Found::NotModified(_)) => (true, false),
-            Ok(Found::Nothing { stale: Some(stored) }) => (stored.load == copy.load, false),
+            Ok(Found::Nothing { stale: Some(stored) }) => (copy.load.is(&stored.load), false),
             Ok(Found::Nothing { stale: None }) => (false, true),
             // another load's, or nobody knows: whoever reads it next asks
             Ok(_) | Err(_) => (false, false),

@@ -129,6 +129,7 @@ impl L1 {
 #[cfg(test)]
 mod tests {
     use super::super::answer::Entry;
+    use super::super::copy::LoadTime;
     use super::*;
     use crate::backend::{LoadId, Token};
     use crate::clock::Boot;
@@ -153,8 +154,8 @@ mod tests {
             stamp: view.stamp(&Token { lineage: LineageId::new("a"), seq }),
             slots: Slots::of([]),
             names: Box::default(),
-            load: LoadId("x".into()),
-            load_time: Duration::ZERO,
+            load: LoadId("x".into()).into(),
+            load_time: LoadTime::default(),
             born,
             dirty: false,
             unseen: None,

@@ -36,8 +36,8 @@ impl Reader {
             return;
         }
         let (age, fresh) = (copy.age(now), copy.entry.lifetime.fresh);
-        if ahead::due(age, fresh, copy.load_time, beta, rand::random()) {
-            self.refresh(read, Some(copy.load.clone()));
+        if ahead::due(age, fresh, copy.load_time.into(), beta, rand::random()) {
+            self.refresh(read, Some(copy.load.id()));
         }
     }
 
@@ -52,7 +52,7 @@ impl Reader {
             return None;
         }
         // What the backend says of the copy that the wish names says nothing of another one.
-        let named = |ahead: &LoadId| held.as_ref().is_none_or(|held| held.load == *ahead);
+        let named = |ahead: &LoadId| held.as_ref().is_none_or(|held| held.load.is(ahead));
         let ahead = wish.ahead.clone().filter(named);
         let load = Load { ahead, ..self.load(space, &wish.key, Purpose::Refresh, held) };
         let load = |teller: Arc<Teller>| async move { load.run(&teller).await };
@@ -70,6 +70,6 @@ impl Reader {
         let used = self
             .judge(space, shard, held, now)
             .map(|judgement| decide(judgement, held.age(now), &held.entry.lifetime, &demand, false));
-        used != Some(Use::Fresh) || wish.ahead.as_ref() == Some(&held.load)
+        used != Some(Use::Fresh) || wish.ahead.as_ref().is_some_and(|ahead| held.load.is(ahead))
     }
 }

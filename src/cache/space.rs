@@ -10,6 +10,7 @@ use super::heat::Heat;
 use super::l1::{L1, Policy};
 use super::setbacks::Setbacks;
 use super::stats::Baseline;
+use super::texts::Texts;
 use super::wish::Refreshers;
 use crate::backend::EntryId;
 use crate::backend::wire::Compression;
@@ -78,6 +79,7 @@ pub(super) struct Space {
     pub(super) metrics: Arc<NamespaceMetrics>,
     pub(super) baseline: Baseline,
     pub(super) touched: TouchedCell,
+    pub(super) texts: Texts,
 }
 
 impl Space {
@@ -85,8 +87,8 @@ impl Space {
         let l1 = L1::new(settings.l1_capacity, settings.l1_policy, clock, metrics.l1.clone());
         let (flights, baseline) = (Flights::default(), Baseline::default());
         let (heat, setbacks) = (Heat::new(), Setbacks::default());
-        let touched = TouchedCell::new();
-        Self { settings, l1, flights, heat, setbacks, metrics, baseline, touched }
+        let (touched, texts) = (TouchedCell::new(), Texts::default());
+        Self { settings, l1, flights, heat, setbacks, metrics, baseline, touched, texts }
     }
 
     /// Housekeeping; now and then what is read no more cools.

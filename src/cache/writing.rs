@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::{Entry, PutError};
-use super::copy::Copy;
+use super::copy::{Copy, LoadTime};
+use super::loader::Loader;
 use super::reader::Reader;
 use super::space::Space;
 use crate::backend::wire::{self, Envelope};
@@ -68,7 +69,7 @@ impl Reader {
             fresh: lifetime.fresh,
             kept: lifetime.kept(),
         };
-        let content = Arc::new(Entry::new(envelope.content, lifetime));
+        let content = Arc::new(Entry::new(space.texts.content(envelope.content), lifetime));
         Draft {
             entry: space.entry(key),
             load: load.unwrap_or_else(|| self.load_id()),
@@ -87,8 +88,8 @@ impl Reader {
             stamp: self.coherence.stamp(self.coherence.shard_of(space.name(), key), token),
             slots: Slots::of(own.iter().chain(&draft.names)),
             names: draft.names.into(),
-            load: draft.load,
-            load_time: Duration::ZERO,
+            load: Loader::new(&draft.load, &space.texts),
+            load_time: LoadTime::default(),
             born: draft.born,
             dirty: false,
             unseen: None,

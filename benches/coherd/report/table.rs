@@ -94,13 +94,27 @@ impl Table {
                 let ratio = self.ratios.iter().find(|ratio| ratio.to == to);
                 ratio.and_then(|ratio| ratio.figures.get(figure).copied().flatten())
             }
+            Limit::Beyond(_, _, of) => {
+                let of = self.rows.iter().find(|row| row.name == of);
+                let both = self.column(self.rows.first(), figure).zip(self.column(of, figure));
+                both.and_then(|(ours, theirs)| {
+                    Spread::of(
+                        &ours.iter().zip(theirs).map(|(ours, theirs)| ours - theirs).collect::<Vec<_>>(),
+                    )
+                })
+            }
             Limit::Most(..) | Limit::Least(..) => {
-                let column = self.figures.iter().position(|it| it.name == figure);
-                column.and_then(|column| Spread::of(self.rows.first()?.values.get(column)?))
+                self.column(self.rows.first(), figure).and_then(|values| Spread::of(values))
             }
         };
         self.bars.push(Bar::new(path, limit, measured));
         self
+    }
+
+    /// The values of a row in a column.
+    fn column<'a>(&self, row: Option<&'a Row>, figure: &str) -> Option<&'a Vec<f64>> {
+        let column = self.figures.iter().position(|it| it.name == figure)?;
+        row?.values.get(column)
     }
 
     /// To read, at most 110 columns wide.

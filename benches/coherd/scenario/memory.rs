@@ -64,7 +64,11 @@ pub(super) fn measure(stage: &Stage) -> Result<Table, Fault> {
         grouped(float(VALUE_BYTES as u64), 0),
     );
     Ok(Table::new("L1 memory", note, &FIGURES, rows.into())
-        .bar("L1 memory an entry, beside value and key", FIGURES[0].name, Limit::Most(420.0, "B"))
+        .bar(
+            "L1 memory an entry, beside value, key and moka's own",
+            FIGURES[0].name,
+            Limit::Beyond(420.0, "B", "moka"),
+        )
         .bar("resident memory, of the configured capacity", FIGURES[1].name, Limit::Most(1.3, "")))
 }
 

@@ -1,5 +1,7 @@
 //! A copy as `/v1/explain` shows it.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::{Proven, word};
@@ -61,7 +63,7 @@ impl Reader {
         used: Option<Use>,
         proven: Option<Proven>,
     ) -> Tier {
-        let now = self.now();
+        let (now, load) = (self.now(), copy.load.id());
         let (holds, bytes, etag) = match &copy.entry.content {
             Content::Present(value) => ("value", value.body.len(), value.etag.as_deref().map(str::to_owned)),
             Content::Absent => ("absent", 0, None),
@@ -92,9 +94,9 @@ impl Reader {
             tags: names("t/"),
             depends_on: names("k/"),
             loaded_by: Loaded {
-                instance: copy.load.instance().map(str::to_owned),
-                load: copy.load.0.to_string(),
-                took_s: copy.load_time.as_secs_f64(),
+                instance: load.instance().map(str::to_owned),
+                load: load.0.to_string(),
+                took_s: Duration::from(copy.load_time).as_secs_f64(),
             },
         }
     }

@@ -255,7 +255,7 @@ impl Fingerprint {
 
     fn copy(&mut self, view: &View, copy: &Copy) {
         self.bytes.push(setting::version(copy));
-        self.load_id(&copy.load);
+        self.load_id(&copy.load.id());
         let current = view.lineage().and_then(|lineage| view.stamp(&Token { lineage, seq: 0 }));
         match copy.stamp {
             Some(stamp) if current.is_some_and(|current| stamp.same_history(current)) => {
@@ -343,7 +343,7 @@ fn matters(world: &World, instance: &Instance, copy: &Copy) -> bool {
 fn in_l2(world: &World, copy: &Copy) -> bool {
     let server = &world.server;
     let has = |shard: &ShardState| {
-        shard.entry(server.now, setting::entry()).is_some_and(|stored| stored.load == copy.load)
+        shard.entry(server.now, setting::entry()).is_some_and(|stored| copy.load.is(&stored.load))
     };
     has(&server.shard) || server.saved.as_ref().is_some_and(|saved| has(&saved.0))
 }

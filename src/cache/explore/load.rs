@@ -180,6 +180,6 @@ fn wish(load: &Load) -> Lookup {
         entry: setting::entry().clone(),
         covering: setting::own_names().to_vec(),
         claim: Some(Claim { load: load.id.clone(), lease: LEASE, even_if_fresh: false, absent: None }),
-        have: load.held.as_ref().map(|held| held.load.clone()),
+        have: load.held.as_ref().map(|held| held.load.id()),
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::backend::{EntryId, LoadId, Put, Stored, Token};
 use crate::cache::answer::Entry;
-use crate::cache::copy::Copy;
+use crate::cache::copy::{Copy, LoadTime};
 use crate::clock::Boot;
 use crate::coherence::core::{Slots, View};
 use crate::model::{
@@ -120,8 +120,8 @@ pub(super) fn copy(view: &View, version: u8, token: Option<&Token>, load: &LoadI
         stamp: token.and_then(|token| view.stamp(token)),
         slots: FIXED.slots.clone(),
         names: FIXED.names.clone().into(),
-        load: load.clone(),
-        load_time: Duration::ZERO,
+        load: load.clone().into(),
+        load_time: LoadTime::default(),
         // In the order of the versions, which is the order of the loads that brought them.
         born: Boot::from_nanos(u64::from(version) + 1),
         dirty: false,

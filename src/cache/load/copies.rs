@@ -12,6 +12,7 @@ use crate::cache::answer::{Demand, Entry, GetError, Via};
 use crate::cache::copy::Copy;
 use crate::cache::flight::Landed;
 use crate::cache::freshness::{Use, decide};
+use crate::cache::loader::{Loader, Number};
 use crate::clock::Boot;
 use crate::coherence::core::Standing;
 use crate::model::covering;
@@ -115,7 +116,7 @@ impl Load {
     /// The copy that need not be sent again. A reader that wants it afresh has none: any other would do in its place.
     pub(super) fn have(&self) -> Option<LoadId> {
         let held = || self.held.as_ref().filter(|_| self.purpose != Purpose::Afresh);
-        self.ahead.clone().or_else(|| held().map(|held| held.load.clone()))
+        self.ahead.clone().or_else(|| held().map(|held| held.load.id()))
     }
 
     /// A copy of an L2 entry; `None` if its envelope cannot be read or its time is over.
@@ -136,15 +137,15 @@ impl Load {
             lifetime.fresh = lifetime.fresh.min(now.since(born).saturating_add(left));
         }
         Some(Arc::new(Copy {
-            entry: Arc::new(Entry::new(content, lifetime)),
+            entry: Arc::new(Entry::new(self.space.texts.content(content), lifetime)),
             stamp: self.stamp(&stored.token),
             slots: self.slots(&stored.names),
             names: stored.names.clone().into(),
-            load: stored.load.clone(),
-            load_time,
+            load: Loader::new(&stored.load, &self.space.texts),
+            load_time: load_time.into(),
             born,
             dirty: stored.dirty.is_some(),
-            unseen,
+            unseen: unseen.and_then(Number::new),
         }))
     }
 

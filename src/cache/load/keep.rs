@@ -13,6 +13,7 @@ use crate::backend::{BackendError, Fill, Filled, LinkState, Put, Token};
 use crate::cache::answer::{Entry, Via};
 use crate::cache::copy::Copy;
 use crate::cache::flight::Landed;
+use crate::cache::loader::{Loader, Number};
 use crate::cache::outcome;
 use crate::clock::Boot;
 use crate::coherence::Unseen;
@@ -36,8 +37,8 @@ impl Load {
             loaded_at_ms: self.reader.coherence.server_ms(began),
             age: brought.age,
             loader: self.reader.instance.clone(),
-            load_time: copy.load_time,
-            unseen: copy.unseen,
+            load_time: copy.load_time.into(),
+            unseen: copy.unseen.map(Number::get),
         };
         let put = Put {
             names: brought.names.clone(),
@@ -133,15 +134,15 @@ impl Load {
         let age = brought.age + self.now().since(read_began);
         let lifetime = unseen.map_or(lifetime, |unseen| until_seen(lifetime, age, unseen));
         Arc::new(Copy {
-            entry: Arc::new(Entry::new(brought.content.clone(), lifetime)),
+            entry: Arc::new(Entry::new(self.space.texts.content(brought.content.clone()), lifetime)),
             stamp: token.and_then(|token| self.stamp(token)),
             slots,
             names: brought.names.clone().into(),
-            load: self.id.clone(),
-            load_time: self.now().since(read_began),
+            load: Loader::new(&self.id, &self.space.texts),
+            load_time: self.now().since(read_began).into(),
             born: read_began - brought.age,
             dirty: false,
-            unseen: unseen.map(|unseen| unseen.event),
+            unseen: unseen.and_then(|unseen| Number::new(unseen.event)),
         })
     }
 

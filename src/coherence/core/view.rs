@@ -5,6 +5,7 @@
 //! as renewed implies that every event it proves is visible. The other way round, a pause between the two loads would
 //! let a read that started after an acknowledged invalidation answer with what it made stale.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use crate::mutants;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     /// Which of the lineages that this process has followed, counted from 1.
-    epoch: u32,
+    epoch: NonZeroU32,
     /// The last event the value has seen.
     seq: Seq,
 }
@@ -37,24 +38,44 @@ impl Stamp {
     }
 }
 
-/// The places of an entry's names in the watermark table, worked out once per entry.
+/// The places of an entry's names in the watermark table, worked out once per entry. Most keys have two, their own and
+/// their namespace's, for which there is no memory beside this.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Slots(Box<[u64]>);
+pub struct Slots(Hashes);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Hashes {
+    Two([u32; 2]),
+    Many(Box<[u32]>),
+}
 
 impl Slots {
     /// Of these names.
     pub fn of<'a>(names: impl IntoIterator<Item = &'a Name>) -> Self {
-        Self(names.into_iter().map(hash).collect())
+        let many: Vec<u32> = names.into_iter().map(hash).collect();
+        Self(many.as_slice().try_into().map_or_else(|_| Hashes::Many(many.as_slice().into()), Hashes::Two))
+    }
+
+    fn hashes(&self) -> &[u32] {
+        match &self.0 {
+            Hashes::Two(two) => two,
+            Hashes::Many(many) => many,
+        }
     }
 
     /// Bytes held beside the struct itself.
     pub fn heap_bytes(&self) -> usize {
-        self.0.len() * size_of::<u64>()
+        match &self.0 {
+            Hashes::Two(_) => 0,
+            Hashes::Many(many) => size_of_val(&**many),
+        }
     }
 }
 
-fn hash(name: &Name) -> u64 {
-    xxh3_64(name.as_str().as_bytes())
+/// As much of it as a table of less than 2^32 places has a use for.
+fn hash(name: &Name) -> u32 {
+    let [a, b, c, d, ..] = xxh3_64(name.as_str().as_bytes()).to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
 }
 
 /// What is known against a copy.
@@ -104,7 +125,12 @@ pub struct View {
 impl View {
     /// A view with `slots` places for names, rounded up to a power of two. Nothing is valid until [`View::begin`].
     pub fn new(slots: usize) -> Self {
-        let table = || (0..slots.next_power_of_two()).map(|_| AtomicU64::new(0)).collect();
+        // Zeros as the system gives them, taken over in place: what nothing was written to takes no memory, and most of a
+        // table stays so for long. Collected into a slice at once they would be written.
+        let table = || {
+            let zeros = vec![0; slots.next_power_of_two()];
+            zeros.into_iter().map(AtomicU64::new).collect::<Vec<_>>().into_boxed_slice()
+        };
         Self {
             proven: AtomicU64::new(0),
             epoch: AtomicU32::new(0),
@@ -133,11 +159,11 @@ impl View {
     fn standing(&self, stamp: Stamp, slots: &Slots) -> Standing {
         // The floor before the epoch: a floor that another lineage has lowered is never taken for this copy's own.
         let floor = self.floor.load(Acquire);
-        if stamp.epoch != self.epoch.load(Acquire) || stamp.seq < floor {
+        if stamp.epoch.get() != self.epoch.load(Acquire) || stamp.seq < floor {
             return Standing::Invalid;
         }
         let newer = |table: &[AtomicU64]| {
-            slots.0.iter().any(|hash| stamp.seq < table[slot(*hash, table.len())].load(Acquire))
+            slots.hashes().iter().any(|hash| stamp.seq < table[slot(*hash, table.len())].load(Acquire))
         };
         if newer(&self.hard) {
             return Standing::Invalid;
@@ -155,13 +181,13 @@ impl View {
         let lineage = self.lineage.load();
         let (id, epoch) = &**lineage.as_ref()?;
         let seq = if mutants::L1_UNCHECKED { self.cursor() } else { token.seq };
-        (*id == token.lineage).then_some(Stamp { epoch: *epoch, seq })
+        (*id == token.lineage).then_some(Stamp { epoch: NonZeroU32::new(*epoch)?, seq })
     }
 
     /// The largest numbers of a hard and of a soft event that named one of these; those that named everything count.
     pub fn newest(&self, slots: &Slots) -> (Seq, Seq) {
         let newest = |table: &[AtomicU64], floor: &AtomicU64| {
-            let marks = slots.0.iter().map(|hash| table[slot(*hash, table.len())].load(Acquire));
+            let marks = slots.hashes().iter().map(|hash| table[slot(*hash, table.len())].load(Acquire));
             marks.fold(floor.load(Acquire), Seq::max)
         };
         (newest(&self.hard, &self.floor), newest(&self.soft, &self.soft_floor))
@@ -234,9 +260,9 @@ impl View {
     }
 }
 
-fn slot(hash: u64, len: usize) -> usize {
-    // The table's length is a power of two below 2^32: the mask cannot exceed it.
-    usize::try_from(hash & (len as u64 - 1)).unwrap_or(0)
+fn slot(hash: u32, len: usize) -> usize {
+    // The table's length is a power of two.
+    usize::try_from(hash).unwrap_or(0) & (len - 1)
 }
 
 /// The name an event's target stands for; `None` is everything.
