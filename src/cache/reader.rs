@@ -359,18 +359,20 @@ impl Reader {
         demand: &Demand,
     ) -> Vec<Result<Answer, GetError>> {
         let reads: Vec<Read<'_>> = keys.iter().map(|key| self.read(space, key, demand)).collect();
+        // None: all of them are.
         let reached = if demand.proof() {
-            join_all(reads.iter().map(|read| self.reached(read))).await
+            Some(join_all(reads.iter().map(|read| self.reached(read))).await)
         } else {
-            vec![Reached::Yes; reads.len()]
+            None
         };
+        let reached = |place: usize| reached.as_ref().map_or(&Reached::Yes, |reached| &reached[place]);
         let mut answers: Vec<Option<Result<Answer, GetError>>> = Vec::with_capacity(reads.len());
         let mut asked = Vec::new();
         let mut held = HashMap::new();
-        let find = |(read, reached): (&Read<'_>, &Reached)| {
-            (*reached == Reached::Yes).then(|| read.space.l1.find(read.key))
+        let find = |(place, read): (usize, &Read<'_>)| {
+            (*reached(place) == Reached::Yes).then(|| read.space.l1.find(read.key))
         };
-        let found: Vec<Option<Option<Arc<Copy>>>> = reads.iter().zip(&reached).map(find).collect();
+        let found: Vec<Option<Option<Arc<Copy>>>> = reads.iter().enumerate().map(find).collect();
         let now = self.now();
         for (place, (read, found)) in reads.iter().zip(found).enumerate() {
             answers.push(None);
@@ -388,7 +390,7 @@ impl Reader {
         let rest: Vec<usize> = rest.collect();
         let loads = rest.iter().map(|place| {
             let held = held.get(place).cloned().flatten();
-            self.past_l1(&reads[*place], reached[*place].clone(), held)
+            self.past_l1(&reads[*place], reached(*place).clone(), held)
         });
         let loaded = join_all(loads).await;
         for (place, answer) in rest.into_iter().zip(loaded) {

@@ -8,8 +8,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use base64_simd::STANDARD as BASE64;
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use http_body_util::BodyExt as _;
@@ -115,7 +114,7 @@ fn next(parts: &mut VecDeque<Part>) -> Option<Bytes> {
             if !bytes.is_empty() {
                 parts.push_front(Part::Base64(bytes));
             }
-            Some(BASE64.encode(step).into())
+            Some(BASE64.encode_to_string(step).into())
         }
     }
 }
@@ -195,6 +194,7 @@ fn too_large(max: usize) -> Problem {
 mod tests {
     use super::super::room::Rooms;
     use super::*;
+    use base64::Engine as _;
     use http_body_util::{Full, StreamBody};
     use hyper::body::Body as _;
 
@@ -203,7 +203,7 @@ mod tests {
         for length in [0, 1, 2, 3, BASE64_STEP - 1, BASE64_STEP, BASE64_STEP + 1, 3 * BASE64_STEP + 2] {
             let bytes = Bytes::from(vec![7; length]);
             let body = Body::parts(VecDeque::from([Part::Plain("\"".into()), Part::Base64(bytes.clone())]));
-            let expected = format!("\"{}", BASE64.encode(&bytes));
+            let expected = format!("\"{}", base64::engine::general_purpose::STANDARD.encode(&bytes));
             assert_eq!(body.size_hint().exact(), Some(expected.len() as u64));
             assert_eq!(body.whole().unwrap(), expected.as_bytes());
         }

@@ -3,8 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::mem;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use base64_simd::STANDARD as BASE64;
 use hyper::Response;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use serde::Deserialize;
@@ -108,6 +107,13 @@ impl Pieces {
     }
 
     fn quote(&mut self, text: &str) {
+        // Of most texts there is nothing to escape.
+        if text.bytes().all(|byte| b' ' <= byte && byte != b'"' && byte != b'\\') {
+            self.say("\"");
+            self.say(text);
+            self.say("\"");
+            return;
+        }
         serde_json::to_writer(&mut self.text, text).expect("a text is written to memory");
     }
 
@@ -118,11 +124,7 @@ impl Pieces {
     fn value(&mut self, part: Part) {
         match part {
             Part::Plain(bytes) if bytes.len() <= COPIED_MAX => self.text.extend_from_slice(&bytes),
-            Part::Base64(bytes) if bytes.len() <= COPIED_MAX => {
-                let at = self.text.len();
-                self.text.resize(at + bytes.len().div_ceil(3) * 4, 0);
-                BASE64.encode_slice(&bytes, &mut self.text[at..]).expect("so many letters are room for them");
-            }
+            Part::Base64(bytes) if bytes.len() <= COPIED_MAX => BASE64.encode_append(bytes, &mut self.text),
             part => {
                 self.flush();
                 self.parts.push_back(part);
