@@ -23,12 +23,12 @@ const FIGURES: [Figure; 5] = [
     Figure { name: "valkey_cpu_us_per_write", heading: "Valkey µs", decimals: 0, compared: true },
 ];
 
-/// Writes before anything is measured.
-const LEAD: u64 = 1_000;
 /// Share of a window in which the slower side accepts as many writes as are measured at once.
 const WINDOWS: f64 = 0.5;
-/// Writes measured at once: fewer say nothing, and more are no longer pending but piled up.
-const WRITES: std::ops::RangeInclusive<u64> = 500..=50_000;
+/// Writes measured at once, however short a window is. What coherd's workers take in hand while the origin is closed is
+/// 512 of them, and looks into queues that are empty, before the first write and behind the last, take tens of
+/// milliseconds: of fewer, these would be what is measured. More are no longer pending but piled up.
+const WRITES: std::ops::RangeInclusive<u64> = 4_000..=50_000;
 
 struct Side<'a> {
     name: &'static str,
@@ -49,15 +49,17 @@ pub(super) fn measure(stage: &Stage) -> Result<Table, Fault> {
     ];
     let mut slowest = f64::INFINITY;
     for side in &mut sides {
-        stage.register.begin(false);
-        slowest = slowest.min(side.write(LEAD)?);
-        side.drained(stage, LEAD)?;
+        let lead = side.round(stage, *WRITES.start())?;
+        slowest = slowest.min(lead[0]);
     }
     let count = whole(slowest * stage.plan.windows(WINDOWS).as_secs_f64());
     let count = count.clamp(*WRITES.start(), *WRITES.end());
     for _ in 0..stage.plan.rounds {
         for side in &mut sides {
-            side.round(stage, count)?;
+            let measured = side.round(stage, count)?;
+            for (values, value) in side.row.values.iter_mut().zip(measured) {
+                values.push(value);
+            }
         }
     }
     let note = format!(
@@ -76,7 +78,8 @@ impl<'a> Side<'a> {
         Ok(Self { name, generator, addr, process, written: 0, row: Row::new(name, FIGURES.len()) })
     }
 
-    fn round(&mut self, stage: &Stage, count: u64) -> Result<(), Fault> {
+    /// What was measured of so many writes, in the order of the figures.
+    fn round(&mut self, stage: &Stage, count: u64) -> Result<[f64; FIGURES.len()], Fault> {
         let cpu = || Ok::<_, Fault>([self.process.cpu()?, stage.valkey.process.cpu()?]);
         let before = cpu()?;
 
@@ -92,14 +95,9 @@ impl<'a> Side<'a> {
         let both = float(count) / (self.drained(stage, count)? - begun).as_secs_f64();
 
         let cpu = || Ok::<_, Fault>([self.process.cpu()?, stage.valkey.process.cpu()?]);
-        let spent = cpu()?.into_iter().zip(before).map(|(after, before)| after - before);
-        let per_write = spent.map(|seconds| seconds * 1e6 / float(2 * count));
-        for (values, value) in
-            self.row.values.iter_mut().zip([accepted, drained, both].into_iter().chain(per_write))
-        {
-            values.push(value);
-        }
-        Ok(())
+        let after = cpu()?;
+        let [own, valkey] = [0, 1].map(|of| (after[of] - before[of]) * 1e6 / float(2 * count));
+        Ok([accepted, drained, both, own, valkey])
     }
 
     /// Writes so many keys; how many were accepted a second.
