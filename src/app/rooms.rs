@@ -256,10 +256,15 @@ pub(super) async fn namespaces(
     for (name, namespace) in &config.namespaces {
         let origin = origin(config, name, namespace, breakers).await?;
         let refreshers = queues.get(name).map(|queue| Arc::clone(queue) as Arc<dyn Refreshers>);
-        let backend_max = (config.backend.command_timeout * BACKEND_CALLS).max(BACKEND_MAX);
+        let backend_max = backend_max(config.backend.command_timeout);
         built.push(space(checked(name)?, namespace, origin, backend_max, refreshers));
     }
     Ok(built)
+}
+
+/// What the backend may take of a load's time, where it may take that long for one answer.
+fn backend_max(command_timeout: Duration) -> Duration {
+    command_timeout.saturating_mul(BACKEND_CALLS).max(BACKEND_MAX)
 }
 
 fn space(
@@ -395,4 +400,22 @@ pub(super) fn checked(name: &str) -> Result<model::Namespace, StartError> {
 /// Sizes of more than the address space are the address space.
 pub(super) fn size(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_load_has_the_time_that_its_calls_of_the_backend_may_take() {
+        for seconds in [2, 5, 30] {
+            let command_timeout = Duration::from_secs(seconds);
+            assert_eq!(backend_max(command_timeout), BACKEND_CALLS * command_timeout);
+        }
+        assert_eq!(
+            backend_max(Duration::from_millis(1)),
+            BACKEND_MAX,
+            "a short one leaves room all the same"
+        );
+    }
 }

@@ -37,6 +37,22 @@ async fn loads_that_never_end_are_cut_off_and_their_leases_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_load_has_as_much_longer_as_the_backend_may_take() {
+    let mut took = Vec::new();
+    for backend_max in [5, 50].map(Duration::from_secs) {
+        let cluster = Cluster::with(1, |settings| settings.backend_max = backend_max).await;
+        cluster.origin.hold();
+        let began = tokio::time::Instant::now();
+        let cut_off = cluster.node(0).cache.get("users", &key("1"), &Demand::default()).await;
+        assert!(matches!(cut_off, Err(GetError::Origin(OriginError::TimedOut))), "{cut_off:?}");
+        assert!(backend_max < began.elapsed(), "{:?} of {backend_max:?}", began.elapsed());
+        took.push(began.elapsed());
+    }
+    let longer = took[1] - took[0];
+    assert_eq!(longer.as_secs(), 45, "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refresh_that_never_ends_is_cut_off_too() {
     let cluster = Cluster::with(1, |settings| {
         settings.lifetime.fresh = Duration::from_secs(1);
