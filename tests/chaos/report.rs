@@ -73,6 +73,7 @@ fn merge_writes(sum: &mut Writes, other: &Writes) {
         of_mode.0 += asked;
         of_mode.1 += taken;
     }
+    count(&mut sum.kept, &other.kept);
     sum.applied += other.applied;
     sum.coalesced += other.coalesced;
     sum.superseded += other.superseded;
@@ -159,12 +160,13 @@ impl Display for Report {
 
 impl Report {
     fn writes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Writes { asked, applied, coalesced, superseded, dead, forgotten, lost, repeated, drained } =
+        let Writes { asked, kept, applied, coalesced, superseded, dead, forgotten, lost, repeated, drained } =
             &self.figures.writes;
         let (all, taken) = asked.values().fold((0, 0), |sum, mode| (sum.0 + mode.0, sum.1 + mode.1));
         let modes: BTreeMap<String, u64> =
             asked.iter().map(|(mode, (asked, _))| (mode.to_string(), *asked)).collect();
         writeln!(f, "  writes              {all}, {taken} of them acknowledged: {}", list(&modes))?;
+        writeln!(f, "    while pending     kept by {}", list(kept))?;
         writeln!(
             f,
             "    acknowledged      applied {applied}, superseded {} ({superseded} of them at the origin), dead {dead}, \

@@ -102,15 +102,18 @@ impl Writer {
         if wait {
             query.push("wait=all");
         }
+        let wanted = if mode == Mode::Behind { durable(rng) } else { None };
         let endpoint = self.somewhere(rng);
         let put = rng.random_bool(0.85);
         let begun = self.ledger.begin(object.clone(), put, mode, &endpoint.id);
         let url = format!("{}/v1/cache/{object}?{}", endpoint.data, query.join("&"));
+        let mut headers: Vec<_> = wanted.map(|wanted| ("coherd-durability", wanted)).into_iter().collect();
         let answer = if put {
             let body = json!({ "key": object.to_string(), "version": begun.number }).to_string();
-            self.client.send("PUT", &url, &[("content-type", "application/json")], body).await
+            headers.push(("content-type", "application/json"));
+            self.client.send("PUT", &url, &headers, body).await
         } else {
-            self.client.send("DELETE", &url, &[], "").await
+            self.client.send("DELETE", &url, &headers, "").await
         };
         self.ledger.end(begun, learned(&answer, mode))
     }
@@ -124,6 +127,16 @@ impl Writer {
 
     fn somewhere(&self, rng: &mut StdRng) -> &Endpoint {
         self.world.endpoints.choose(rng).expect("a world has instances")
+    }
+}
+
+/// What shall have a write before it is acknowledged, now and then: the disk, or a replica, for which a server without any
+/// is waited for in vain.
+fn durable(rng: &mut StdRng) -> Option<&'static str> {
+    match rng.random_range(0..100) {
+        0..15 => Some("aof"),
+        15..20 => Some("replica"),
+        _ => None,
     }
 }
 

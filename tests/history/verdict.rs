@@ -168,6 +168,8 @@ pub(crate) struct Loads {
 pub(crate) struct Writes {
     /// Asked for, and acknowledged, by what they mean.
     pub(crate) asked: BTreeMap<Mode, (u64, u64)>,
+    /// Acknowledged while they were pending, by what was said to have them.
+    pub(crate) kept: BTreeMap<String, u64>,
     /// Acknowledged ones that took effect at the origin.
     pub(crate) applied: u64,
     /// Acknowledged ones that a newer one took the place of before they reached the origin.

@@ -16,7 +16,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::record::{Floor, Happened, Outcome, Record};
 use super::verdict::{Promise, Violation, Writes};
-use super::written::{Answer, Mode};
+use super::written::{Accepted, Answer, Mode};
 use fates::{Delivery, Fate};
 use past::Past;
 use reads::Seen;
@@ -49,6 +49,9 @@ impl<'a> Checker<'a> {
                     let (asked, taken) = figures.asked.entry(*mode).or_default();
                     *asked += 1;
                     *taken += u64::from(matches!(answer, Answer::Accepted(_)));
+                    if let Answer::Accepted(Accepted { durability: Some(durability), .. }) = answer {
+                        *figures.kept.entry(durability.clone()).or_default() += 1;
+                    }
                     past.fates.push(Fate::new(place, record, *write, *put, *mode, answer));
                 }
                 // Others are written past every instance.

@@ -278,7 +278,10 @@ fn count(
     } else if forgot.iter().any(|(_, ended)| fate.started <= *ended) {
         &mut figures.forgotten
     } else if drained {
-        lost("was acknowledged, and is neither at the origin nor superseded nor a dead letter");
+        let had = fate.accepted.and_then(|accepted| accepted.durability.as_deref()).unwrap_or("nothing");
+        lost(&format!(
+            "was acknowledged when `{had}` had it, and is neither at the origin nor superseded nor a dead letter"
+        ));
         &mut figures.lost
     } else {
         return;
