@@ -313,14 +313,13 @@ end
 -- Writes the fields that every entry has, and more. Without `kept` it is kept for ever. A key that holds something else
 -- is dropped.
 local function entry_write(key, now, token, lin, load, names, envelope, fresh, kept, ...)
-  local function put(...)
-    return redis.pcall('HSET', key, 't', token, 'l', lin, 'u', load, 'tg', names, 'v', envelope, 'x',
-      str(now + num(fresh)), ...)
-  end
-  local reply = put(...)
-  if wrong_type(reply) then
+  local ends, reply = str(now + num(fresh)), nil
+  for _ = 1, 2 do
+    reply = redis.pcall('HSET', key, 't', token, 'l', lin, 'u', load, 'tg', names, 'v', envelope, 'x', ends, ...)
+    if not wrong_type(reply) then
+      break
+    end
     redis.call('UNLINK', key)
-    reply = put(...)
   end
   if failed(reply) then
     return reply

@@ -10,17 +10,20 @@
 --       namespace, version, key
 local base = string.sub(KEYS[1], 1, -4)
 local step = step_begin(base, ARGV[1], {ARGV[2], ARGV[3], ARGV[4]})
-local lines, told, answers = {}, {}, {}
+local queues, told, answers = {}, {}, {}
 local VALUE, HOLD, END, PENDING = 1, 2, 3, 4
 local LOAD, NAMES, ENVELOPE, FRESH, KEPT, MORE = 0, 1, 2, 3, 4, 5
 
--- How many lines a queue has.
-local function lines_of(stream)
-  if not lines[stream] then
+-- The queue of a partition: its stream, and how many lines that has.
+local function queue_of(partition)
+  local queue = queues[partition]
+  if not queue then
+    local stream = base .. 'w:' .. partition
     local count = redis.pcall('XLEN', stream)
-    lines[stream] = type(count) == 'number' and count or 0
+    queue = {stream = stream, lines = type(count) == 'number' and count or 0}
+    queues[partition] = queue
   end
-  return lines[stream]
+  return queue
 end
 
 local function drop(entry)
@@ -42,9 +45,9 @@ end
 local before = {}
 
 before[PENDING] = function(_, at)
-  local stream = base .. 'w:' .. ARGV[at + MORE]
-  if num(ARGV[at + MORE + 1]) <= lines_of(stream) then
-    return str(lines[stream])
+  local queue = queue_of(ARGV[at + MORE])
+  if num(ARGV[at + MORE + 1]) <= queue.lines then
+    return str(queue.lines)
   end
 end
 
@@ -85,36 +88,45 @@ after[END] = function(entry, at, _, lease)
   redis.call('UNLINK', entry)
 end
 
+-- A key that is parked stays so: its next attempt is with the line `id`.
+local function park_anew(entry, parked, partition, id)
+  local partition_then, line = string.match(parked, '^(%d+)|(.+)$')
+  if not partition_then then
+    return
+  end
+  local was, stream = queue_of(partition_then), queue_of(partition).stream
+  local due = redis.pcall('ZSCORE', was.stream .. ':parked', line)
+  if type(due) ~= 'string' then
+    return
+  end
+  redis.call('ZREM', was.stream .. ':parked', line)
+  redis.pcall('XDEL', was.stream, line)
+  queues[partition_then] = nil
+  if wrong_type(redis.pcall('ZADD', stream .. ':parked', due, id)) then
+    redis.call('UNLINK', stream .. ':parked')
+    redis.call('ZADD', stream .. ':parked', due, id)
+  end
+  redis.call('HSET', entry, 'k', partition .. '|' .. id)
+end
+
 after[PENDING] = function(entry, at)
   local partition, ctl = ARGV[at + MORE], step.ctl
-  local stream = base .. 'w:' .. partition
+  local queue = queue_of(partition)
   local parked = may_be(step, entry) and redis.pcall('HGET', entry, 'k')
   write(entry, at, nil, 'd', ctl.seq, 's', step.at, 'f', ARGV[at + FRESH] .. '|' .. ARGV[at + KEPT])
-  local function append()
-    return redis.pcall('XADD', stream, '*', 'ns', ARGV[at + MORE + 2], 'v', ARGV[at + MORE + 3], 'key', ARGV[at + MORE + 4],
-      'seq', ctl.seq, 'lin', ctl.lin)
-  end
-  local id = append()
-  if failed(id) then
-    redis.call('UNLINK', stream)
-    lines[stream] = 0
-    id = append()
-  end
-  lines[stream] = lines_of(stream) + 1
-  -- a key that is parked stays so: its next attempt is with this write
-  local queue, line = string.match(type(parked) == 'string' and parked or '', '^(%d+)|(.+)$')
-  if queue then
-    local due = redis.pcall('ZSCORE', base .. 'w:' .. queue .. ':parked', line)
-    if type(due) == 'string' then
-      redis.call('ZREM', base .. 'w:' .. queue .. ':parked', line)
-      redis.pcall('XDEL', base .. 'w:' .. queue, line)
-      lines[base .. 'w:' .. queue] = nil
-      if wrong_type(redis.pcall('ZADD', stream .. ':parked', due, id)) then
-        redis.call('UNLINK', stream .. ':parked')
-        redis.call('ZADD', stream .. ':parked', due, id)
-      end
-      redis.call('HSET', entry, 'k', partition .. '|' .. id)
+  local id
+  for _ = 1, 2 do
+    id = redis.pcall('XADD', queue.stream, '*', 'ns', ARGV[at + MORE + 2], 'v', ARGV[at + MORE + 3], 'key',
+      ARGV[at + MORE + 4], 'seq', ctl.seq, 'lin', ctl.lin)
+    if not failed(id) then
+      break
     end
+    redis.call('UNLINK', queue.stream)
+    queue.lines = 0
+  end
+  queue.lines = queue.lines + 1
+  if type(parked) == 'string' then
+    park_anew(entry, parked, partition, id)
   end
   told[partition] = true
   return true
