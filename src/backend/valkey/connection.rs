@@ -16,6 +16,7 @@ use fred::types::config::{
 };
 use fred::types::{ClusterHash, CustomCommand, Value};
 use futures_util::FutureExt as _;
+use tokio::task::unconstrained;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -155,9 +156,9 @@ pub(super) struct Connection {
 }
 
 /// A command that a pipeline has taken in, which it does without waiting: fred's future for it is large, and none of ours
-/// need hold it.
+/// need hold it. Nor does it count for this task's turn, which would be over in the middle of a long pipeline.
 pub(super) fn queued(taken: impl Future<Output = Result<Value, Error>>) -> Result<(), Error> {
-    let taken = taken.now_or_never();
+    let taken = unconstrained(taken).now_or_never();
     taken.unwrap_or_else(|| Err(Error::new(ErrorKind::Unknown, "a pipeline is full"))).map(drop)
 }
 

@@ -115,11 +115,10 @@ impl Context {
 
     /// What scripts keep of the configuration.
     pub(super) fn settings_args(&self) -> [Arg; 3] {
-        self.settings_kept().map(Arg::from)
-    }
-
-    /// The same as numbers.
-    pub(super) fn settings_kept(&self) -> [u64; 3] {
-        [self.log_max_events, self.watermarks_max, self.keys.count().get().into()]
+        [
+            Arg::from(self.log_max_events),
+            Arg::from(self.watermarks_max),
+            Arg::from(u64::from(self.keys.count().get())),
+        ]
     }
 }

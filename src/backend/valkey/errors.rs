@@ -57,12 +57,7 @@ pub(super) fn explain(error: &Error) -> BackendError {
 
 /// Whether the server says that it does not know the script (any more).
 pub(super) fn is_noscript(error: &Error) -> bool {
-    is_noscript_text(error.details())
-}
-
-/// The same of the server's own words.
-pub(super) fn is_noscript_text(why: &str) -> bool {
-    why.starts_with("NOSCRIPT")
+    error.details().starts_with("NOSCRIPT")
 }
 
 /// Whether a key holds something else than ours.

@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::iter;
 
-use fred::types::Value;
 use futures_util::future::try_join_all;
 
 use super::connection::{Arg, Command, Connection};
@@ -165,24 +164,7 @@ pub(super) async fn reconcile(context: &Context, connection: &Connection, shard:
     let mut args = vec![Arg::from(context.known(shard))];
     args.extend(context.settings_args());
     let answer = script::HANDSHAKE.run(connection, context.keys.shard(shard), Vec::new(), args).await;
-    reconciled(context, shard, answer.map_err(|error| explain(&error))?)
-}
-
-/// The same over a connection that is only read over, whose server is looked at, too.
-pub(super) async fn handshake_to_read(
-    context: &Context,
-    socket: &mut Socket,
-    shard: Shard,
-) -> Result<(), Fault> {
-    check_info(context, &socket.ask(&["INFO"], |_| {}).await?.concat())?;
-    let mut args = vec![context.known(shard)];
-    args.extend(context.settings_kept());
-    let answer = script::HANDSHAKE.ask(socket, context.keys.shard(shard), &args).await?;
-    reconciled(context, shard, Value::Array(answer.into_iter().map(Value::from).collect()))
-}
-
-fn reconciled(context: &Context, shard: Shard, answer: Value) -> Result<(), Fault> {
-    let mut parts = Parts::of("handshake", answer)?;
+    let mut parts = Parts::of("handshake", answer.map_err(|error| explain(&error))?)?;
     let _ready = parts.text()?;
     let head = parts.token()?;
     context.seen(shard, head.seq);
@@ -195,6 +177,20 @@ fn reconciled(context: &Context, shard: Shard, answer: Value) -> Result<(), Faul
         )));
     }
     Ok(())
+}
+
+/// Whether the server that a connection leads to is the one that the shard was compared with: for connections that are only
+/// read over. Where it is not, nothing is begun: a lineage begins where it is written.
+pub(super) async fn is_as_compared(
+    context: &Context,
+    socket: &mut Socket,
+    shard: Shard,
+) -> Result<bool, Fault> {
+    let info = socket.ask(&["INFO"], |_| {}).await?.concat();
+    check_info(context, &info)?;
+    let id = info.lines().find_map(|line| line.trim_end().strip_prefix("master_replid:"));
+    let kept = socket.ask(&["HGET", &context.keys.shard(shard).ctl(), "rid"], |_| {}).await?;
+    Ok(id.is_some_and(|id| kept == [id]))
 }
 
 #[cfg(test)]

@@ -61,9 +61,10 @@ pub(super) async fn read_log(
         return read_few(context, generation.data(), shard, after, max).await;
     }
     match pages::read_log(context, generation, shard, after, max).await {
+        Ok(Some(events)) => Ok(events),
+        Err(BackendError::TimedOut) => Err(BackendError::TimedOut),
         // such as a page that is larger than a frame may be
-        Err(BackendError::Protocol(_)) => read_few(context, generation.data(), shard, after, max).await,
-        read => read,
+        Ok(None) | Err(_) => read_few(context, generation.data(), shard, after, max).await,
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::Context;
 use super::codec::logged;
-use super::handshake::handshake_to_read;
+use super::handshake::is_as_compared;
 use super::link::Generation;
 use super::log::{ends_at, foreign};
 use super::resp::{Frame, Token};
@@ -25,20 +25,22 @@ pub(super) struct Reader {
     used: Instant,
 }
 
-/// See [`crate::backend::Backend::read_log`].
+/// See [`crate::backend::Backend::read_log`]; `None` where the server is another one than the generation's was.
 pub(super) async fn read_log(
     context: &Context,
     generation: &Generation,
     shard: Shard,
     after: Seq,
     max: usize,
-) -> Result<Vec<Logged>, BackendError> {
+) -> Result<Option<Vec<Logged>>, BackendError> {
     let fit = |it: &Reader| it.shard == shard && it.used.elapsed() < IDLE_MAX;
     let mut socket = if let Some(reader) = generation.reader.take().filter(fit) {
         reader.socket
     } else {
         let mut socket = Socket::open(&generation.opener).await?;
-        handshake_to_read(context, &mut socket, shard).await?;
+        if !is_as_compared(context, &mut socket, shard).await? {
+            return Ok(None);
+        }
         socket
     };
     let log = context.keys.shard(shard).log();
@@ -57,7 +59,7 @@ pub(super) async fn read_log(
     socket.forget_read();
     generation.reader.put(Reader { shard, socket, used: Instant::now() });
     ends_at(context, shard, &events);
-    Ok(events)
+    Ok(Some(events))
 }
 
 /// Adds the events of a page; how many entries it has, and the id of the last.

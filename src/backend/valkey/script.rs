@@ -8,11 +8,9 @@ use fred::util::sha1_hash;
 
 use super::arguments::Arguments;
 use super::connection::{Arg, Command, Connection};
-use super::errors::{is_noscript, is_noscript_text};
+use super::errors::is_noscript;
 use super::keys::ShardKeys;
 use super::needed::needed;
-use super::socket::Socket;
-use crate::backend::BackendError;
 use crate::mutants;
 
 /// What stands before every script.
@@ -118,27 +116,6 @@ impl Script {
         let count = keys.len();
         let args: Vec<Arg> = keys.into_iter().map(Arg::from).chain(args).collect();
         self.call(connection, shard, count, &args).await
-    }
-
-    /// Runs it on a shard over a connection that is only read over; the texts of its answer.
-    pub(super) async fn ask(
-        &self,
-        socket: &mut Socket,
-        shard: &ShardKeys,
-        args: &[u64],
-    ) -> Result<Vec<String>, BackendError> {
-        let Text { text, hash } = if shard.clustered { &self.clustered } else { &self.text };
-        let (ctl, args) = (shard.ctl(), args.iter().map(u64::to_string).collect::<Vec<_>>());
-        let words = |name, script| {
-            let args = args.iter().map(String::as_str);
-            [name, script, "1", &ctl].into_iter().chain(args).collect::<Vec<_>>()
-        };
-        match socket.ask(&words("EVALSHA", hash), |_| {}).await {
-            Err(BackendError::Unavailable(why)) if is_noscript_text(&why) => {
-                socket.ask(&words("EVAL", text), |_| {}).await
-            }
-            answer => answer,
-        }
     }
 
     /// `args` begin with so many keys.

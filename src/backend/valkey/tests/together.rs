@@ -128,3 +128,27 @@ async fn who_asks_for_one_entry_at_once_is_answered_by_one_read() {
     let calls: usize = calls.split(',').next().unwrap().parse().unwrap();
     assert!(calls < READERS / 10, "{calls} reads for {READERS} readers");
 }
+
+#[tokio::test]
+async fn a_thousand_entries_are_read_at_once() {
+    let it = Fixture::start().await;
+    let entries: Vec<EntryId> = (0..1000).map(|n| entry(&n.to_string())).collect();
+    let found = it.backend.peek(&entries).await.unwrap();
+    assert!(found.len() == entries.len() && found.iter().all(Option::is_none));
+}
+
+#[tokio::test]
+async fn hundreds_of_leases_are_taken_at_once() {
+    let it = Fixture::start().await;
+    it.publish(vec![key_target("0")]).await;
+    let at = it.backend.head(S0).await.unwrap();
+    let keys: Vec<String> = (0..300).map(|n| n.to_string()).collect();
+    let asked = keys.iter().map(|key| {
+        let mut asked = lookup(key, Some("l1"));
+        asked.claim.as_mut().unwrap().absent = Some(at.clone());
+        it.backend.lookup(asked)
+    });
+    for found in join_all(asked).await {
+        assert!(matches!(found, Ok(Found::Leased { .. })), "{found:?}");
+    }
+}
