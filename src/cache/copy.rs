@@ -9,8 +9,8 @@ use crate::clock::Boot;
 use crate::coherence::core::{Slots, Stamp};
 use crate::model::{Content, Name};
 
-/// moka's own bytes for an entry with an expiry, and what the heap cannot use again where entries come and go: measured on a
-/// full L1 through which as much went again.
+/// moka's own bytes for an entry with an expiry, about 420, and an estimate of what the heap cannot use again where entries
+/// come and go.
 const MOKA: usize = 600;
 /// The two counts of an `Arc`, and what `Bytes` needs to be shared.
 const COUNTS: usize = 16;
