@@ -13,7 +13,7 @@ use super::keys::ShardKeys;
 use super::needed::needed;
 use crate::mutants;
 
-/// What stands before every script.
+/// What every script may use.
 pub(super) const PRELUDE: &str = include_str!("scripts/prelude.lua");
 const CONSUMERS: &str = include_str!("scripts/consumers.lua");
 const WORK: &str = include_str!("scripts/work.lua");

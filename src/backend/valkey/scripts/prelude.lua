@@ -1,4 +1,4 @@
--- What all scripts share. Only locals: the same text stands before every script and inside the function library.
+-- What scripts share. Only locals: each script has before it what it uses of this text, the function library has all of it.
 -- `base` is `coherd:{SHARD}:`; every key of the shard begins so. Sequence numbers are doubles, exact up to 2^53,
 -- and travel as decimal strings.
 
