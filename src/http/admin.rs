@@ -51,6 +51,9 @@ pub struct AdminDesk {
 impl Desk for AdminDesk {
     type Route = AdminRoute;
 
+    // `/events`
+    const WHOLE: bool = false;
+
     fn route(&self, method: &Method, uri: &Uri) -> Result<AdminRoute, Problem> {
         routes::admin(method, uri)
     }

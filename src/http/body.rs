@@ -20,6 +20,8 @@ use super::room::Room;
 
 /// Bytes that are encoded as base64 at a time; a multiple of three, so that no padding falls between two pieces.
 const BASE64_STEP: usize = 48 * 1024;
+/// Bytes of a piece that is copied rather than sent from where it is.
+const COPIED_MAX: usize = 8 * 1024;
 
 /// A response's body.
 pub struct Body {
@@ -78,6 +80,32 @@ impl Body {
     /// Whether nothing is left.
     pub fn is_empty(&self) -> bool {
         self.len() == Some(0)
+    }
+
+    /// Moves what comes next of it to the end of `out`, until that has `enough` bytes or nothing is left; nothing of a
+    /// stream. A large piece is not copied, and comes after them.
+    pub(super) fn gather(&mut self, out: &mut Vec<u8>, enough: usize) -> Option<Bytes> {
+        while out.len() < enough {
+            let piece = match &mut self.kind {
+                Kind::Whole(bytes) => some(mem::take(bytes))?,
+                Kind::Parts(parts) => match parts.pop_front()? {
+                    Part::Plain(bytes) => bytes,
+                    Part::Base64(mut bytes) => {
+                        BASE64.encode_append(bytes.split_to(BASE64_STEP.min(bytes.len())), out);
+                        if !bytes.is_empty() {
+                            parts.push_front(Part::Base64(bytes));
+                        }
+                        continue;
+                    }
+                },
+                Kind::Stream(_) => return None,
+            };
+            if COPIED_MAX < piece.len() {
+                return Some(piece);
+            }
+            out.extend_from_slice(&piece);
+        }
+        None
     }
 
     /// All of it, where it is not a stream.

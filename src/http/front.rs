@@ -34,6 +34,9 @@ pub trait Desk: Send + Sync + 'static {
     /// What can be asked of it.
     type Route: Send + Sync;
 
+    /// None of its answers is a stream that may go on for as long as the client listens.
+    const WHOLE: bool = true;
+
     /// What is asked.
     fn route(&self, method: &Method, uri: &Uri) -> Result<Self::Route, Problem>;
 

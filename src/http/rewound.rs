@@ -19,17 +19,20 @@ impl<T> Rewound<T> {
     }
 
     /// The stream, and what must be read before it: `ahead`, which was taken from here and not used, and what is left.
-    pub(super) fn into_parts(self, ahead: Bytes) -> (T, Bytes) {
-        let read = match (ahead.is_empty(), self.read.is_empty()) {
-            (_, true) => ahead,
-            (true, false) => self.read,
-            (false, false) => {
-                let mut both = BytesMut::from(ahead);
-                both.extend_from_slice(&self.read);
-                both.freeze()
-            }
-        };
-        (self.io, read)
+    pub(super) fn into_parts(mut self, ahead: Bytes) -> (T, Bytes) {
+        self.put_back(ahead);
+        (self.io, self.read)
+    }
+
+    /// What was taken from here and not used is to be read again.
+    pub(super) fn put_back(&mut self, ahead: Bytes) {
+        if self.read.is_empty() {
+            self.read = ahead;
+        } else if !ahead.is_empty() {
+            let mut both = BytesMut::from(ahead);
+            both.extend_from_slice(&self.read);
+            self.read = both.freeze();
+        }
     }
 }
 

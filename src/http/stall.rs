@@ -84,6 +84,11 @@ impl<T> Unstalled<T> {
     }
 
     /// The stream.
+    pub(super) fn get_mut(&mut self) -> &mut T {
+        &mut self.io
+    }
+
+    /// The stream.
     pub(super) fn into_inner(self) -> T {
         self.io
     }

@@ -1,17 +1,16 @@
-//! A connection while there is something to say: hyper on it, watched. One of HTTP/1 that has been quiet for a moment is
-//! taken back from hyper, which keeps buffers for it whether anything comes or not.
+//! A connection while there is something to say: the fast path or hyper on it, watched. One of HTTP/1 that has been quiet
+//! for a moment is taken back from them, who keep buffers for it whether anything comes or not.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll};
 
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt as _, StreamExt as _};
+use bytes::Bytes;
+use futures_util::FutureExt as _;
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
 use hyper::{Request, Response};
@@ -22,13 +21,15 @@ use tracing::debug;
 
 use super::Settings;
 use super::connection::{Stop, Tasks};
-use super::front::{Desk, Front, respond};
+use super::fast::{End, Fast};
+use super::front::{Desk, Front};
+use super::line::Line;
 use super::linger::{LeftUnread, Lingering};
 use super::rest::{Rest, Spoken};
 use super::rewound::Rewound;
 use super::stall::{Unstalled, Written};
 use super::traffic::{Answering, Traffic};
-use super::watch::{Seen, Watch};
+use super::watch::{Seen, Watch, Watched};
 
 /// Most bytes of a request's header.
 const HEADER_BYTES_MAX: u32 = 64 * 1024;
@@ -37,17 +38,8 @@ const STREAMS_MAX: u32 = 128;
 /// Most bytes of an answer that wait on one of them for a client that reads slowly.
 const SEND_BYTES_MAX: usize = 64 * 1024;
 
-/// What a connection's requests share.
-struct Line<D> {
-    front: Front<D>,
-    traffic: Traffic,
-    unread: LeftUnread,
-    /// [`Stop::told`] was seen.
-    told: AtomicBool,
-}
-
-/// A stream as hyper gets it.
-type Io<T> = TokioIo<Lingering<Unstalled<Rewound<T>>>>;
+/// A stream, its client bounded.
+type Io<T> = Lingering<Unstalled<Rewound<T>>>;
 
 /// Answers requests of HTTP/1 until the client is quiet; `None`: the connection is over.
 pub(super) async fn http1<T, D>(
@@ -61,24 +53,40 @@ where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     D: Desk,
 {
-    let (io, line, written) = begin(rest, front, settings, Spoken::Http1);
+    let (mut io, line, written) = begin(rest, front, settings, Spoken::Http1);
     let traffic = line.traffic.clone();
     let watch = Watch::new(settings, stop.clone(), abort.clone(), traffic.clone(), written.clone());
-    let mut connection = http1_builder().serve_connection(io, service(Arc::clone(&line), settings));
-    // Woken by itself alone: what is watched changes seldom, and a request is not to pay for the look.
-    let mut watched = FuturesUnordered::from_iter([watch.next()]);
+    let mut watched = Watched::from(watch);
+    let at_rest = |io: Io<T>, read| {
+        let (stream, read) = io.into_inner().into_inner().into_parts(read);
+        Some(Rest::new(stream, read, traffic.since()))
+    };
+    if D::WHOLE {
+        match fast(&mut io, &line, settings, &mut watched, &written).await {
+            Passed::Over => {
+                // One look is enough for the little there is to say.
+                let _whatever_becomes_of_it =
+                    poll_fn(|cx| Poll::Ready(Pin::new(&mut io).poll_shutdown(cx))).await;
+                return None;
+            }
+            Passed::Rests(read) => return at_rest(io, read),
+            Passed::Other(read) => io.get_mut().get_mut().put_back(read),
+        }
+    }
+    let begun = traffic.begun();
+    let service = service(Arc::clone(&line), settings);
+    let mut connection = http1_builder().serve_connection(TokioIo::new(io), service);
     loop {
         let seen = tokio::select! {
             biased;
             // First, so that no request is answered as if it had not been seen.
-            seen = watched.next() => seen,
+            seen = watched.next() => seen?,
             ended = poll_fn(|cx| {
                 let polled = Pin::new(&mut connection).poll(cx);
                 traffic.look(&settings.clock);
                 polled
             }) => return over(ended),
         };
-        let (seen, watch) = seen?;
         match seen {
             Seen::Told => line.told.store(true, Ordering::Relaxed),
             Seen::Closing => Pin::new(&mut connection).graceful_shutdown(),
@@ -89,13 +97,12 @@ where
                     return over(ended);
                 }
                 traffic.look(&settings.clock);
-                if traffic.rests() && !written.waits() && !written.closes() {
+                // What has begun to read its first request is not given back.
+                if begun != traffic.begun() && traffic.rests() && !written.waits() && !written.closes() {
                     // Idle and with nothing left to write it ends at once, and says nothing of that to the client.
                     Pin::new(&mut connection).graceful_shutdown();
                     let parts = connection.without_shutdown().now_or_never()?.ok()?;
-                    let (stream, read) =
-                        parts.io.into_inner().into_inner().into_inner().into_parts(parts.read_buf);
-                    return Some(Rest::new(stream, read, traffic.since()));
+                    return at_rest(parts.io.into_inner(), parts.read_buf);
                 }
             }
             Seen::Quiet => {
@@ -111,7 +118,69 @@ where
             }
             Seen::Cut => return None,
         }
-        watched.push(watch.next());
+    }
+}
+
+/// What comes after the fast path.
+enum Passed {
+    /// Nothing.
+    Over,
+    /// The client is quiet; this was read of what it says next.
+    Rests(Bytes),
+    /// A request that is not for it; this was read.
+    Other(Bytes),
+}
+
+/// Answers requests as long as they are for the fast path.
+async fn fast<T, D>(
+    io: &mut Io<T>,
+    line: &Line<D>,
+    settings: &Settings,
+    watched: &mut Watched,
+    written: &Written,
+) -> Passed
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+    D: Desk,
+{
+    let mut fast = Fast::default();
+    let mut answering = Box::pin(fast.answer(io, line, &settings.clock));
+    let mut look = |cx: &mut Context<'_>| {
+        let polled = answering.as_mut().poll(cx);
+        line.traffic.look(&settings.clock);
+        polled
+    };
+    let end = loop {
+        let seen = tokio::select! {
+            biased;
+            seen = watched.next() => seen,
+            end = poll_fn(&mut look) => break Some(end),
+        };
+        match seen {
+            Some(Seen::Told) => line.told.store(true, Ordering::Relaxed),
+            // An answer that is under way says that it is the last.
+            Some(Seen::Closing | Seen::Quiet) if !line.traffic.rests() => {}
+            Some(Seen::Resting) => {
+                // What there is to read or to write meanwhile comes first.
+                if let Poll::Ready(end) = poll_fn(|cx| Poll::Ready(look(cx))).await {
+                    break Some(end);
+                }
+                if line.traffic.rests() && !written.waits() {
+                    break None;
+                }
+            }
+            Some(Seen::Stuck) => {
+                debug!("a client stopped reading, its connection is closed");
+                return Passed::Over;
+            }
+            Some(Seen::Closing | Seen::Quiet | Seen::Cut) | None => return Passed::Over,
+        }
+    };
+    drop(answering);
+    match end {
+        Some(End::Over) => Passed::Over,
+        Some(End::Other) => Passed::Other(fast.into_read()),
+        None => Passed::Rests(fast.into_read()),
     }
 }
 
@@ -129,9 +198,10 @@ pub(super) async fn http2<T, D>(
     let (io, line, written) = begin(rest, front, settings, Spoken::Http2);
     let traffic = line.traffic.clone();
     let watch = Watch::new(settings, stop.clone(), tasks.abort.clone(), traffic.clone(), written);
+    let mut watched = Watched::from(watch);
+    let io = TokioIo::new(io);
     let connection = http2_builder(settings, tasks).serve_connection(io, service(line, settings));
     let mut connection = pin!(connection);
-    let mut watched = FuturesUnordered::from_iter([watch.next()]);
     loop {
         let seen = tokio::select! {
             biased;
@@ -145,7 +215,7 @@ pub(super) async fn http2<T, D>(
                 return;
             }
         };
-        let Some((seen, watch)) = seen else { return };
+        let Some(seen) = seen else { return };
         match seen {
             // It has a frame for it, and says which requests it still takes.
             Seen::Told | Seen::Closing | Seen::Quiet => connection.as_mut().graceful_shutdown(),
@@ -156,7 +226,6 @@ pub(super) async fn http2<T, D>(
             }
             Seen::Cut => return,
         }
-        watched.push(watch.next());
     }
 }
 
@@ -172,7 +241,7 @@ where
     let (stream, read, since) = rest.into_parts();
     let (unread, written) = (LeftUnread::default(), Written::default());
     let io = Unstalled::new(Rewound::new(stream, read), settings.body_timeout, written.clone());
-    let io = TokioIo::new(Lingering::new(io, unread.clone()));
+    let io = Lingering::new(io, unread.clone());
     let (traffic, told) = (Traffic::new(since, spoken), AtomicBool::new(false));
     (io, Arc::new(Line { front, traffic, unread, told }), written)
 }
@@ -193,10 +262,7 @@ fn service<D: Desk>(
         let (line, busy) = (Arc::clone(&line), line.traffic.begin(arrived));
         async move {
             let with_body = !request.body().is_end_stream();
-            let mut response = respond(&line.front, arrived, request).await;
-            if line.told.load(Ordering::Relaxed) {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
+            let response = line.answer(arrived, request).await;
             // A refusal comes before the body, or in its middle.
             if with_body && !response.status().is_success() {
                 line.unread.set();

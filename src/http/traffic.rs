@@ -74,9 +74,9 @@ impl Traffic {
         self.0.begun.load(Ordering::Relaxed) == self.0.ended.load(Ordering::Relaxed)
     }
 
-    /// Whether there has been one.
-    pub(super) fn has_begun(&self) -> bool {
-        self.0.begun.load(Ordering::Relaxed) != 0
+    /// How many there have been.
+    pub(super) fn begun(&self) -> u64 {
+        self.0.begun.load(Ordering::Relaxed)
     }
 
     /// Since when none is under way, where none is.
@@ -103,7 +103,8 @@ pub(super) struct Busy {
 }
 
 impl Busy {
-    fn unread(&mut self, unread: bool) {
+    /// Its answer waits for the client, or no longer.
+    pub(super) fn unread(&mut self, unread: bool) {
         match (self.unread, unread) {
             (false, true) => self.traffic.0.unread.fetch_add(1, Ordering::Relaxed),
             (true, false) => self.traffic.0.unread.fetch_sub(1, Ordering::Relaxed),

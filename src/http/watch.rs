@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 
 use super::Settings;
@@ -48,6 +51,24 @@ pub(super) struct Watch {
     over: bool,
 }
 
+/// A watch that is woken by itself alone: what it sees changes seldom, and a request is not to pay for the look.
+pub(super) struct Watched(FuturesUnordered<BoxFuture<'static, (Seen, Watch)>>);
+
+impl From<Watch> for Watched {
+    fn from(watch: Watch) -> Self {
+        Self(FuturesUnordered::from_iter([watch.next().boxed()]))
+    }
+}
+
+impl Watched {
+    /// What is seen next. May be dropped and asked again.
+    pub(super) async fn next(&mut self) -> Option<Seen> {
+        let (seen, watch) = self.0.next().await?;
+        self.0.push(watch.next().boxed());
+        Some(seen)
+    }
+}
+
 impl Watch {
     pub(super) fn new(
         settings: &Settings,
@@ -64,7 +85,7 @@ impl Watch {
     }
 
     /// What comes next, and itself to go on.
-    pub(super) async fn next(mut self) -> (Seen, Self) {
+    async fn next(mut self) -> (Seen, Self) {
         let seen = self.see().await;
         (seen, self)
     }
@@ -93,7 +114,7 @@ impl Watch {
                         self.slow.restart();
                         return Seen::Quiet;
                     }
-                    let asked = self.traffic.has_begun();
+                    let asked = self.traffic.begun() != 0;
                     let rests = asked && !self.traffic.http2() && REST_AFTER <= quiet;
                     let next = if self.traffic.http2() {
                         left
