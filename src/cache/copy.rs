@@ -9,16 +9,17 @@ use crate::clock::Boot;
 use crate::coherence::core::{Slots, Stamp};
 use crate::model::{Content, Name};
 
-/// moka's own bytes for an entry with an expiry, about 420, and an estimate of what the heap cannot use again where entries
+/// moka's own bytes for an entry with an expiry, about 380, and an estimate of what the heap cannot use again where entries
 /// come and go.
 const MOKA: usize = 600;
 /// The two counts of an `Arc`, and what `Bytes` needs to be shared.
 const COUNTS: usize = 16;
 const SHARED: usize = 24;
 
-/// Bytes that an allocation of so many takes: malloc's own eight, and none below 32 or between sixteens.
+/// Bytes that an allocation of so many takes: mimalloc has four sizes between two powers of two, and none between sixteens.
 fn piece(bytes: usize) -> usize {
-    if bytes == 0 { 0 } else { (bytes + 8).next_multiple_of(16).max(32) }
+    let step = (bytes.next_power_of_two() / 8).max(16);
+    bytes.next_multiple_of(step)
 }
 
 /// A copy of one key's entry.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use super::connection::{Arg, millis};
+use super::connection::millis;
 
 /// What is to be sent, in its order.
 #[derive(Default)]
@@ -39,7 +39,7 @@ impl Arguments {
         self.parts.push(Part::Shared(bytes));
     }
 
-    /// In milliseconds, as [`Arg`] has it.
+    /// In milliseconds, ten years at the most.
     pub(super) fn millis(&mut self, time: Duration) {
         self.text(millis(time));
     }
@@ -66,11 +66,11 @@ impl Arguments {
         self.parts.len()
     }
 
-    pub(super) fn into_args(self) -> impl Iterator<Item = Arg> {
-        let texts = self.texts.freeze();
-        self.parts.into_iter().map(move |part| match part {
-            Part::Text(range) => Arg::from(texts.slice(range)),
-            Part::Shared(bytes) => Arg::from(bytes),
+    /// One after the other.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.parts.iter().map(|part| match part {
+            Part::Text(range) => &self.texts[range.clone()],
+            Part::Shared(bytes) => bytes,
         })
     }
 }

@@ -7,11 +7,10 @@
 
 use std::time::Duration;
 
-use fred::interfaces::{HashesInterface as _, KeysInterface as _};
-use fred::types::{Expiration, Key, SetOptions, Value};
+use fred::types::Value;
 
 use super::Context;
-use super::connection::queued;
+use super::connection::Command;
 use super::errors::explain;
 use super::link::Generation;
 use super::reply::{number, text};
@@ -63,24 +62,18 @@ impl Kind for Claims {
     ) -> Answers<Self> {
         let keys = context.keys.shard(shard);
         let connection = generation.data();
-        let pipeline = connection.pipeline();
-        let queued = async {
-            for Wanted { entry, load, lease, token } in asks {
-                let key = keys.lease(&entry.namespace, &entry.key);
-                let held = format!("{}|{}|{}", load.0, token.seq, token.lineage.as_str());
-                let ms = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX).max(1);
-                let (until, only) = (Some(Expiration::PX(ms)), Some(SetOptions::NX));
-                queued(pipeline.set(key, held, until, only, false))?;
-            }
-            for Wanted { entry, .. } in asks {
-                queued(pipeline.exists(keys.entry(entry)))?;
-            }
-            // after all leases: what was logged by then is newer than none of them
-            let head: Vec<Key> = ["lin", "seq"].map(Key::from_static_str).into();
-            queued(pipeline.hmget(keys.ctl(), head))?;
-            connection.all(&pipeline, 2 * asks.len() + 1).await
+        let claim = |Wanted { entry, load, lease, token }: &Wanted| {
+            let held = format!("{}|{}|{}", load.0, token.seq, token.lineage.as_str());
+            // a lease of no length could not be set
+            let lease = (*lease).max(Duration::from_millis(1));
+            let key = keys.lease(&entry.namespace, &entry.key);
+            Command::new("SET", keys.slot).arg(key).arg(held).fixed(&["NX", "PX"]).arg(lease)
         };
-        let mut answers = queued.await.map_err(|error| explain(&error))?;
+        let there = |Wanted { entry, .. }: &Wanted| Command::new("EXISTS", keys.slot).arg(keys.entry(entry));
+        // after all leases: what was logged by then is newer than none of them
+        let head = Command::new("HMGET", keys.slot).arg(keys.ctl()).fixed(&["lin", "seq"]);
+        let commands = asks.iter().map(claim).chain(asks.iter().map(there)).chain([head]).collect();
+        let mut answers = connection.call_all(commands).await.map_err(|error| explain(&error))?;
         let head = answers.pop().and_then(Result::ok).unwrap_or(Value::Null);
         let head: Vec<Option<String>> = head.into_array().into_iter().map(text).collect();
         let there = answers.split_off(asks.len());

@@ -1,4 +1,4 @@
-//! One connection: a fred client that never reconnects and never sends anything twice.
+//! One connection: a pipe of our own, or a fred client, that never reconnects and never sends anything twice.
 //!
 //! What fred would do behind our back is switched off: a reconnect would skip the handshake, a resend would make an
 //! event two. Once the connection is gone the client is, too.
@@ -8,19 +8,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fred::clients::{Client, Pipeline};
+use fred::bytes_utils::Str;
+use fred::clients::Client;
 use fred::error::{Error, ErrorKind};
 use fred::interfaces::ClientLike;
 use fred::types::config::{
     Config, ConnectionConfig, Options, PerformanceConfig, Server, ServerConfig, TcpConfig,
 };
 use fred::types::{ClusterHash, CustomCommand, Value};
-use futures_util::FutureExt as _;
-use tokio::task::unconstrained;
+use futures_util::future::join_all;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::arguments::Arguments;
 use super::errors::explain;
+use super::pipe::{Commands, Pipe};
+use super::socket::Socket;
 use crate::backend::BackendError;
 
 /// Commands that may wait for one connection; beyond them an operation fails at once.
@@ -99,7 +102,14 @@ impl Opener {
         self.command_timeout.saturating_mul(2)
     }
 
-    /// Connects and authenticates, nothing more.
+    /// Connects and authenticates, nothing more: for commands that are answered at once.
+    pub(super) async fn open_pipe(&self) -> Result<(Connection, Task), BackendError> {
+        let (pipe, task) = Pipe::over(Socket::open(self).await?);
+        let way = Way::Pipe { pipe, command_timeout: self.command_timeout };
+        Ok((Connection { way, answers: Arc::default() }, task))
+    }
+
+    /// The same for commands that may wait in the server, too.
     pub(super) async fn open(&self) -> Result<(Connection, Task), BackendError> {
         let performance = PerformanceConfig {
             default_command_timeout: self.command_timeout,
@@ -122,7 +132,7 @@ impl Opener {
         let mut task = AbortOnDropHandle::new(client.connect());
         let limit = self.connect_timeout.saturating_add(self.command_timeout);
         match timeout(limit, connected(&client, &mut task)).await {
-            Ok(Ok(())) => Ok((Connection { client, answers: Arc::default() }, task)),
+            Ok(Ok(())) => Ok((Connection { way: Way::Client(client), answers: Arc::default() }, task)),
             Ok(Err(error)) => Err(explain(&error)),
             Err(_) => Err(BackendError::TimedOut),
         }
@@ -147,32 +157,38 @@ async fn connected(client: &Client, task: &mut Task) -> Result<(), Error> {
     }
 }
 
-/// A live client.
+/// A live connection.
 #[derive(Clone)]
 pub(super) struct Connection {
-    client: Client,
+    way: Way,
     /// How often the server has answered a single command.
     answers: Arc<AtomicU64>,
 }
 
-/// A command that a pipeline has taken in, which it does without waiting: fred's future for it is large, and none of ours
-/// need hold it. Nor does it count for this task's turn, which would be over in the middle of a long pipeline.
-pub(super) fn queued(taken: impl Future<Output = Result<Value, Error>>) -> Result<(), Error> {
-    let taken = unconstrained(taken).now_or_never();
-    taken.unwrap_or_else(|| Err(Error::new(ErrorKind::Unknown, "a pipeline is full"))).map(drop)
+#[derive(Clone)]
+enum Way {
+    Client(Client),
+    Pipe { pipe: Pipe, command_timeout: Duration },
 }
 
 /// A command and where Valkey Cluster keeps what it is about.
-pub(super) struct Command {
+pub(super) struct Command<'a> {
     name: &'static str,
     slot: u16,
     args: Vec<Value>,
+    /// After those.
+    more: &'a [Arguments],
     blocks: bool,
 }
 
-impl Command {
+impl<'a> Command<'a> {
     pub(super) fn new(name: &'static str, slot: u16) -> Self {
-        Self { name, slot, args: Vec::new(), blocks: false }
+        Self { name, slot, args: Vec::new(), more: &[], blocks: false }
+    }
+
+    /// After all others, arguments that lie side by side.
+    pub(super) fn more(self, more: &'a [Arguments]) -> Self {
+        Self { more, ..self }
     }
 
     /// The server may keep the answer back, and everything behind it on this connection.
@@ -187,10 +203,35 @@ impl Command {
         self
     }
 
+    /// More arguments, always the same.
+    pub(super) fn fixed(mut self, args: &[&'static str]) -> Self {
+        self.args.extend(args.iter().map(|arg| Value::String(Str::from_static(arg))));
+        self
+    }
+
     /// More arguments.
     pub(super) fn args(mut self, args: impl IntoIterator<Item = impl Into<Arg>>) -> Self {
         self.args.extend(args.into_iter().map(|arg| arg.into().0));
         self
+    }
+
+    fn write(&self, commands: &mut Commands) {
+        let more: usize = self.more.iter().map(Arguments::len).sum();
+        commands.begin(1 + self.args.len() + more);
+        commands.word(self.name.as_bytes());
+        for arg in &self.args {
+            commands.word(arg.as_bytes().unwrap_or_default());
+        }
+        for arg in self.more.iter().flat_map(Arguments::iter) {
+            commands.word(arg);
+        }
+    }
+
+    /// As a client takes it.
+    fn into_args(mut self) -> Vec<Value> {
+        let more = self.more.iter().flat_map(Arguments::iter);
+        self.args.extend(more.map(|arg| Value::Bytes(Bytes::copy_from_slice(arg))));
+        self.args
     }
 
     fn custom(&self) -> CustomCommand {
@@ -246,16 +287,26 @@ pub(super) fn millis(time: Duration) -> u64 {
 
 impl Connection {
     /// One command within the usual time-out.
-    pub(super) async fn call(&self, command: Command) -> Result<Value, Error> {
-        // fred's futures are large, and every caller's would be
-        self.heard(Box::pin(self.client.custom(command.custom(), command.args)).await)
+    pub(super) async fn call(&self, command: Command<'_>) -> Result<Value, Error> {
+        let answer = match &self.way {
+            // fred's futures are large, and every caller's would be
+            Way::Client(client) => Box::pin(client.custom(command.custom(), command.into_args())).await,
+            Way::Pipe { pipe, command_timeout } => one(pipe, &command, *command_timeout).await,
+        };
+        self.heard(answer)
     }
 
     /// One command within a time-out of its own.
-    pub(super) async fn call_within(&self, command: Command, limit: Duration) -> Result<Value, Error> {
-        let options = Options { timeout: Some(limit), ..Options::default() };
-        let client = self.client.with_options(&options);
-        self.heard(Box::pin(client.custom(command.custom(), command.args)).await)
+    pub(super) async fn call_within(&self, command: Command<'_>, limit: Duration) -> Result<Value, Error> {
+        let answer = match &self.way {
+            Way::Client(client) => {
+                let options = Options { timeout: Some(limit), ..Options::default() };
+                let client = client.with_options(&options);
+                Box::pin(client.custom(command.custom(), command.into_args())).await
+            }
+            Way::Pipe { pipe, .. } => one(pipe, &command, limit).await,
+        };
+        self.heard(answer)
     }
 
     fn heard(&self, answer: Result<Value, Error>) -> Result<Value, Error> {
@@ -271,35 +322,29 @@ impl Connection {
     }
 
     /// Commands in one round trip; the answers in their order.
-    pub(super) async fn call_all(&self, commands: Vec<Command>) -> Result<Vec<Result<Value, Error>>, Error> {
-        let pipeline = self.client.pipeline();
-        let expected = commands.len();
-        for command in commands {
-            queued(pipeline.custom(command.custom(), command.args))?;
-        }
-        self.all(&pipeline, expected).await
-    }
-
-    /// For commands that go in one write together: those that fred has a method for. Every other one, and every script, it
-    /// writes by itself.
-    pub(super) fn pipeline(&self) -> Pipeline<Client> {
-        self.client.pipeline()
-    }
-
-    /// The answers to so many commands in a pipeline, in their order.
-    pub(super) async fn all(
+    pub(super) async fn call_all(
         &self,
-        pipeline: &Pipeline<Client>,
-        expected: usize,
+        commands: Vec<Command<'_>>,
     ) -> Result<Vec<Result<Value, Error>>, Error> {
-        let mut answers: Vec<Result<Value, Error>> = Box::pin(pipeline.try_all()).await;
-        if answers.len() == expected {
-            return Ok(answers);
+        match &self.way {
+            Way::Client(client) => {
+                let calls = commands.into_iter().map(|it| client.custom(it.custom(), it.into_args()));
+                Ok(join_all(calls).await)
+            }
+            Way::Pipe { pipe, command_timeout } => {
+                let mut all = Commands::default();
+                for command in &commands {
+                    command.write(&mut all);
+                }
+                pipe.ask(all, *command_timeout).await
+            }
         }
-        // one error stands for all
-        Err(answers
-            .pop()
-            .and_then(Result::err)
-            .unwrap_or_else(|| Error::new(ErrorKind::Protocol, "not as many answers as commands")))
     }
+}
+
+async fn one(pipe: &Pipe, command: &Command<'_>, limit: Duration) -> Result<Value, Error> {
+    let mut alone = Commands::default();
+    command.write(&mut alone);
+    let missing = || Error::new(ErrorKind::Protocol, "no answer");
+    pipe.ask(alone, limit).await?.pop().ok_or_else(missing)?
 }

@@ -3,8 +3,8 @@
 use fred::error::{Error, ErrorKind};
 use fred::types::Value;
 
+use super::arguments::Arguments;
 use super::codec::pack_names;
-use super::connection::Arg;
 use super::errors::explain;
 use super::link::Generation;
 use super::reply::Parts;
@@ -39,25 +39,27 @@ impl Kind for Fills {
         asks: &[Fill],
     ) -> Answers<Self> {
         let keys = context.keys.shard(shard);
-        let (mut own, mut args) = (Vec::with_capacity(2 * asks.len()), vec![Arg::from(context.clustered)]);
+        let (mut own, mut args) = (Arguments::default(), Arguments::default());
+        args.flag(context.clustered);
         for Fill { entry, load, token, covering, put, leased } in asks {
-            own.extend([keys.entry(entry), keys.lease(&entry.namespace, &entry.key)]);
-            args.extend([
-                Arg::from(&*load.0),
-                Arg::from(token.lineage.as_str()),
-                Arg::from(token.seq),
-                Arg::from(&*entry.namespace),
-                Arg::from(&*entry.key),
-                Arg::from(pack_names(&put.names)),
-                Arg::from(put.envelope.clone()),
-                Arg::from(put.fresh),
-                Arg::from(put.kept),
-                Arg::from(*leased),
-                Arg::from(covering.len() as u64),
-            ]);
-            args.extend(covering.iter().map(|name| Arg::from(name.as_str())));
+            own.text(keys.entry(entry));
+            own.text(keys.lease(&entry.namespace, &entry.key));
+            args.bytes(load.0.as_bytes());
+            args.bytes(token.lineage.as_str().as_bytes());
+            args.text(token.seq);
+            args.bytes(entry.namespace.as_bytes());
+            args.bytes(entry.key.as_bytes());
+            args.shared(pack_names(&put.names));
+            args.shared(put.envelope.clone());
+            args.millis(put.fresh);
+            args.millis(put.kept);
+            args.flag(*leased);
+            args.text(covering.len());
+            for name in covering {
+                args.bytes(name.as_str().as_bytes());
+            }
         }
-        let answer = script::FILL.run(generation.data(), keys, own, args).await;
+        let answer = script::FILL.run_with(generation.data(), keys, own, args).await;
         filled(answer.map_err(|error| explain(&error))?)
     }
 }

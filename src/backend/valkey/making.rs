@@ -1,6 +1,7 @@
 //! Making the connections of a generation.
 
-use futures_util::future::try_join_all;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, try_join_all};
 
 use super::batches::Batches;
 use super::cluster::Node;
@@ -40,7 +41,8 @@ impl Valkey {
         // what waits for replicas or the disk holds up everything behind it on its connection
         let waits = 0 < self.context.min_replicas_ack || self.context.takes_writes;
         let waiting = if waits { self.pool } else { 0 };
-        let made = try_join_all((0..self.pool + waiting).map(|_| self.open(opener, node))).await?;
+        let data = (0..self.pool).map(|_| self.check(opener.open_pipe().boxed(), node).boxed());
+        let made = try_join_all(data.chain((0..waiting).map(|_| self.open(opener, node).boxed()))).await?;
         let (mut data, mut tasks, mut checks) = (Vec::new(), Vec::new(), Vec::new());
         for (connection, task, checked) in made {
             data.push(connection);
@@ -62,13 +64,21 @@ impl Valkey {
         Ok(Parts { server, warnings, data, waiting, rounds, batches, tasks, opener, primary })
     }
 
-    /// One connection that may be used.
+    /// One connection that may be used, for what may wait in the server, too.
     pub(super) async fn open(
         &self,
         opener: &Opener,
         node: Option<&Node>,
     ) -> Result<(Connection, Task, Checked), Fault> {
-        let (connection, task) = opener.open().await?;
+        self.check(opener.open().boxed(), node).await
+    }
+
+    async fn check(
+        &self,
+        opening: BoxFuture<'_, Result<(Connection, Task), BackendError>>,
+        node: Option<&Node>,
+    ) -> Result<(Connection, Task, Checked), Fault> {
+        let (connection, task) = opening.await?;
         let checked = match node {
             Some(_) => handshake::look_over(&self.context, &connection).await?,
             None => handshake::handshake(&self.context, &connection).await?,
@@ -78,7 +88,7 @@ impl Valkey {
 
     /// Replicas are only peeked at, and what they hold proves itself: nothing to check.
     pub(super) async fn connect_reader(&self, opener: Opener) -> Result<Parts, Fault> {
-        let made = try_join_all((0..self.pool).map(|_| opener.open())).await?;
+        let made = try_join_all((0..self.pool).map(|_| opener.open_pipe())).await?;
         let (data, tasks) = made.into_iter().unzip();
         Ok(Parts {
             server: "a replica".to_owned(),

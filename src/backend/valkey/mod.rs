@@ -33,6 +33,7 @@ mod message;
 mod needed;
 mod pages;
 mod peeks;
+mod pipe;
 mod publish;
 mod replica;
 mod reply;
@@ -52,6 +53,7 @@ mod tests;
 mod tls;
 mod together;
 mod tracking;
+mod value;
 mod writes;
 
 use std::future::pending;

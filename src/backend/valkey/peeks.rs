@@ -3,12 +3,11 @@
 
 use std::collections::HashMap;
 
-use fred::interfaces::HashesInterface as _;
-use fred::types::{Key, Value};
+use fred::types::Value;
 
 use super::Context;
 use super::codec::unpack_names;
-use super::connection::{Connection, queued};
+use super::connection::{Command, Connection};
 use super::errors::{explain, is_wrong_type};
 use super::link::Generation;
 use super::reply::{Parts, bytes, number, text};
@@ -68,13 +67,12 @@ pub(super) async fn peek(
     if entries.is_empty() {
         return Ok(Vec::new());
     }
-    let pipeline = connection.pipeline();
-    for entry in entries {
+    let ask = |entry| {
         let keys = context.keys.of(entry).1;
-        let fields: Vec<Key> = FIELDS.iter().copied().map(Key::from_static_str).collect();
-        queued(pipeline.hmget(keys.entry(entry), fields)).map_err(|error| explain(&error))?;
-    }
-    let answers = connection.all(&pipeline, entries.len()).await.map_err(|error| explain(&error))?;
+        Command::new("HMGET", keys.slot).arg(keys.entry(entry)).fixed(&FIELDS)
+    };
+    let answers = connection.call_all(entries.iter().map(ask).collect()).await;
+    let answers = answers.map_err(|error| explain(&error))?;
     let peek = |answer| match answer {
         Ok(answer) => peeked(answer),
         Err(error) if is_wrong_type(&error) => Ok(None),

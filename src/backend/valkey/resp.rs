@@ -100,6 +100,11 @@ impl<'a> Frame<'a> {
         Self(bytes)
     }
 
+    /// As it came.
+    pub(super) fn bytes(&self) -> &'a [u8] {
+        self.0
+    }
+
     /// Whether it is a message, and no answer.
     pub(super) fn is_push(&self) -> bool {
         self.0.first() == Some(&b'>')

@@ -100,9 +100,7 @@ impl Script {
         keys: Arguments,
         args: Arguments,
     ) -> Result<Value, Error> {
-        let count = keys.len();
-        let args: Vec<Arg> = keys.into_args().chain(args.into_args()).collect();
-        self.call(connection, shard, count, &args).await
+        self.call(connection, shard, keys.len(), &[], &[keys, args]).await
     }
 
     /// Runs it on a shard. `keys` follow the control record, which is always the first.
@@ -115,16 +113,17 @@ impl Script {
     ) -> Result<Value, Error> {
         let count = keys.len();
         let args: Vec<Arg> = keys.into_iter().map(Arg::from).chain(args).collect();
-        self.call(connection, shard, count, &args).await
+        self.call(connection, shard, count, &args, &[]).await
     }
 
-    /// `args` begin with so many keys.
+    /// `args` and `more`, one after the other, begin with so many keys.
     async fn call(
         &self,
         connection: &Connection,
         shard: &ShardKeys,
         keys: usize,
         args: &[Arg],
+        more: &[Arguments],
     ) -> Result<Value, Error> {
         let Text { text, hash } = if shard.clustered { &self.clustered } else { &self.text };
         let command = |name, script: &str| {
@@ -133,6 +132,7 @@ impl Script {
                 .arg(1 + keys as u64)
                 .arg(shard.ctl())
                 .args(args.iter().cloned())
+                .more(more)
         };
         match connection.call(command("EVALSHA", hash)).await {
             // nothing of it was carried out; sent whole, the server keeps it

@@ -117,6 +117,16 @@ impl Socket {
         }
     }
 
+    /// Takes in commands as they are sent.
+    pub(super) fn put(&mut self, commands: &[u8]) {
+        self.sending.extend_from_slice(commands);
+    }
+
+    /// Bytes that are still to be sent.
+    pub(super) fn to_send(&self) -> usize {
+        self.sending.len()
+    }
+
     /// The texts of the answer to a command, within the usual time. What comes before it is `heard`.
     pub(super) async fn ask(
         &mut self,

@@ -92,7 +92,7 @@ impl ValkeyStreams {
         Ok(answer)
     }
 
-    async fn ask(&self, connection: &Connection, command: Command) -> Result<Value, BackendError> {
+    async fn ask(&self, connection: &Connection, command: Command<'_>) -> Result<Value, BackendError> {
         connection.call(command).await.map_err(|error| explain(&error))
     }
 
