@@ -31,9 +31,8 @@ use crate::telemetry::labels::WriteOutcome;
 
 /// Of values that are taken at once.
 const BYTES_MAX: usize = 8 << 20;
-/// What ends within this, while others are under way, is settled together, and what comes within it while others are in
-/// hand is taken together: a step of the backend costs about as much for one write as for ten. Whoever comes alone goes
-/// at once.
+/// What ends within this, while others are under way, is settled together, and what comes within it after others were taken
+/// is taken together: a step of the backend costs about as much for one write as for ten. Whoever comes alone goes at once.
 const GATHER: Duration = Duration::from_millis(20);
 /// After the backend failed.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -58,6 +57,7 @@ impl Worker {
     pub(super) async fn run(&self, stop: &CancellationToken) {
         let mut hand = Hand::new(self.shared.settings.batch);
         let (mut own, mut next, mut news) = (false, Instant::now(), None);
+        let mut looked = next;
         let mut adopt = Adopt::default();
         let mut shares = self.shared.shares.subscribe();
         let mut heirs = Heirs::default();
@@ -76,6 +76,7 @@ impl Worker {
             if takes && next <= Instant::now() {
                 // Before the look, and kept until the next: no news falls between.
                 news = Some(self.shared.coherence.work(self.shard, self.partition));
+                looked = Instant::now();
                 let took = self.take(&mut hand, &mut adopt).await;
                 adopt.all |= took.own && !own;
                 let pause = if adopt.all { took.pause.min(GATHER) } else { took.pause };
@@ -92,8 +93,8 @@ impl Worker {
                 }
                 () = told(&mut news) => {
                     news = None;
-                    let soon = if hand.is_empty() { Duration::ZERO } else { GATHER };
-                    next = next.min(Instant::now() + soon);
+                    let soon = if hand.is_empty() { looked } else { Instant::now() } + GATHER;
+                    next = next.min(soon);
                 }
                 Ok(()) = shares.changed() => {}
                 () = sleep_until(next), if takes && hand.has_room() => {}

@@ -1,6 +1,7 @@
 //! An operation's way to its shard: which connections, and what becomes of them when their server refuses.
 
 use std::ops::Deref;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -57,8 +58,9 @@ impl Valkey {
     pub(super) async fn run<T>(
         &self,
         at: &At,
-        operation: impl Future<Output = Result<T, BackendError>>,
+        operation: Pin<&mut impl Future<Output = Result<T, BackendError>>>,
     ) -> Result<T, BackendError> {
+        // Pinned where it is: each hand that it went through would have room for it.
         let result = at.within(operation).await;
         match (&result, &self.cluster) {
             (Err(BackendError::Refused(why)), _) if errors::is_demotion(why) => {
@@ -86,7 +88,8 @@ impl Valkey {
     /// Reads an entry where its shard is.
     pub(super) async fn peek_one(&self, entry: &EntryId) -> Result<Option<Stored>, BackendError> {
         let at = self.at_entry(entry)?;
-        self.run(&at, at.batches().peeks.ask(&self.context, &at, at.shard, entry.clone())).await
+        let asked = at.batches().peeks.ask(&self.context, &at, at.shard, entry.clone());
+        self.run(&at, pin!(asked)).await
     }
 
     /// Reads entries where their shards are. What could not be asked for counts as none, unless that is all.
@@ -109,7 +112,7 @@ impl Valkey {
         }
         let peeked = join_all(servers.iter().map(async |(at, indices)| {
             let of: Vec<EntryId> = indices.iter().map(|index| entries[*index].clone()).collect();
-            self.run(at, peeks::peek(&self.context, at.data(), &of)).await
+            self.run(at, pin!(peeks::peek(&self.context, at.data(), &of))).await
         }));
         let mut any = entries.is_empty();
         for ((_, indices), peeked) in servers.iter().zip(peeked.await) {

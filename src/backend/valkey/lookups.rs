@@ -1,5 +1,7 @@
 //! A lookup's way: the plain claim where the caller has just seen that there is nothing, else the script.
 
+use std::pin::pin;
+
 use super::claims::{Claimed, Wanted};
 use super::entries::Looked;
 use super::{Valkey, entries, keeps_losing};
@@ -10,7 +12,7 @@ impl Valkey {
     pub(super) async fn look_up(&self, lookup: Lookup) -> Result<Found, BackendError> {
         let at = self.at_entry(&lookup.entry)?;
         let connection = at.data();
-        self.run(&at, async {
+        let asked = pin!(async {
             let claimed = match wanted(&lookup) {
                 // on a Cluster scripts look for themselves whether they are on the shard's server
                 Some(wanted) if !self.context.clustered => {
@@ -36,8 +38,8 @@ impl Valkey {
                 entries::release(&self.context, connection, &lookup.entry, &claim.load).await?;
             }
             Ok(found)
-        })
-        .await
+        });
+        self.run(&at, asked).await
     }
 }
 

@@ -158,7 +158,7 @@ impl Valkey {
         let at = self.at(Shard(0))?;
         let sent = Instant::now();
         let ping = at.data().call(Command::new("PING", 0));
-        self.run(&at, async { ping.await.map_err(|error| errors::explain(&error)) }).await?;
+        self.run(&at, pin!(async { ping.await.map_err(|error| errors::explain(&error)) })).await?;
         Ok((sent.elapsed(), at.server.clone()))
     }
 }
@@ -233,66 +233,66 @@ impl Backend for Valkey {
 
     async fn fill(&self, fill: Fill) -> Result<Filled, BackendError> {
         let at = self.at_entry(&fill.entry)?;
-        self.run(&at, at.batches().fills.ask(&self.context, &at, at.shard(), fill)).await
+        self.run(&at, pin!(at.batches().fills.ask(&self.context, &at, at.shard(), fill))).await
     }
 
     async fn lease(&self, entry: &EntryId) -> Result<Option<(LoadId, Duration)>, BackendError> {
         let at = self.at_entry(entry)?;
-        self.run(&at, entries::lease(&self.context, at.data(), entry)).await
+        self.run(&at, pin!(entries::lease(&self.context, at.data(), entry))).await
     }
 
     async fn release(&self, entry: &EntryId, load: &LoadId) -> Result<(), BackendError> {
         let at = self.at_entry(entry)?;
-        self.run(&at, entries::release(&self.context, at.data(), entry, load)).await
+        self.run(&at, pin!(entries::release(&self.context, at.data(), entry, load))).await
     }
 
     async fn publish(&self, shard: Shard, publication: Publication) -> Result<Published, BackendError> {
         let at = self.at(shard)?;
-        self.run(&at, publish::publish(&self.context, &at, shard, publication)).await
+        self.run(&at, pin!(publish::publish(&self.context, &at, shard, publication))).await
     }
 
     async fn beat(&self, shard: Shard, beat: Beat) -> Result<Head, BackendError> {
         let at = self.at(shard)?;
-        self.run(&at, members::beat(&self.context, at.data(), shard, &beat)).await
+        self.run(&at, pin!(members::beat(&self.context, at.data(), shard, &beat))).await
     }
 
     async fn testify(&self, shard: Shard, testimony: Testimony) -> Result<Judged, BackendError> {
         let at = self.at(shard)?;
-        self.run(&at, testimony::testify(&self.context, at.data(), shard, &testimony)).await
+        self.run(&at, pin!(testimony::testify(&self.context, at.data(), shard, &testimony))).await
     }
 
     async fn confirm(&self, shard: Shard, instance: &str, cursor: Seq) -> Result<(), BackendError> {
         let at = self.at(shard)?;
-        self.run(&at, members::confirm(&self.context, at.data(), shard, instance, cursor)).await
+        self.run(&at, pin!(members::confirm(&self.context, at.data(), shard, instance, cursor))).await
     }
 
     async fn head(&self, shard: Shard) -> Result<Token, BackendError> {
         let at = self.at(shard)?;
         let connection = at.data();
-        self.run(&at, async {
+        let asked = pin!(async {
             if let Some(token) = log::head(&self.context, connection, shard).await? {
                 return Ok(token);
             }
             self.reconcile(connection, shard).await?;
             let token = log::head(&self.context, connection, shard).await?;
             token.ok_or_else(keeps_losing)
-        })
-        .await
+        });
+        self.run(&at, asked).await
     }
 
     async fn read_log(&self, shard: Shard, after: Seq, max: usize) -> Result<Vec<Logged>, BackendError> {
         let at = self.at(shard)?;
-        self.run(&at, log::read_log(&self.context, &at, shard, after, max)).await
+        self.run(&at, pin!(log::read_log(&self.context, &at, shard, after, max))).await
     }
 
     async fn members(&self, shard: Shard) -> Result<Vec<Member>, BackendError> {
         let at = self.at(shard)?;
-        self.run(&at, members::members(&self.context, at.data(), shard)).await
+        self.run(&at, pin!(members::members(&self.context, at.data(), shard))).await
     }
 
     async fn forget(&self, shard: Shard, instance: &str, beats: Option<u64>) -> Result<(), BackendError> {
         let at = self.at(shard)?;
-        self.run(&at, members::forget(&self.context, at.data(), shard, instance, beats)).await
+        self.run(&at, pin!(members::forget(&self.context, at.data(), shard, instance, beats))).await
     }
 
     async fn subscribe(&self) -> Result<Box<dyn Subscription>, BackendError> {
@@ -308,13 +308,13 @@ impl Backend for Valkey {
 
     async fn admit(&self, arrival: Arrival<'_>) -> Result<Verdict, BackendError> {
         let at = self.at(limits::shard(&self.context, arrival))?;
-        self.run(&at, limits::admit(&self.context, at.data(), arrival)).await
+        self.run(&at, pin!(limits::admit(&self.context, at.data(), arrival))).await
     }
 
     async fn lock(&self, ask: LockAsk<'_>) -> Result<Locked, BackendError> {
         let at = self.at(self.context.keys.count().of_lock(ask.name))?;
         let connection = at.data();
-        self.run(&at, async {
+        let asked = pin!(async {
             if let Asked::Answered(locked) = locks::lock(&self.context, connection, ask).await? {
                 return Ok(locked);
             }
@@ -323,8 +323,8 @@ impl Backend for Valkey {
                 Asked::Answered(locked) => Ok(locked),
                 Asked::NoLineage => Err(keeps_losing()),
             }
-        })
-        .await
+        });
+        self.run(&at, asked).await
     }
 
     async fn extend(
@@ -335,7 +335,7 @@ impl Backend for Valkey {
     ) -> Result<Option<Fence>, BackendError> {
         let at = self.at(self.context.keys.count().of_lock(name))?;
         let connection = at.data();
-        self.run(&at, async {
+        let asked = pin!(async {
             if let Asked::Answered(fence) = locks::extend(&self.context, connection, name, token, ttl).await?
             {
                 return Ok(fence);
@@ -345,23 +345,23 @@ impl Backend for Valkey {
                 Asked::Answered(fence) => Ok(fence),
                 Asked::NoLineage => Err(keeps_losing()),
             }
-        })
-        .await
+        });
+        self.run(&at, asked).await
     }
 
     async fn unlock(&self, name: &Key, token: &LockToken) -> Result<bool, BackendError> {
         let at = self.at(self.context.keys.count().of_lock(name))?;
-        self.run(&at, locks::unlock(&self.context, at.data(), name, token)).await
+        self.run(&at, pin!(locks::unlock(&self.context, at.data(), name, token))).await
     }
 
     async fn keep_hot(&self, namespace: &Namespace, keys: &[HotKey]) -> Result<(), BackendError> {
         let at = self.at(self.context.keys.count().of_hot(namespace))?;
-        self.run(&at, hot::keep(&self.context, at.data(), namespace, keys)).await
+        self.run(&at, pin!(hot::keep(&self.context, at.data(), namespace, keys))).await
     }
 
     async fn hot(&self, namespace: &Namespace) -> Result<Vec<Key>, BackendError> {
         let at = self.at(self.context.keys.count().of_hot(namespace))?;
-        self.run(&at, hot::keys(&self.context, at.data(), namespace)).await
+        self.run(&at, pin!(hot::keys(&self.context, at.data(), namespace))).await
     }
 
     async fn inbox(
@@ -371,7 +371,7 @@ impl Backend for Valkey {
         wait: Duration,
     ) -> Result<Vec<InboxEntry>, BackendError> {
         let at = self.at(INBOX)?;
-        self.run(&at, async {
+        let asked = pin!(async {
             let (connection, task) =
                 if let Some(parked) = at.unpark() { parked } else { self.open_at(&at).await? };
             let entries = inbox::read(&self.context, &connection, consumer, max, wait).await;
@@ -380,8 +380,8 @@ impl Backend for Valkey {
                 at.park(connection, task);
             }
             entries
-        })
-        .await
+        });
+        self.run(&at, asked).await
     }
 
     async fn inbox_adopt(
@@ -391,17 +391,17 @@ impl Backend for Valkey {
         idle: Duration,
     ) -> Result<Vec<InboxEntry>, BackendError> {
         let at = self.at(INBOX)?;
-        self.run(&at, inbox::adopt(&self.context, at.data(), consumer, max, idle)).await
+        self.run(&at, pin!(inbox::adopt(&self.context, at.data(), consumer, max, idle))).await
     }
 
     async fn inbox_done(&self, ids: &[String]) -> Result<(), BackendError> {
         let at = self.at(INBOX)?;
-        self.run(&at, inbox::done(&self.context, at.data(), ids)).await
+        self.run(&at, pin!(inbox::done(&self.context, at.data(), ids))).await
     }
 
     async fn take_writes(&self, shard: Shard, take: Take) -> Result<Taken, BackendError> {
         let at = self.at(shard)?;
-        self.run(&at, writes::take(&self.context, at.data(), shard, &take)).await
+        self.run(&at, pin!(writes::take(&self.context, at.data(), shard, &take))).await
     }
 
     async fn settle_writes(
@@ -412,17 +412,17 @@ impl Backend for Valkey {
     ) -> Result<Vec<Settlement>, BackendError> {
         let at = self.at(shard)?;
         let settling = writes::settle(&self.context, at.data(), shard, partition, &settled);
-        self.run(&at, settling).await
+        self.run(&at, pin!(settling)).await
     }
 
     async fn leave_writes(&self, shard: Shard, leave: Leave) -> Result<(), BackendError> {
         let at = self.at(shard)?;
-        self.run(&at, writes::leave(&self.context, at.data(), shard, &leave)).await
+        self.run(&at, pin!(writes::leave(&self.context, at.data(), shard, &leave))).await
     }
 
     async fn survey(&self, shard: Shard, look: Look) -> Result<Survey, BackendError> {
         let at = self.at(shard)?;
-        self.run(&at, writes::survey(&self.context, at.data(), shard, &look)).await
+        self.run(&at, pin!(writes::survey(&self.context, at.data(), shard, &look))).await
     }
 
     async fn waiting_writes(
@@ -432,17 +432,17 @@ impl Backend for Valkey {
         max: usize,
     ) -> Result<Vec<Waiting>, BackendError> {
         let at = self.at(shard)?;
-        self.run(&at, writes::waiting(&self.context, at.data(), shard, partition, max)).await
+        self.run(&at, pin!(writes::waiting(&self.context, at.data(), shard, partition, max))).await
     }
 
     async fn dead_writes(&self, shard: Shard, after: &str, max: usize) -> Result<Vec<Dead>, BackendError> {
         let at = self.at(shard)?;
-        self.run(&at, writes::dead(&self.context, at.data(), shard, after, max)).await
+        self.run(&at, pin!(writes::dead(&self.context, at.data(), shard, after, max))).await
     }
 
     async fn drop_dead(&self, shard: Shard, ids: &[String]) -> Result<u64, BackendError> {
         let at = self.at(shard)?;
-        self.run(&at, writes::drop_dead(&self.context, at.data(), shard, ids)).await
+        self.run(&at, pin!(writes::drop_dead(&self.context, at.data(), shard, ids))).await
     }
 }
 

@@ -1,9 +1,8 @@
 //! Commands and their answers over a connection of our own, one behind the other: what is asked together is one write, and
 //! what came with one read is answered together.
 //!
-//! A client writes each command by itself, and makes a tree of every answer before anybody looks at it: where a process
-//! does little else than to ask, that is most of what it does. What may wait in the server, sentinels and the map of a
-//! Cluster are asked over a client.
+//! fred writes each command of a pipeline by itself wherever its own queue is empty, which for reads that go together is
+//! most of what they cost. What may wait in the server, sentinels and the map of a Cluster are asked over it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -153,5 +152,103 @@ async fn carry(mut socket: Socket, mut asks: mpsc::Receiver<Ask>) -> Error {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::join;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn pipe() -> (Pipe, Task, DuplexStream) {
+        let (near, far) = duplex(1 << 20);
+        let (pipe, task) = Pipe::over(Socket::over(Box::new(near), SECOND));
+        (pipe, task, far)
+    }
+
+    fn commands(names: &[&str]) -> Commands {
+        let mut commands = Commands::default();
+        for name in names {
+            commands.begin(2);
+            commands.word(name.as_bytes());
+            commands.word(b"x");
+        }
+        commands
+    }
+
+    async fn asked(pipe: &Pipe, names: &[&str]) -> Result<Vec<Result<String, String>>, ErrorKind> {
+        let answers = pipe.ask(commands(names), SECOND).await.map_err(|error| error.kind().clone())?;
+        let text = |answer: Result<Value, Error>| {
+            let text = answer.map_err(|error| error.details().to_owned())?;
+            Ok(text.into_string().unwrap_or_default())
+        };
+        Ok(answers.into_iter().map(text).collect())
+    }
+
+    /// Waits for so many bytes and says that.
+    async fn reply(far: &mut DuplexStream, bytes: usize, answer: &str) {
+        far.read_exact(&mut vec![0; bytes]).await.unwrap();
+        far.write_all(answer.as_bytes()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn each_hears_the_answers_to_what_it_asked_in_their_order() {
+        let (pipe, _task, mut far) = pipe();
+        let server = async {
+            let mut seen = vec![0; 3 * 18];
+            far.read_exact(&mut seen).await.unwrap();
+            assert_eq!(
+                seen,
+                b"*2\r\n$1\r\na\r\n$1\r\nx\r\n*2\r\n$1\r\nb\r\n$1\r\nx\r\n*2\r\n$1\r\nc\r\n$1\r\nx\r\n"
+            );
+            // In pieces, with a message between that nobody asked for.
+            for piece in ["+1\r\n-ERR", " no\r\n>1\r\n+hello\r\n$", "1\r\n3\r\n"] {
+                far.write_all(piece.as_bytes()).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        };
+        let asking = join(asked(&pipe, &["a", "b"]), asked(&pipe, &["c"]));
+        let ((two, one), ()) = join(asking, server).await;
+        assert_eq!(two.unwrap(), [Ok("1".to_owned()), Err("ERR no".to_owned())]);
+        assert_eq!(one.unwrap(), [Ok("3".to_owned())]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_comes_too_late_is_nobody_elses() {
+        let (pipe, _task, mut far) = pipe();
+        assert_eq!(asked(&pipe, &["a"]).await, Err(ErrorKind::Timeout));
+        let (second, ()) = join(asked(&pipe, &["b"]), reply(&mut far, 36, "+late\r\n+2\r\n")).await;
+        assert_eq!(second.unwrap(), [Ok("2".to_owned())]);
+    }
+
+    #[tokio::test]
+    async fn with_the_connection_all_end_who_wait_and_who_come() {
+        let (pipe, task, far) = pipe();
+        let ends = async { drop(far) };
+        let (waited, ()) = join(asked(&pipe, &["a"]), ends).await;
+        assert_eq!(waited, Err(ErrorKind::IO));
+        assert_eq!(task.await.unwrap().unwrap_err().kind(), &ErrorKind::IO);
+        assert_eq!(asked(&pipe, &["a"]).await, Err(ErrorKind::IO));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_says_what_nobody_understands_is_left() {
+        for said in ["+1\r\n+2\r\n", "hello\r\n"] {
+            let (pipe, task, mut far) = pipe();
+            let (_answer, ()) = join(asked(&pipe, &["a"]), reply(&mut far, 18, said)).await;
+            assert_eq!(task.await.unwrap().unwrap_err().kind(), &ErrorKind::Protocol, "{said}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn more_than_may_wait_fails_at_once() {
+        let (asks, _held) = mpsc::channel(1);
+        let pipe = Pipe { asks };
+        let (first, second) = join(asked(&pipe, &["a"]), asked(&pipe, &["b"])).await;
+        assert_eq!((first, second), (Err(ErrorKind::Timeout), Err(ErrorKind::Backpressure)));
     }
 }

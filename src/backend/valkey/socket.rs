@@ -32,7 +32,7 @@ pub(super) const FRAME_BYTES_MAX: usize = 64 << 20;
 const ROOM_BYTES_MAX: usize = 1 << 20;
 
 /// A way to the server, encrypted or not.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
@@ -75,7 +75,8 @@ impl Socket {
         opened.await.unwrap_or(Err(BackendError::TimedOut))
     }
 
-    fn over(stream: Box<dyn Stream>, command_timeout: Duration) -> Self {
+    /// Over a stream that is there, as it is.
+    pub(super) fn over(stream: Box<dyn Stream>, command_timeout: Duration) -> Self {
         Self {
             stream,
             sending: BytesMut::new(),
