@@ -237,6 +237,37 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_gathered_piece_by_piece_is_the_whole() {
+        for length in [0, 1, COPIED_MAX, COPIED_MAX + 1, BASE64_STEP, 3 * BASE64_STEP + 2] {
+            let bytes = Bytes::from(vec![7; length]);
+            let body = || {
+                let (plain, coded) = (Part::Plain(bytes.clone()), Part::Base64(bytes.clone()));
+                Body::parts(VecDeque::from([Part::Plain("a".into()), plain, coded, Part::Plain("z".into())]))
+            };
+            for enough in [1, COPIED_MAX, 1 << 20] {
+                let (mut body, mut all) = (body(), Vec::new());
+                while !body.is_empty() {
+                    let mut out = Vec::new();
+                    let large = body.gather(&mut out, enough);
+                    assert!(!out.is_empty() || large.is_some(), "{length} bytes, {enough}");
+                    all.extend(out);
+                    all.extend(large.unwrap_or_default());
+                }
+                assert_eq!(all, body_of(&bytes), "{length} bytes, {enough}");
+            }
+        }
+        let mut whole = Body::from(vec![7; COPIED_MAX + 1]);
+        let mut out = b"head".to_vec();
+        assert_eq!(whole.gather(&mut out, 1 << 20).map(|large| large.len()), Some(COPIED_MAX + 1));
+        assert!(whole.is_empty() && out == b"head");
+    }
+
+    fn body_of(bytes: &Bytes) -> Vec<u8> {
+        let coded = base64::engine::general_purpose::STANDARD.encode(bytes);
+        [b"a", &**bytes, coded.as_bytes(), b"z"].concat()
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_request_body_has_a_size_limit_and_a_time_limit() {
         let second = Duration::from_secs(1);

@@ -1,8 +1,8 @@
 //! The door: HTTP on two listeners, for data and for operators. It asks the cache and the log, never what is behind
 //! them.
 //!
-//! A request goes `listener` → `connection` (at `rest`, then in `talk`) → `front` (route, right, body, time) → a desk (`data`,
-//! `admin`) → `reply`.
+//! A request goes `listener` → `connection` (at `rest`, then in `talk`, read by the `fast` path or by hyper) → `front` (route,
+//! right, body, time) → a desk (`data`, `admin`) → `reply`.
 
 mod accept;
 mod admin;

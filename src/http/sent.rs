@@ -122,3 +122,25 @@ fn date<R>(with: impl FnOnce(&[u8]) -> R) -> R {
 fn now() -> SystemTime {
     SystemTime::now()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_date_is_now_as_http_has_it() {
+        let text = date(|text| String::from_utf8(text.to_vec()).unwrap());
+        let said = httpdate::parse_http_date(&text).unwrap();
+        let past = now().duration_since(said).expect("it is not to come");
+        assert!(past < Duration::from_secs(20), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_may_go_on_for_ever_is_not_sent() {
+        let stream = futures_util::stream::pending();
+        let (parts, mut body) = hyper::Response::new(Body::stream(stream)).into_parts();
+        let mut out = Vec::new();
+        let sent = Sent::default().send(&mut out, &parts, &mut body, false).await;
+        assert_eq!((sent.unwrap_err().kind(), out), (io::ErrorKind::Unsupported, Vec::new()));
+    }
+}

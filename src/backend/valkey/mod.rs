@@ -1,7 +1,7 @@
 //! [`Backend`] over Valkey or Redis: the only place that knows fred, Lua and key names.
 //!
-//! Every operation that must be one step is one script. Data goes over a `link::Generation` of connections that have
-//! all been through the `handshake`; messages and waiting have connections of their own.
+//! Every operation that must be one step is one script. Data goes over a `link::Generation` of connections, each a `pipe`,
+//! that have all been through the `handshake`; messages and waiting have connections of their own.
 
 mod address;
 mod arguments;
