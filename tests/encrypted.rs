@@ -53,8 +53,11 @@ async fn a_certificate_that_somebody_else_signed_is_refused() {
         ..valkey(&it.url(), ShardCount::ONE, Settings::default())
     };
     let (backend, _task) = kept(settings(&Authority::new()));
-    state(&backend, |state| matches!(state, LinkState::Down(why) if why.contains("invalid peer certificate")))
-        .await;
+    state(
+        &backend,
+        |state| matches!(state, LinkState::Down(why) if why.contains("invalid peer certificate")),
+    )
+    .await;
     let (backend, _task) = kept(settings(&it.authority));
     state(&backend, |state| matches!(state, LinkState::Up { .. })).await;
 }

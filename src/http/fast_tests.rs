@@ -1,3 +1,5 @@
+//! What is plain and what is not, and that it makes no difference to the client.
+
 use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};

@@ -274,8 +274,7 @@ impl Backend for Valkey {
                 return Ok(token);
             }
             self.reconcile(connection, shard).await?;
-            let token = log::head(&self.context, connection, shard).await?;
-            token.ok_or_else(keeps_losing)
+            log::head(&self.context, connection, shard).await?.ok_or_else(keeps_losing)
         });
         self.run(&at, asked).await
     }
@@ -335,13 +334,13 @@ impl Backend for Valkey {
     ) -> Result<Option<Fence>, BackendError> {
         let at = self.at(self.context.keys.count().of_lock(name))?;
         let connection = at.data();
+        let extend = || locks::extend(&self.context, connection, name, token, ttl);
         let asked = pin!(async {
-            if let Asked::Answered(fence) = locks::extend(&self.context, connection, name, token, ttl).await?
-            {
+            if let Asked::Answered(fence) = extend().await? {
                 return Ok(fence);
             }
             self.reconcile(connection, self.context.keys.count().of_lock(name)).await?;
-            match locks::extend(&self.context, connection, name, token, ttl).await? {
+            match extend().await? {
                 Asked::Answered(fence) => Ok(fence),
                 Asked::NoLineage => Err(keeps_losing()),
             }
