@@ -26,6 +26,8 @@ async fn readers_do_not_notice_that_an_instance_is_killed() {
     let load = Load::start(&stack).await;
     for number in 1..=3 {
         stack.replace(number, Signal::KILL, KILLED).await;
+        // One at a time: with all three out there is nobody to answer.
+        stack.taken_in(number).await;
         load.goes_on().await;
     }
     let tallies = load.stop().await;

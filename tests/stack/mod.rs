@@ -132,6 +132,18 @@ impl Stack {
         .await;
     }
 
+    /// Waits until the balancer sends an instance requests again: until then the stack can lose one fewer.
+    async fn taken_in(&self, number: usize) {
+        let statistics = format!("http://{}/;csv", self.ports[1].addr());
+        let server = format!("instances,coherd-{number},");
+        eventually("the balancer has it in again", SOON, async || {
+            let said = self.client.get(&statistics).send().await.text();
+            let line = said.lines().find(|line| line.starts_with(&server)).expect("the balancer has it");
+            line.split(',').any(|field| field == "UP")
+        })
+        .await;
+    }
+
     /// Ctrl-C, and waits until it has ended. Answers with the exit code.
     async fn interrupt(&mut self) -> Option<i32> {
         self.process.signal(Signal::INT);
