@@ -36,6 +36,7 @@ mod recent;
 mod server_clock;
 mod shared;
 mod tail;
+mod tailed;
 mod traced;
 mod vouch;
 mod wakes;

@@ -15,15 +15,15 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::core::{Answer, Following, Gap, Heard, Leap, Memory};
+use super::Path;
+use super::core::{Answer, Gap, Heard};
 use super::meter::Meter;
 use super::shared::Shared;
-use super::traced;
+use super::tailed::{Tailed, Unreadable};
 use super::wakes::Ended;
-use super::{Notice, Path};
-use crate::backend::{BackendError, EntryId, Head, LinkState, Logged, Signal, Subscription, Token};
+use crate::backend::{BackendError, EntryId, Head, LinkState, Logged, Signal, Subscription};
 use crate::clock::Boot;
-use crate::model::{LineageId, LogId, Seq, Shard};
+use crate::model::{LineageId, Seq, Shard};
 use crate::telemetry::labels::RejectReason;
 
 /// A heartbeat's answer on its way to the follower.
@@ -64,20 +64,6 @@ const RESUBSCRIBE: Duration = Duration::from_millis(100);
 
 type Subscribing = Pin<Box<dyn Future<Output = Result<Box<dyn Subscription>, BackendError>> + Send>>;
 
-/// One shard's follower and what was heard of it.
-struct Tailed {
-    shard: Shard,
-    following: Following,
-    /// Read the log unless the cursor gets there by itself.
-    read_at: Option<Instant>,
-    /// The last event announced, and its lineage.
-    announced: Option<(LineageId, Seq)>,
-    /// What was seen, where that is remembered.
-    memory: Option<Memory>,
-    /// Since when events may have been logged that were never announced here, unless the cursor has passed them since.
-    unheard: Option<Boot>,
-}
-
 pub(super) struct Tail {
     shared: Arc<Shared>,
     heads: mpsc::Receiver<Answered>,
@@ -96,15 +82,7 @@ impl Tail {
         heard: mpsc::Sender<Message>,
     ) -> Self {
         let began = shared.clock.now();
-        let tailed = |shard| Tailed {
-            shard,
-            following: Following::default(),
-            read_at: None,
-            announced: None,
-            memory: None,
-            unheard: Some(began),
-        };
-        let shards = shared.count().all().map(tailed).collect();
+        let shards = shared.count().all().map(|shard| Tailed::new(shard, began)).collect();
         let patience = if shared.backend.stands_as_one() {
             Duration::MAX
         } else {
@@ -122,7 +100,7 @@ impl Tail {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                Some(answered) = self.heads.recv() => self.head(&answered),
+                Some(answered) = self.heads.recv() => self.head(&answered).await,
                 made = ready(&mut subscribing) => match made {
                     Ok(made) => {
                         (subscription, subscribing) = (Some(made), None);
@@ -245,7 +223,7 @@ impl Tail {
         }
     }
 
-    fn head(&mut self, &Answered { shard, sent, ref head }: &Answered) {
+    async fn head(&mut self, &Answered { shard, sent, ref head }: &Answered) {
         let state = self.shared.shard(shard);
         state.learn_head(&head.token);
         let tailed = &mut self.shards[usize::from(shard.0)];
@@ -255,7 +233,13 @@ impl Tail {
                 tailed.read_at.get_or_insert_with(|| Instant::now() + ON_ITS_WAY);
             }
             Answer::Skipped => tailed.leapt(&self.shared, None, sent, head),
-            Answer::Begun(leap) => tailed.leapt(&self.shared, Some(leap), sent, head),
+            Answer::Begun(leap) => {
+                tailed.leapt(&self.shared, Some(leap), sent, head);
+                // Asked before the subscription was there: what was logged in between would be in doubt until the next.
+                if tailed.unheard.is_some() && self.shared.subscribed.load(Ordering::Relaxed) {
+                    self.read_log(shard, 0).await;
+                }
+            }
             Answer::Early => {}
         }
     }
@@ -275,13 +259,20 @@ impl Tail {
         }
     }
 
-    /// Reads the log from the cursor to its end. `known` is an event that must be there.
+    /// Reads what was missed. `known` is an event that must be there.
     async fn catch_up(&mut self, shard: Shard, gap: Gap, known: Seq) {
+        if self.shards[usize::from(shard.0)].following.reads_after(&self.shared.shard(shard).view).is_some() {
+            self.shared.metrics.count_gap(gap);
+        }
+        self.read_log(shard, known).await;
+    }
+
+    /// Reads the log from the cursor to its end.
+    async fn read_log(&mut self, shard: Shard, known: Seq) {
         let state = self.shared.shard(shard);
         let tailed = &mut self.shards[usize::from(shard.0)];
         tailed.read_at = None;
         let Some(after) = tailed.following.reads_after(&state.view) else { return };
-        self.shared.metrics.count_gap(gap);
         let read = async |after, max| {
             let reading = self.shared.backend.read_log(shard, after, max);
             timeout(self.patience, reading).await.unwrap_or(Err(BackendError::TimedOut))
@@ -314,113 +305,6 @@ impl Tail {
         if tailed.following.read_to_end(known, self.shared.clock.now()) == Heard::Trimmed {
             self.shared.metrics.count_gap(Gap::Trimmed);
             state.kick.notify_one();
-        }
-    }
-}
-
-/// The log does not lead on from what was applied: a heartbeat is to be sent.
-struct Unreadable;
-
-impl Tailed {
-    /// Events read from the log, the first after the cursor or right after the one before.
-    fn read(&mut self, shared: &Shared, page: &[Logged]) -> Result<(), Unreadable> {
-        let state = shared.shard(self.shard);
-        for logged in page {
-            let now = shared.clock.now();
-            match self.following.read(&state.view, logged, now) {
-                Heard::Applied => self.applied(shared, logged, Path::Stream, now),
-                Heard::Passed => {}
-                Heard::Missing | Heard::Trimmed => {
-                    shared.metrics.count_gap(Gap::Trimmed);
-                    state.kick.notify_one();
-                    return Err(Unreadable);
-                }
-                Heard::Other => {
-                    state.kick.notify_one();
-                    return Err(Unreadable);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// An event with a higher number was logged after whatever is heard next on the subscription was sent: all before it
-    /// were announced on it, or have been read. Where that is not sure, every number counts.
-    fn heard_up_to(&self) -> Seq {
-        if self.unheard.is_some() || self.following.wants_head() {
-            return Seq::MAX;
-        }
-        self.announced.as_ref().map_or(0, |(_, seq)| *seq).max(self.following.cursor())
-    }
-
-    /// The cursor is at the head of a heartbeat that was sent at `sent`, or beyond.
-    fn caught_up(&mut self, sent: Boot) {
-        self.unheard.take_if(|since| *since <= sent);
-    }
-
-    /// The view has moved to a head without what lies before it.
-    fn leapt(&mut self, shared: &Shared, begun: Option<Leap>, sent: Boot, head: &Head) {
-        let state = shared.shard(self.shard);
-        self.read_at = None;
-        self.caught_up(sent);
-        self.remember(shared, begun, head);
-        state.recent.note(head.token.seq, shared.clock.now());
-        if let Some(leap) = begun {
-            if leap != Leap::Start {
-                info!(shard = self.shard.0, cause = ?leap, "another history: everything held is asked for again");
-            }
-            shared.metrics.count_resync(leap);
-            state.follow(&head.token, shared.clock.now());
-        }
-        state.moved.notify_waiters();
-    }
-
-    /// What is remembered of the lineage before is told, and what is seen in this one remembered.
-    fn remember(&mut self, shared: &Shared, begun: Option<Leap>, head: &Head) {
-        let Some(tells) = shared.left.get() else { return };
-        let Token { lineage, seq } = &head.token;
-        if begun.is_none()
-            && let Some(memory) = &mut self.memory
-        {
-            memory.skip(*seq);
-            return;
-        }
-        let before = self.memory.replace(Memory::begin(lineage.clone(), *seq));
-        if let Some(before) = before.filter(|it| it.lineage() != lineage) {
-            // Without room nothing is said, and what is in L2 is dropped.
-            drop(tells.try_send((self.shard, before)));
-        }
-    }
-
-    /// An event that was here at `now` is applied: whoever waits for it is told, and confirmations may follow.
-    fn applied(&mut self, shared: &Shared, logged: &Logged, path: Path, now: Boot) {
-        let state = shared.shard(self.shard);
-        state.recent.note_when(logged.seq, || shared.clock.now());
-        if let Some(memory) = &mut self.memory {
-            memory.note(logged.seq, &logged.event);
-        }
-        if self.following.all_proven() {
-            self.read_at = None;
-        }
-        state.learn(logged.seq);
-        state.moved.notify_waiters();
-        if logged.confirm {
-            state.to_confirm.send_replace(logged.seq);
-            shared.confirmations.notify_waiters();
-        }
-        let lag = shared.observe_lag(self.shard, logged, now);
-        state.came.note(logged.seq, path, lag);
-        traced::applied(shared, self.shard, logged, path, lag);
-        if let Some(sample) = shared.sample.get() {
-            sample.offer(self.shard, logged);
-        }
-        shared.metrics.count_applied(&logged.event, path);
-        if shared.notices.receiver_count() != 0 {
-            let id = LogId::new(vec![(self.shard, logged.seq)]);
-            let notice =
-                Notice::Applied { id, event: logged.event.clone(), at_ms: logged.at_us / 1000, path };
-            // Without receivers a notice is dropped, as it should be.
-            drop(shared.notices.send(notice));
         }
     }
 }
