@@ -95,6 +95,9 @@ impl Space {
     pub(super) fn tidy(&self, now: Boot, cool: bool) {
         self.l1.tidy();
         self.setbacks.sweep(now);
+        if let Some(origin) = &self.settings.origin {
+            origin.tidy();
+        }
         if cool {
             self.heat.cool();
         }

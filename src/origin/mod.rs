@@ -116,6 +116,9 @@ pub trait Origin: Send + Sync + 'static {
     fn left_alone(&self) -> Option<LeftAlone> {
         None
     }
+
+    /// Gives back what has not been used for long; called now and then.
+    fn tidy(&self) {}
 }
 
 /// An absence.

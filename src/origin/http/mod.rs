@@ -1,9 +1,10 @@
 //! An HTTP origin: one `GET` a key, with retries, conditions and limits; one `PUT` or `DELETE` a change.
 
 mod answer;
-mod client;
 pub(crate) mod fuzzing;
+mod pool;
 mod settings;
+mod talk;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -17,7 +18,7 @@ use async_trait::async_trait;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::{Buf, BufMut, Bytes};
 use http_body_util::{BodyExt, Collected, Full, LengthLimitError, Limited};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use hyper::header::{HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use hyper::{Request, Response, Uri};
 use tokio::time::{Instant, sleep, timeout};
@@ -26,7 +27,8 @@ use tracing::debug;
 pub use settings::{HttpSettings, HttpSettingsError};
 
 use self::answer::{Meaning, Reading};
-use self::client::Client;
+use self::pool::Pool;
+use self::talk::Answer;
 use self::target::Target;
 use super::gate::{Gate, Leave};
 use super::{
@@ -48,7 +50,7 @@ const DRAIN_TIME_MAX: Duration = Duration::from_millis(50);
 /// Values are asked for as they are (`Accept-Encoding: identity`); an answer with another `Content-Encoding` is a
 /// failure. `Vary` is ignored, for every instance asks alike, except for `*`.
 pub struct HttpOrigin {
-    client: Client,
+    pool: Pool,
     target: Target,
     headers: HeaderMap,
     gate: Gate,
@@ -70,7 +72,7 @@ impl HttpOrigin {
         let headers = settings::headers(settings, target.authorization())?;
         let gate = Gate::new(settings.timeout, settings.max_concurrency, Arc::clone(&settings.breaker));
         Ok(Self {
-            client: client::build(gate.timeout(), gate.bulkhead().size(), settings.roots.clone()),
+            pool: Pool::new(target.origin(), gate.timeout(), settings.roots.clone()),
             target,
             headers,
             gate,
@@ -169,7 +171,7 @@ impl HttpOrigin {
         (request, conditional)
     }
 
-    async fn value(&self, answer: Response<Incoming>) -> Result<Fetched, Failure> {
+    async fn value(&self, answer: Response<Answer>) -> Result<Fetched, Failure> {
         let (head, body) = answer.into_parts();
         if let Some(coding) = answer::foreign_coding(&head.headers) {
             let error = OriginError::Unusable(format!("content coding `{coding}` was not asked for"));
@@ -243,9 +245,13 @@ impl Origin for HttpOrigin {
     fn left_alone(&self) -> Option<LeftAlone> {
         self.gate.refuses()
     }
+
+    fn tidy(&self) {
+        self.pool.tidy();
+    }
 }
 
 /// Reads the rest of a short answer, so that its connection goes back to the pool; a longer one is closed.
-async fn drain(body: Incoming) {
+async fn drain(body: Answer) {
     let _either_way = timeout(DRAIN_TIME_MAX, Limited::new(body, DRAIN_BYTES_MAX).collect()).await.is_ok();
 }

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::Uri;
 use hyper::header::HeaderValue;
+use hyper::http::uri::{Parts, PathAndQuery};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::HttpSettingsError;
@@ -19,6 +20,8 @@ pub(super) struct Target {
     parts: Vec<String>,
     /// Host and port, for messages.
     authority: String,
+    /// Scheme, host and port.
+    origin: Uri,
     /// `Authorization` from the URL's user and password.
     authorization: Option<HeaderValue>,
     /// A key stands in the path.
@@ -54,7 +57,11 @@ impl Target {
         if uri.host().is_none_or(str::is_empty) || uri.authority().is_none_or(|read| read.as_str() != host) {
             return Err(wrong("it names no host"));
         }
-        Ok(Self { parts, authority: host, authorization, in_path })
+        let mut origin = Parts::default();
+        (origin.scheme, origin.authority) = (uri.scheme().cloned(), uri.authority().cloned());
+        origin.path_and_query = Some(PathAndQuery::from_static("/"));
+        let origin = Uri::from_parts(origin).map_err(|_| wrong("it is no URL"))?;
+        Ok(Self { parts, authority: host, origin, authorization, in_path })
     }
 
     /// The URL of a key; `None` for a key that no URL of this template names: in a path, its segments `.` or `..`
@@ -68,6 +75,11 @@ impl Target {
         Uri::try_from(self.parts.join(&encoded))
             .map(Some)
             .map_err(|_| OriginError::Unusable("the template makes no url of this key".to_owned()))
+    }
+
+    /// Scheme, host and port, and no path.
+    pub(super) fn origin(&self) -> Uri {
+        self.origin.clone()
     }
 
     /// Host and port.

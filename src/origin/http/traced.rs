@@ -2,18 +2,18 @@
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::body::Incoming;
 use hyper::header::HeaderValue;
 use hyper::{Request, Response};
-use hyper_util::client::legacy::Error;
 
 use super::HttpOrigin;
+use super::pool::Failed;
+use super::talk::Answer;
 use crate::telemetry::trace::{self, Kind, Value};
 
 impl HttpOrigin {
     /// Asks, on behalf of the span that is current: one attempt, up to the answer's header.
-    pub(super) async fn ask(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Error> {
-        let Some(context) = trace::current() else { return self.client.request(request).await };
+    pub(super) async fn ask(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Answer>, Failed> {
+        let Some(context) = trace::current() else { return self.pool.ask(request).await };
         let span = context.child(Kind::Client, "origin request");
         let headers = request.headers_mut();
         let parent = HeaderValue::try_from(span.context().parent.to_string());
@@ -25,7 +25,7 @@ impl HttpOrigin {
             ("http.request.method", Value::Text(request.method().to_string())),
             ("server.address", Value::Text(self.target.authority().to_owned())),
         ];
-        let answered = self.client.request(request).await;
+        let answered = self.pool.ask(request).await;
         let status = answered.as_ref().ok().map(Response::status);
         if let Some(status) = status {
             attributes.push(("http.response.status_code", Value::Number(status.as_u16().into())));

@@ -1,9 +1,11 @@
 //! Loads against a real server.
 
+mod pool;
 mod server;
 mod write;
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -20,9 +22,13 @@ use crate::origin::patient;
 use crate::tls::Roots;
 
 fn settings(server: &Server) -> HttpSettings {
+    settings_of(server.address)
+}
+
+fn settings_of(address: SocketAddr) -> HttpSettings {
     HttpSettings {
         namespace: Namespace::new("users").unwrap(),
-        url: format!("http://{}/{{namespace}}/{{key}}", server.address),
+        url: format!("http://{address}/{{namespace}}/{{key}}"),
         timeout: Duration::from_secs(30),
         retries: 0,
         max_concurrency: 8,
