@@ -1,5 +1,7 @@
 //! How keys and channels are called: `coherd:{SHARD}:…`, everything of a shard under one hash tag.
 
+use std::fmt::{self, Display};
+
 use fred::util::redis_keyslot;
 
 use crate::backend::{EntryId, Partition};
@@ -62,10 +64,7 @@ impl Keyspace {
             .shards
             .iter()
             .find_map(|shard| Some((shard, key.strip_prefix(shard.base.as_str())?.strip_prefix("e:")?)))?;
-        let (namespace, rest) = rest.split_once(":v")?;
-        let (version, key) = rest.split_once(':')?;
-        let (namespace, key) = (Namespace::new(namespace).ok()?, Key::new(key).ok()?);
-        let entry = EntryId { namespace, version: version.parse().ok()?, key };
+        let entry = named(rest)?;
         (self.of(&entry).1.base == shard.base).then_some(entry)
     }
 
@@ -104,8 +103,7 @@ impl ShardKeys {
 
     /// An entry.
     pub(super) fn entry(&self, entry: &EntryId) -> String {
-        let EntryId { namespace, version, key } = entry;
-        format!("{}e:{namespace}:v{version}:{key}", self.base)
+        format!("{}e:{}", self.base, name(entry))
     }
 
     /// The lease of a key, the same for every version of its namespace.
@@ -146,6 +144,19 @@ impl ShardKeys {
     fn named(&self, name: &str) -> String {
         format!("{}{name}", self.base)
     }
+}
+
+/// What an entry's key has behind `e:`.
+pub(super) fn name(EntryId { namespace, version, key }: &EntryId) -> impl Display {
+    fmt::from_fn(move |to| write!(to, "{namespace}:v{version}:{key}"))
+}
+
+/// The entry of that name.
+pub(super) fn named(name: &str) -> Option<EntryId> {
+    let (namespace, rest) = name.split_once(":v")?;
+    let (version, key) = rest.split_once(':')?;
+    let (namespace, key) = (Namespace::new(namespace).ok()?, Key::new(key).ok()?);
+    Some(EntryId { namespace, version: version.parse().ok()?, key })
 }
 
 #[cfg(test)]

@@ -166,13 +166,10 @@ fn push_along(args: &mut Arguments, along: &Along) {
             }
             args.flag(put.is_some());
         }
-        Along::Pending { entry, load, put, partition, backlog_max, .. } => {
+        Along::Pending { load, put, partition, backlog_max, .. } => {
             with_value(args, load, Some(put));
             args.text(partition);
             args.text(backlog_max);
-            args.bytes(entry.namespace.as_bytes());
-            args.text(entry.version);
-            args.bytes(entry.key.as_bytes());
         }
     }
 }

@@ -7,7 +7,7 @@ use super::connection::{Arg, Command, Connection};
 use super::errors::{explain, is_wrong_type};
 use super::log::stream_entry;
 use super::reply::Parts;
-use super::{Context, script};
+use super::{Context, keys, script};
 use crate::backend::{
     BackendError, Backlog, Dead, EntryId, Leave, Line, Look, PARTITIONS_MAX, Partition, Pending, Settled,
     Settlement, Survey, Take, Taken, WORKERS_MAX, Waiting,
@@ -53,31 +53,27 @@ pub(super) async fn take(
     Ok(Taken::Own { writes, superseded, more, due })
 }
 
-/// Nine values of a taken line.
+/// Five values of a taken line.
 fn pending(parts: &mut Parts) -> Result<Pending, BackendError> {
+    let (line, lineage) = line(parts)?;
     Ok(Pending {
-        line: line(parts)?,
-        lineage: parts.lineage()?,
+        line,
+        lineage,
         attempts: attempts(parts)?,
         since_ms: parts.number()?,
         envelope: parts.bytes()?,
     })
 }
 
-/// Id, namespace, version, key, number.
-fn line(parts: &mut Parts) -> Result<Line, BackendError> {
-    let id = parts.text()?;
-    let entry = entry(parts)?;
-    Ok(Line { id, entry, seq: parts.number()? })
-}
-
-fn entry(parts: &mut Parts) -> Result<EntryId, BackendError> {
-    let namespace = parts.bytes()?;
-    let namespace = str::from_utf8(&namespace).unwrap_or_default();
-    let namespace = Namespace::new(namespace).map_err(|_| parts.wrong("not a namespace"))?;
-    let version = u32::try_from(parts.number()?).map_err(|_| parts.wrong("not a version"))?;
-    let key = Key::from_bytes(&parts.bytes()?).map_err(|_| parts.wrong("not a key"))?;
-    Ok(EntryId { namespace, version, key })
+/// Id; number, lineage and entry as one text.
+fn line(parts: &mut Parts) -> Result<(Line, LineageId), BackendError> {
+    let (id, text) = (parts.text()?, parts.text()?);
+    let said = |text: &str| {
+        let (seq, rest) = text.split_once('|')?;
+        let (lineage, name) = rest.split_once('|')?;
+        Some((Line { id, entry: keys::named(name)?, seq: seq.parse().ok()? }, LineageId::new(lineage)))
+    };
+    said(&text).ok_or_else(|| parts.wrong("not a line of ours"))
 }
 
 fn attempts(parts: &mut Parts) -> Result<u32, BackendError> {
@@ -106,9 +102,7 @@ pub(super) async fn settle(
     args.text(partition);
     for (Line { id, entry, seq }, settled) in settled {
         args.text(id);
-        args.text(&entry.namespace);
-        args.text(entry.version);
-        args.text(&entry.key);
+        args.text(keys::name(entry));
         args.text(seq);
         outcome(settled, &mut args);
     }
@@ -219,7 +213,7 @@ pub(super) async fn waiting(
     while !lines.is_empty() {
         let mut parts = Parts::of("waiting", lines.value()?)?;
         waiting.push(Waiting {
-            line: line(&mut parts)?,
+            line: line(&mut parts)?.0,
             attempts: attempts(&mut parts)?,
             since_ms: parts.number()?,
             error: Some(parts.text()?).filter(|error| !error.is_empty()),

@@ -6,8 +6,7 @@
 --       everything, with a request id, what goes along, a byte each;
 --       its fields in the log, its names, its fields as they are announced; perhaps the request id, and after what it counts;
 --       perhaps what goes along: load, names, envelope, fresh ms, kept ms, and of a hold: for how many ms; of an end: the
---       write's number if the origin has it, whether there is a value; of a pending write: partition, most lines,
---       namespace, version, key
+--       write's number if the origin has it, whether there is a value; of a pending write: partition, most lines
 local base = string.sub(KEYS[1], 1, -4)
 local step = step_begin(base, ARGV[1], {ARGV[2], ARGV[3], ARGV[4]})
 local queues, told, answers = {}, {}, {}
@@ -114,10 +113,9 @@ after[PENDING] = function(entry, at)
   local queue = queue_of(partition)
   local parked = may_be(step, entry) and redis.pcall('HGET', entry, 'k')
   write(entry, at, nil, 'd', ctl.seq, 's', step.at, 'f', ARGV[at + FRESH] .. '|' .. ARGV[at + KEPT])
-  local id
+  local line, id = ctl.seq .. '|' .. ctl.lin .. '|' .. string.sub(entry, #base + 3), nil
   for _ = 1, 2 do
-    id = redis.pcall('XADD', queue.stream, '*', 'ns', ARGV[at + MORE + 2], 'v', ARGV[at + MORE + 3], 'key',
-      ARGV[at + MORE + 4], 'seq', ctl.seq, 'lin', ctl.lin)
+    id = redis.pcall('XADD', queue.stream, '*', 'w', line)
     if not failed(id) then
       break
     end
@@ -169,7 +167,7 @@ local function carry_out(at, key)
   local fields, names, leases, entries, drops, soft, all, request, what = struct.unpack('>HHHHHBBBB', ARGV[at])
   local first_name, body = at + 1 + fields, at + 1 + fields + names
   local along = body + 1 + 2 * request
-  local next_at = what == 0 and along or along + (what == PENDING and MORE + 5 or MORE + 2)
+  local next_at = what == 0 and along or along + MORE + 2
   local entry, next_key = key + leases, key + leases + entries
 
   local seen = request == 1 and request_seen(base, step.ctl, ARGV[body + 1], ARGV[body + 2])

@@ -1,5 +1,5 @@
 -- KEYS: ctl, stream, dead; ARGV: known, logmax, wmmax, shards, partition,
---       then per write id, namespace, version, key, seq, outcome: flushed, noted (the same with an event), outdone; or
+--       then per write id, its entry's name, seq, outcome: flushed, noted (the same with an event), outdone; or
 --       parked and ms, whether it counts (0 or 1), why; or dead and ms if there is no room, most, why
 local base = string.sub(KEYS[1], 1, -4)
 local stream, dead = KEYS[2], KEYS[3]
@@ -16,7 +16,13 @@ local function leave()
   lines_leave(stream, done, away)
 end
 
-local function announce(ns, key)
+-- Namespace, version and key of an entry's name.
+local function name_read(name)
+  return string.match(name, '^([^:]*):v(%d+):(.*)$')
+end
+
+local function announce(name)
+  local ns, _, key = name_read(name)
   step = step or step_begin(base, ARGV[1], settings)
   local event = {soft = false, src = 'write', why = '', request_id = '', targets = {{'key', ns, key}}}
   local err = publish(step, event)
@@ -38,9 +44,9 @@ end
 
 local FLUSHED, OTHERS = {'f', 'k'}, {'v', 'u', 'tg', 'a', 's', 'l'}
 
-local function flush(ns, key, entry, times, parked, event)
+local function flush(name, entry, times, parked, event)
   -- the event comes first: if it cannot be logged, nothing has changed
-  local logged = event and announce(ns, key)
+  local logged = event and announce(name)
   local bar = string.find(times or '', '|', 1, true)
   local kept = bar and string.sub(times, bar + 1) or '0'
   if num(kept) == 0 then
@@ -62,8 +68,8 @@ local function flush(ns, key, entry, times, parked, event)
 end
 
 local function settle(i)
-  local id, ns, version, key, seq, outcome = unpack(ARGV, i, i + 5)
-  local entry = base .. 'e:' .. ns .. ':v' .. version .. ':' .. key
+  local id, name, seq, outcome = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+  local entry = base .. 'e:' .. name
   local flushed = outcome == 'flushed' or outcome == 'noted'
   local found = redis.pcall('HMGET', entry, 'd', unpack(flushed and FLUSHED or OTHERS))
   if found[1] ~= seq then
@@ -72,25 +78,26 @@ local function settle(i)
   end
 
   if flushed then
-    flush(ns, key, entry, found[2], found[3], outcome == 'noted')
+    flush(name, entry, found[2], found[3], outcome == 'noted')
   elseif outcome == 'parked' then
-    park(id, entry, ARGV[i + 6], ARGV[i + 7] == '1', ARGV[i + 8])
+    park(id, entry, ARGV[i + 4], ARGV[i + 5] == '1', ARGV[i + 6])
     return 'done'
   elseif outcome == 'outdone' then
-    announce(ns, key)
+    announce(name)
     redis.call('UNLINK', entry)
   else
     local letters = redis.pcall('XLEN', dead)
-    if num(ARGV[i + 7]) <= (type(letters) == 'number' and letters or 0) then
-      park(id, entry, ARGV[i + 6], true, ARGV[i + 8])
+    if num(ARGV[i + 5]) <= (type(letters) == 'number' and letters or 0) then
+      park(id, entry, ARGV[i + 4], true, ARGV[i + 6])
       return 'full'
     end
-    announce(ns, key)
+    announce(name)
+    local ns, version, key = name_read(name)
     local envelope, load, names, attempts, since, lin = unpack(found, 2, 7)
     local function bury()
       return redis.pcall('XADD', dead, '*', 'ns', ns, 'v', version, 'key', key, 'seq', seq, 'lin', lin or '',
         'u', load or '', 'tg', names or '', 'val', envelope or '', 'a', str(num(attempts) + 1), 's', since or '0',
-        'er', ARGV[i + 8])
+        'er', ARGV[i + 6])
     end
     if wrong_type(bury()) then
       redis.call('UNLINK', dead)
@@ -105,7 +112,7 @@ end
 local i = 6
 while ARGV[i] do
   answers[#answers + 1] = settle(i)
-  i = i + (WITH_REASON[ARGV[i + 5]] and 9 or 6)
+  i = i + (WITH_REASON[ARGV[i + 3]] and 7 or 4)
 end
 leave()
 return {'settled', answers}

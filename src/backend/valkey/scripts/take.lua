@@ -43,15 +43,15 @@ local function room()
   return count < most and bytes < bytes_most and lines < LINES_MAX
 end
 
--- Takes a line, unless there is nothing to do for it: nine values, one after the other.
+-- Takes a line, unless there is nothing to do for it: five values, one after the other.
 local function consider(id, flat, due)
   lines = lines + 1
-  local entry, ns, version, key, seq, lin = line_read(base, flat)
-  if not entry then
+  local seq, name = line_read(flat)
+  if not seq then
     done[#done + 1] = id
     return
   end
-  local found = redis.pcall('HMGET', entry, 'd', 'a', 's', 'v', 'k')
+  local found = redis.pcall('HMGET', base .. 'e:' .. name, 'd', 'a', 's', 'v', 'k')
   if found[1] ~= seq then
     done[#done + 1] = id
     superseded = superseded + 1
@@ -67,10 +67,10 @@ local function consider(id, flat, due)
     -- if this worker dies, it is due again
     redis.call('ZADD', parked, str(now + num(idle)), id)
   end
-  local value, at = found[4] or '', 9 * count
+  local value, at = found[4] or '', 5 * count
   bytes, count = bytes + #value, count + 1
-  taken[at + 1], taken[at + 2], taken[at + 3], taken[at + 4], taken[at + 5] = id, ns, version, key, seq
-  taken[at + 6], taken[at + 7], taken[at + 8], taken[at + 9] = lin, found[2] or '0', found[3] or '0', value
+  taken[at + 1], taken[at + 2], taken[at + 3], taken[at + 4] = id, flat[2], found[2] or '0', found[3] or '0'
+  taken[at + 5] = value
 end
 
 -- what is due, and what would be only after the longest pause there is: the clock has gone back since

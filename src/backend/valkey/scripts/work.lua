@@ -1,15 +1,15 @@
--- What the scripts that know the queues of writes share. A queue is the stream `w:N` of lines (ns, v, key, seq, lin);
+-- What the scripts that know the queues of writes share. A queue is the stream `w:N` of lines, each with
+-- one field, `w`: its number, its lineage and its entry's name (what an entry's key has behind `e:`), `|` between them;
 -- `w:N:parked` has the lines to be tried again by when they are due; `w:N:owner` is `-<worker>`, or `w<worker>` where that
 -- one has taken all there was and waits to be told. A line stays in the stream until it is done with, so that its length is
 -- what is pending and its first line is the oldest.
 
--- What a line says: namespace, version, key, number, lineage, and its entry; nothing where it is not one of ours.
-local function line_read(base, flat)
-  local ns, version, key, seq, lin = flat[2], flat[4], flat[6], flat[8], flat[10]
-  if flat[1] ~= 'ns' or flat[3] ~= 'v' or flat[5] ~= 'key' or flat[7] ~= 'seq' or flat[9] ~= 'lin' then
+-- A line's number and its entry's name; nothing where it is not one of ours.
+local function line_read(flat)
+  if flat[1] ~= 'w' then
     return nil
   end
-  return base .. 'e:' .. ns .. ':v' .. version .. ':' .. key, ns, version, key, seq, lin
+  return string.match(flat[2], '^(%d+)|%x+|(.+)$')
 end
 
 -- Lines that are done with are dropped; those that are parked are no longer in hand.

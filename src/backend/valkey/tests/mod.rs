@@ -9,6 +9,7 @@ mod hot;
 mod inbox;
 mod link;
 mod log;
+mod prelude;
 mod replica;
 mod server;
 mod steps;
