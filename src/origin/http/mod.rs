@@ -133,7 +133,7 @@ impl HttpOrigin {
             Meaning::Absent => {
                 let fetched =
                     absent(answer::tags(answer.headers()), self.reading.terms(answer.headers()).keep);
-                drain(answer.into_body()).await;
+                drain(&mut answer.into_body()).await;
                 Ok(fetched)
             }
             Meaning::NotModified => {
@@ -142,7 +142,7 @@ impl HttpOrigin {
             }
             Meaning::Failure { temporary } => {
                 let error = OriginError::Status(answer.status().as_u16());
-                drain(answer.into_body()).await;
+                drain(&mut answer.into_body()).await;
                 Err(Failure { error, temporary })
             }
         }
@@ -252,6 +252,6 @@ impl Origin for HttpOrigin {
 }
 
 /// Reads the rest of a short answer, so that its connection goes back to the pool; a longer one is closed.
-async fn drain(body: Answer) {
+async fn drain(body: &mut Answer) {
     let _either_way = timeout(DRAIN_TIME_MAX, Limited::new(body, DRAIN_BYTES_MAX).collect()).await.is_ok();
 }

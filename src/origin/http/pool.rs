@@ -108,7 +108,10 @@ impl Pool {
 
     /// Closes those that have lain idle for long, or that the origin has closed.
     pub(super) fn tidy(&self) {
-        self.shelf.idle().retain_mut(|it| !it.is_old() && it.talk.is_free());
+        let gone: Vec<Idle> =
+            self.shelf.idle().extract_if(.., |it| it.is_old() || !it.talk.is_free()).collect();
+        // Nobody waits for the shelf while they are closed.
+        drop(gone);
     }
 
     /// How many lie idle.
@@ -119,11 +122,9 @@ impl Pool {
 }
 
 impl Shelf {
-    /// Puts one back that has been read to the end; closes one that cannot be asked over again.
-    pub(super) fn put(&self, mut talk: Talk) {
-        if talk.is_free() {
-            self.idle().push(Idle { talk, since: Instant::now() });
-        }
+    /// Puts one back that is free.
+    pub(super) fn put(&self, talk: Talk) {
+        self.idle().push(Idle { talk, since: Instant::now() });
     }
 
     /// The last used of those that are still open.

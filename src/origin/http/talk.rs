@@ -55,6 +55,15 @@ impl Talk {
         .await
     }
 
+    /// Waits until nothing is under way, or the connection has ended.
+    async fn done(&mut self) {
+        poll_fn(|cx| {
+            self.carry(cx);
+            if self.carrier.is_none() || self.sender.is_ready() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
     fn carry(&mut self, cx: &mut Context<'_>) {
         carry(&mut self.carrier, cx);
     }
@@ -70,6 +79,8 @@ fn carry(carrier: &mut Option<Box<Connection<Stream, Full<Bytes>>>>, cx: &mut Co
 /// An answer's body. Read to its end it leaves the connection to the next; dropped before, it closes it.
 pub(super) struct Answer {
     body: Incoming,
+    /// The whole of it has been read.
+    ended: bool,
     /// While it is needed.
     talk: Option<Talk>,
     shelf: Shelf,
@@ -77,11 +88,19 @@ pub(super) struct Answer {
 
 impl Answer {
     pub(super) fn new(body: Incoming, talk: Talk, shelf: Shelf) -> Self {
-        Self { body, talk: Some(talk), shelf }
+        Self { ended: body.is_end_stream(), body, talk: Some(talk), shelf }
+    }
+
+    /// Waits until the request is gone, too, which an origin may answer while it still reads it. An answer that was not
+    /// read to its end is not waited for.
+    pub(super) async fn asked(&mut self) {
+        if let Some(talk) = self.talk.as_mut().filter(|_| self.ended) {
+            talk.done().await;
+        }
     }
 
     fn leave(&mut self) {
-        if let Some(talk) = self.talk.take() {
+        if let Some(talk) = self.talk.take_if(Talk::is_free) {
             self.shelf.put(talk);
         }
     }
@@ -102,7 +121,10 @@ impl Body for Answer {
         match &frame {
             Some(Err(_)) => self.talk = None,
             Some(Ok(_)) if !self.body.is_end_stream() => {}
-            Some(Ok(_)) | None => self.leave(),
+            Some(Ok(_)) | None => {
+                self.ended = true;
+                self.leave();
+            }
         }
         Poll::Ready(frame)
     }
@@ -119,7 +141,7 @@ impl Body for Answer {
 impl Drop for Answer {
     fn drop(&mut self) {
         // Where there is nothing to read nobody reads.
-        if self.body.is_end_stream() {
+        if self.ended {
             self.leave();
         }
     }

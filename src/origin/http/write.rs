@@ -41,10 +41,16 @@ impl HttpOrigin {
         deadline: Instant,
     ) -> Result<Applied, WriteError> {
         let request = self.changing(uri, change, fence);
-        let (head, body) = self.ask(request).await.map_err(|error| self.broken(&error).error)?.into_parts();
+        let (head, mut body) =
+            self.ask(request).await.map_err(|error| self.broken(&error).error)?.into_parts();
         // What the answer said holds, whatever becomes of its body.
-        let _drained = timeout_at(deadline, drain(body)).await.is_ok();
+        let _drained = timeout_at(deadline, drain(&mut body)).await.is_ok();
         match meaning(head.status, change) {
+            // Of what is still being read the origin cannot have said more than that it will take it.
+            Meaning::Took(Applied::Done) => match timeout_at(deadline, body.asked()).await {
+                Ok(()) => Ok(Applied::Done),
+                Err(_) => Err(OriginError::TimedOut.into()),
+            },
             Meaning::Took(applied) => Ok(applied),
             Meaning::Never => Err(WriteError::Refused(format!("it answered {}", head.status.as_u16()))),
             Meaning::NotNow => {

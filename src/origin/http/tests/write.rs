@@ -3,7 +3,8 @@
 use std::process::Stdio;
 
 use http_body_util::Limited as Bounded;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 
 use super::*;
@@ -121,6 +122,44 @@ async fn an_answer_that_does_not_come_is_no_refusal() {
     let (error, _) = failed(write(&origin, "k", &Change::Delete, 1).await);
     let told = error.to_string();
     assert!(matches!(error, OriginError::Failed(_)) && !told.contains("password"), "{told}");
+}
+
+/// More than a connection's buffers hold.
+const LARGE: usize = 16 << 20;
+
+/// Takes a connection, and answers when it has read the request's header.
+async fn answer_early(listener: &TcpListener, answer: &str) -> TcpStream {
+    let (mut stream, _peer) = listener.accept().await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    stream.write_all(answer.as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn a_write_that_is_answered_while_it_is_read_is_sent_whole() {
+    let value = Change::Put(Value { body: vec![b'v'; LARGE].into(), ..Value::default() });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let no_body = "HTTP/1.1 204 No Content\r\n\r\n";
+    for answer in [no_body, "HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\nok"] {
+        let origin = origin(settings_of(address));
+        let reading = async {
+            let mut stream = answer_early(&listener, answer).await;
+            stream.read_exact(&mut vec![0; LARGE]).await.unwrap();
+            stream
+        };
+        let (written, _stream) = tokio::join!(write(&origin, "k", &value, 1), reading);
+        assert_eq!((written.unwrap(), origin.pool.idle()), (Applied::Done, 1), "{answer}");
+    }
+
+    // One that reads no further has not taken it.
+    let origin = origin(HttpSettings { timeout: Duration::from_millis(300), ..settings_of(address) });
+    let (written, _stream) = tokio::join!(write(&origin, "k", &value, 1), answer_early(&listener, no_body));
+    assert!(matches!(failed(written).0, OriginError::TimedOut));
+    assert_eq!(origin.pool.idle(), 0);
 }
 
 #[tokio::test]
