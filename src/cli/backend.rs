@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -78,8 +79,10 @@ pub(super) async fn with<T>(
     work: impl Future<Output = Result<T, Fault>>,
 ) -> Result<T, Fault> {
     let stop = CancellationToken::new();
+    // Looked at from before the first attempt: its outcome is told once.
+    let link = backend.link();
     let working = async {
-        connected(backend).await?;
+        connected(link).await?;
         work.await
     };
     tokio::select! {
@@ -92,9 +95,8 @@ pub(super) async fn with<T>(
 }
 
 /// Waits until the first attempt to connect has an outcome.
-async fn connected(backend: &dyn Server) -> Result<(), Fault> {
-    let mut link = backend.link();
-    if !matches!(*link.borrow_and_update(), LinkState::Up { .. }) {
+async fn connected(mut link: watch::Receiver<LinkState>) -> Result<(), Fault> {
+    if !matches!(*link.borrow(), LinkState::Up { .. }) {
         match timeout(CONNECT_MAX, link.changed()).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Err(Fault::unreachable("the backend gave up")),
@@ -104,7 +106,7 @@ async fn connected(backend: &dyn Server) -> Result<(), Fault> {
             }
         }
     }
-    match &*link.borrow_and_update() {
+    match &*link.borrow() {
         LinkState::Up { .. } => Ok(()),
         LinkState::Down(why) => Err(Fault::unreachable(format!("the backend is not reachable: {why}"))),
         LinkState::Refused(why) => Err(Fault::unreachable(format!("the backend must not be used: {why}"))),
@@ -116,5 +118,23 @@ pub(super) fn fault(error: &BackendError) -> Fault {
     match error {
         BackendError::Unavailable(_) => Fault::unreachable(error.to_string()),
         _ => Fault::failed(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_outcome_counts_however_soon_it_is_there() {
+        let outcomes = [
+            (LinkState::Refused("too old".to_owned()), "the backend must not be used: too old"),
+            (LinkState::Down("refused".to_owned()), "the backend is not reachable: refused"),
+        ];
+        for (outcome, told) in outcomes {
+            let (state, link) = watch::channel(LinkState::Down("not connected yet".to_owned()));
+            state.send_replace(outcome);
+            assert_eq!(connected(link).await, Err(Fault::unreachable(told)));
+        }
     }
 }
