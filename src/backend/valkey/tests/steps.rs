@@ -134,7 +134,10 @@ fn plain(text: &str, start: Seq) -> String {
             Some(number) if start <= number && number < start + 1_000 => {
                 write!(plain, "#{}", number - start).unwrap();
             }
-            Some(number) if 1_000_000_000_000 < number && number < 100_000_000_000_000 => plain.push('T'),
+            // a nonce may be all digits, and begin with zeros
+            Some(number) if !hex && 1_000_000_000_000 < number && number < 100_000_000_000_000 => {
+                plain.push('T');
+            }
             Some(_) if plain.ends_with("us ") => plain.push('U'),
             // the second half of a stream's id
             Some(_) if plain.ends_with("T-") => plain.push('I'),
