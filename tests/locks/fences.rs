@@ -3,6 +3,7 @@
 use super::{Held, assert_locked, assert_lost, delete, held, post, put};
 use crate::harness::clock::Clocks;
 use crate::harness::instance::{Cluster, Setup};
+use crate::harness::resp::Reply;
 use crate::harness::server::Options;
 use crate::harness::wait::{SOON, eventually};
 
@@ -55,12 +56,26 @@ async fn a_fence_grows_though_the_servers_clock_was_set_back() {
     }
 }
 
+/// Each has seen the server's clock often: what it takes it for is off by the quickest of the questions.
+async fn clock_is_known(cluster: &Cluster) {
+    eventually("all have asked for the server's time often", SOON, async || {
+        let members = cluster.server.command(&["HVALS", "coherd:{main}:mem"]).await;
+        let members: Vec<_> = members.items().iter().map(Reply::text).collect();
+        let often = |member: &String| {
+            member.split('|').nth(1).is_some_and(|beats| beats.parse().is_ok_and(|beats: u64| 8 < beats))
+        };
+        (members.len() == cluster.nodes.len() && members.iter().all(often)).then_some(())
+    })
+    .await;
+}
+
 /// As a replica may be that is promoted with a clock of its own, and lacks what the primary did last.
 #[tokio::test]
 async fn a_fence_grows_though_what_is_lost_is_followed_by_a_clock_that_is_behind_through_any_instance() {
     let Some(clocks) = Clocks::build() else { return };
     let server = Options::default().appendonly().env(clocks.variables("server"));
     let mut cluster = Cluster::with(Setup { server, ..Setup::new(2) }).await;
+    clock_is_known(&cluster).await;
     let first = taken(&cluster, 0).await;
     // What expires by a clock that is set back is there for longer.
     delete(cluster.instance(0), "l", &first.token).await;

@@ -23,13 +23,14 @@ pub(super) async fn lock(
     ask: LockAsk<'_>,
 ) -> Result<Asked<Locked>, BackendError> {
     let LockAsk { name, token, ttl, wanted } = ask;
-    let keys = context.keys.shard(context.keys.count().of_lock(name));
+    let shard = context.keys.count().of_lock(name);
+    let keys = context.keys.shard(shard);
     let args = vec![
         Arg::from(context.clustered),
         Arg::from(token.as_str()),
         Arg::from(at_least_one(ttl)),
-        Arg::from(context.fence_known()),
-        Arg::from(context.fence_bound()),
+        Arg::from(context.fences.highest()),
+        Arg::from(context.fences.bound(shard, context.micros())),
         Arg::from(wanted),
     ];
     let answer = script::LOCK.run(connection, keys, vec![keys.lock(name), keys.fence()], args).await;
@@ -38,7 +39,7 @@ pub(super) async fn lock(
         "lineage" => return Ok(Asked::NoLineage),
         "held" => {
             let fence = parts.number()?;
-            context.fence_seen(fence);
+            context.fences.seen(fence);
             Locked::Held(fence)
         }
         "busy" => Locked::Busy { left: Duration::from_millis(parts.number()?) },

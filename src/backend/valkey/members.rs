@@ -31,9 +31,10 @@ pub(super) async fn beat(
     ]);
     let sent = context.micros();
     let answer = script::BEAT.run(connection, context.keys.shard(shard), Vec::new(), args).await;
+    let answered = context.micros();
     let head = beaten(answer.map_err(|error| explain(&error))?)?;
     context.seen(shard, head.token.seq);
-    context.clock_seen(sent, head.time_us);
+    context.fences.clock_seen(shard, sent, answered, head.time_us);
     Ok(head)
 }
 

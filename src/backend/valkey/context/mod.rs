@@ -1,14 +1,16 @@
 //! What every operation needs beside a connection.
 
+mod fences;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::Settings;
 use super::connection::Arg;
 use super::keys::Keyspace;
-use crate::backend::Fence;
 use crate::clock::Clock;
 use crate::model::{Seq, Shard};
+use fences::Fences;
 
 /// Names, limits, and the highest numbers seen.
 #[expect(clippy::struct_excessive_bools, reason = "each says one thing of its own")]
@@ -17,10 +19,8 @@ pub(super) struct Context {
     pub(super) keys: Keyspace,
     /// The highest number seen of each shard: a new lineage starts above it.
     seen: Vec<AtomicU64>,
-    /// The highest fence seen: the next one given out is above it, whatever the server remembers.
-    fence: AtomicU64,
-    /// How far a server's clock was ahead of this machine's boot clock at the most, in microseconds.
-    ahead: AtomicU64,
+    /// Of the fences of locks.
+    pub(super) fences: Fences,
     clock: Clock,
     /// The way leads to a Valkey Cluster, where a shard may move to another server and back: scripts look for themselves
     /// whether they are on the one that the lineage was begun on.
@@ -49,8 +49,7 @@ impl Context {
         Self {
             keys: Keyspace::new(&settings.cluster, settings.shards, clustered),
             seen: settings.shards.all().map(|_| AtomicU64::new(0)).collect(),
-            fence: AtomicU64::new(0),
-            ahead: AtomicU64::new(0),
+            fences: Fences::new(settings.shards.all().count()),
             clock: Clock::Boottime,
             clustered,
             log_max_events: settings.log_max_events.max(1),
@@ -67,10 +66,6 @@ impl Context {
     /// Far below where a double stops counting, far above what any clock gives.
     const KNOWN_MAX: Seq = 1 << 52;
 
-    /// By how much two clocks come apart, in microseconds: those of two machines in the time that one hears nothing of
-    /// the other, and a fence from the clock, where many are given out at once.
-    const CLOCKS_APART: u64 = 1_000_000;
-
     /// A number that the server or a caller knows of.
     pub(super) fn seen(&self, shard: Shard, seq: Seq) {
         if let Some(seen) = self.seen.get(usize::from(shard.0)) {
@@ -83,34 +78,9 @@ impl Context {
         self.seen.get(usize::from(shard.0)).map_or(0, |seen| seen.load(Ordering::Relaxed))
     }
 
-    /// A fence that the server gave out.
-    pub(super) fn fence_seen(&self, fence: Fence) {
-        self.fence.fetch_max(fence.min(Self::KNOWN_MAX), Ordering::Relaxed);
-    }
-
-    /// The highest fence known.
-    pub(super) fn fence_known(&self) -> Fence {
-        self.fence.load(Ordering::Relaxed)
-    }
-
-    /// Microseconds of the boot clock, to be taken before a server is asked for its time.
+    /// Microseconds of the boot clock.
     pub(super) fn micros(&self) -> u64 {
         self.clock.now().as_nanos() / 1000
-    }
-
-    /// A server's clock, as it was after `sent`.
-    pub(super) fn clock_seen(&self, sent: u64, server_us: u64) {
-        let server = server_us.min(Self::KNOWN_MAX);
-        self.ahead.fetch_max(server.saturating_sub(sent), Ordering::Relaxed);
-    }
-
-    /// Above every fence that was given out by the clock of a server this instance has heard of, by whatever instance;
-    /// 0 before it has heard of one.
-    pub(super) fn fence_bound(&self) -> Fence {
-        match self.ahead.load(Ordering::Relaxed) {
-            0 => 0,
-            ahead => ahead.saturating_add(self.micros() + Self::CLOCKS_APART).min(Self::KNOWN_MAX),
-        }
     }
 
     /// What scripts keep of the configuration.
