@@ -6,7 +6,6 @@ use std::time::Duration;
 use crate::harness::instance::{Cluster, Instance, NAMESPACE, Setup};
 use crate::harness::proxy::Proxy;
 use crate::harness::resp::Reply;
-use crate::harness::sentinel::follows;
 use crate::harness::server::Server;
 use crate::harness::wait::{SOON, eventually};
 use crate::promises::steps::{all_attached, instances, key_event, nothing_older, read, warm};
@@ -22,7 +21,7 @@ async fn replicated() -> (Cluster, Server, Proxy) {
     let cluster = Cluster::with(setup.set("backend.command_timeout", "1s")).await;
     let link = Proxy::start(cluster.server.addr()).await;
     let replica = cluster.server.replica(link.addr()).await;
-    follows(&replica).await;
+    replica.follows().await;
     // With its first replica a server becomes another one: what is kept there from now on is what counts.
     eventually("all have come to the server as it is now", SOON, async || {
         field(&cluster.server, "rid").await.text() == identity(&cluster.server).await

@@ -13,7 +13,7 @@ use super::ledger::Ledger;
 use super::run::settle;
 use super::workload::Workload;
 use super::world::{Setup, World};
-use crate::harness::sentinel::{Watched, follows};
+use crate::harness::sentinel::Watched;
 use crate::harness::server::Options;
 use crate::history::{Happened, Promise, check};
 
@@ -72,7 +72,7 @@ async fn fails_over(way: Way, seed: u64, on_failover: &str) {
         Way::Asked => {}
         Way::Stopped => old.resume(),
     }
-    follows(&old).await;
+    old.follows().await;
     sleep(LOAD).await;
     workload.stop().await;
     let fault = format!("failover-{way:?}").to_lowercase();

@@ -12,7 +12,6 @@ use super::run::settle;
 use super::workload::Workload;
 use super::world::{Setup, World};
 use crate::harness::proxy::Proxy;
-use crate::harness::sentinel::follows;
 use crate::harness::server::Server;
 use crate::harness::wait::{SOON, eventually};
 use crate::history::check;
@@ -41,7 +40,7 @@ async fn while_a_replica_lags_stands_still_and_dies_no_promise_is_broken() {
     let server = Server::start().await;
     let link = Proxy::start(server.addr()).await;
     let mut replica = server.replica(link.addr()).await;
-    follows(&replica).await;
+    replica.follows().await;
     let name = format!("reader-{SEED}-{}.jsonl", std::process::id());
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let mut setup = Setup::new(3, SEED);
@@ -60,7 +59,7 @@ async fn while_a_replica_lags_stands_still_and_dies_no_promise_is_broken() {
         link.stall();
         sleep(HOLD).await;
         link.restore().await;
-        follows(&replica).await;
+        replica.follows().await;
         read = is_read_from(&replica).await;
     }
     replica.pause();
@@ -70,7 +69,7 @@ async fn while_a_replica_lags_stands_still_and_dies_no_promise_is_broken() {
     replica.kill().await;
     sleep(HOLD).await;
     replica.restart().await;
-    follows(&replica).await;
+    replica.follows().await;
     is_read_from(&replica).await;
 
     workload.stop().await;

@@ -63,10 +63,7 @@ impl Ring {
         })
         .await;
         for server in replicas {
-            eventually("the replica follows", SOON, async || {
-                server.info("master_link_status").await.as_deref() == Some("up")
-            })
-            .await;
+            server.follows().await;
         }
         ring.is_whole().await;
         ring

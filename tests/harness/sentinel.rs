@@ -107,7 +107,7 @@ impl Watched {
             servers.push(servers[0].replica(servers[0].addr()).await);
         }
         for replica in &servers[1..] {
-            follows(replica).await;
+            replica.follows().await;
         }
         let sentinel = |_| Sentinel::start(servers[0].addr(), down_after, password.as_deref());
         let sentinels: Vec<Sentinel> = (0..COUNT).map(sentinel).collect();
@@ -164,12 +164,4 @@ impl Watched {
         })
         .await;
     }
-}
-
-/// Waits until that server follows another.
-pub(crate) async fn follows(server: &Server) {
-    eventually("the server follows", SOON, async || {
-        server.info("master_link_status").await.as_deref() == Some("up")
-    })
-    .await;
 }

@@ -1,8 +1,10 @@
 //! A real Valkey or Redis: a test's own, on its own port and in its own folder.
 
+use std::borrow::Cow;
 use std::env;
 use std::fmt::Write as _;
 use std::fs;
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -145,16 +147,29 @@ impl Server {
     ///
     /// If there is no answer; an error is one.
     pub(crate) async fn command<W: AsRef<[u8]>>(&self, words: &[W]) -> Reply {
-        let answer = async { self.connect().await.command(words).await };
-        let name = || words.iter().map(|word| String::from_utf8_lossy(word.as_ref())).collect::<Vec<_>>();
-        let reply =
-            timeout(SOON, answer).await.unwrap_or_else(|_| panic!("{:?}: no answer within {SOON:?}", name()));
-        reply.unwrap_or_else(|error| panic!("{:?}: {error}", name()))
+        self.ask(words).await.unwrap_or_else(|error| panic!("{:?}: {error}", spelled(words)))
+    }
+
+    /// The same of a server that may end the connection instead of answering.
+    async fn ask<W: AsRef<[u8]>>(&self, words: &[W]) -> io::Result<Reply> {
+        let password = self.options.password.as_deref();
+        let answer = async { Connection::open(self.addr(), password).await?.command(words).await };
+        let answer = timeout(SOON, answer).await;
+        answer.unwrap_or_else(|_| panic!("{:?}: no answer within {SOON:?}", spelled(words)))
     }
 
     /// A field of `INFO`, such as `master_link_status`.
     pub(crate) async fn info(&self, field: &str) -> Option<String> {
         find(&self.command(&["INFO"]).await.text(), field)
+    }
+
+    /// Waits until it follows another. Whoever tells it to may end its connections, as sentinels do.
+    pub(crate) async fn follows(&self) {
+        eventually("the server follows", SOON, async || {
+            let info = self.ask(&["INFO", "replication"]).await;
+            info.is_ok_and(|info| find(&info.text(), "master_link_status").as_deref() == Some("up"))
+        })
+        .await;
     }
 
     /// SIGKILL, and waits until it is gone.
@@ -267,6 +282,10 @@ impl Server {
         })
         .await;
     }
+}
+
+fn spelled<W: AsRef<[u8]>>(words: &[W]) -> Vec<Cow<'_, str>> {
+    words.iter().map(|word| String::from_utf8_lossy(word.as_ref())).collect()
 }
 
 fn find(info: &str, field: &str) -> Option<String> {

@@ -98,10 +98,7 @@ async fn lagging() {
 async fn leave_behind(cluster: &Cluster, prepare: impl AsyncFnOnce()) -> Server {
     let link = Proxy::start(cluster.server.addr()).await;
     let mut replica = cluster.server.replica(link.addr()).await;
-    eventually("the replica follows", SOON, async || {
-        replica.info("master_link_status").await.as_deref() == Some("up")
-    })
-    .await;
+    replica.follows().await;
     // A server that has never had a replica becomes another one with its first.
     publishes(cluster.nodes.iter().map(|node| &node.instance)).await;
     prepare().await;

@@ -12,7 +12,6 @@ use super::target::all;
 use crate::chaos::world::{Node, World};
 use crate::harness::proxy::Proxy;
 use crate::harness::server::Server;
-use crate::harness::wait::{SOON, eventually};
 
 /// What the primary acknowledges for as long as `hold` does not reach the replica; then the primary dies and the
 /// replica takes its place.
@@ -52,10 +51,7 @@ pub(super) async fn isolate(world: &World, rng: &mut StdRng, hold: Duration) -> 
 async fn follower(primary: &Server) -> (Server, Proxy) {
     let link = Proxy::start(primary.addr()).await;
     let replica = primary.replica(link.addr()).await;
-    eventually("the replica follows", SOON, async || {
-        replica.info("master_link_status").await.as_deref() == Some("up")
-    })
-    .await;
+    replica.follows().await;
     (replica, link)
 }
 
