@@ -17,7 +17,7 @@ use crate::http::fuzzing as http;
 pub type Target = fn(&[u8]);
 
 /// Every target: its name in `fuzz/`, and what it does with the bytes.
-pub const TARGETS: [(&str, Target); 23] = [
+pub const TARGETS: [(&str, Target); 24] = [
     ("answer", carried::answer),
     ("announcement", valkey::announcement),
     ("backend_url", carried::backend_url),
@@ -38,6 +38,7 @@ pub const TARGETS: [(&str, Target); 23] = [
     ("origin_answer", carried::origin_answer),
     ("origin_target", carried::origin_target),
     ("request_headers", carried::request_headers),
+    ("resp", valkey::frames),
     ("route", carried::route),
     ("server_sent_events", cli::server_sent_events),
     ("tags", model::tags),

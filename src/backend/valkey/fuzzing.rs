@@ -1,5 +1,6 @@
 //! What a server answers and announces, when it is not our scripts that speak: see [`crate::fuzzing`].
 
+use bytes::Bytes;
 use fred::types::Value;
 
 use super::address::{Credentials, config};
@@ -9,9 +10,12 @@ use super::fills::filled;
 use super::inbox::entries;
 use super::log::stream_entry;
 use super::members::{beaten, read_members};
+use super::pages::take_in;
 use super::peeks::peeked;
 use super::publish::answers;
 use super::reply::Parts;
+use super::resp::{Found, Frame, Malformed, Scan};
+use super::value::value as valued;
 use crate::backend::Logged;
 use crate::model::Event;
 
@@ -32,6 +36,41 @@ pub(crate) fn answer<'a>(mut lines: impl Iterator<Item = &'a [u8]>) {
     if let Ok(members) = Parts::of("members", answer).and_then(read_members) {
         assert!(members.is_sorted_by(|a, b| a.instance <= b.instance));
     }
+}
+
+/// All that comes over a connection: the same frames whether it comes at once or byte by byte, and each can be read.
+pub(crate) fn frames(bytes: &[u8]) {
+    let frames = found(bytes, bytes.len().max(1));
+    assert_eq!(found(bytes, 1), frames);
+    for frame in frames.0 {
+        assert_ne!(Frame::of(frame).count(), 0);
+        let mut events = Vec::new();
+        if let Ok((count, _)) = take_in(Frame::of(frame), &mut events) {
+            assert!(events.len() <= count);
+        }
+        drop(valued(&Bytes::copy_from_slice(frame)));
+    }
+}
+
+/// The frames of what comes `step` bytes at a time, and whether something that is none ends them.
+fn found(bytes: &[u8], step: usize) -> (Vec<&[u8]>, bool) {
+    let (mut scan, mut begin, mut frames) = (Scan::default(), 0, Vec::new());
+    for end in (0..bytes.len()).step_by(step).map(|from| bytes.len().min(from + step)) {
+        while begin < end {
+            match scan.look(&bytes[begin..end]) {
+                Ok(Found::Whole(length)) => {
+                    frames.push(&bytes[begin..begin + length]);
+                    begin += length;
+                }
+                Ok(Found::Part(length)) => {
+                    assert!(end - begin < length, "what is there is no part of it");
+                    break;
+                }
+                Err(Malformed) => return (frames, true),
+            }
+        }
+    }
+    (frames, false)
 }
 
 /// A message of the events channel.

@@ -63,7 +63,10 @@ pub(super) async fn read_log(
 }
 
 /// Adds the events of a page; how many entries it has, and the id of the last.
-fn take_in(mut page: Frame<'_>, events: &mut Vec<Logged>) -> Result<(usize, String), BackendError> {
+pub(super) fn take_in(
+    mut page: Frame<'_>,
+    events: &mut Vec<Logged>,
+) -> Result<(usize, String), BackendError> {
     let wrong = || BackendError::Protocol("read_log: not a list of entries".to_owned());
     let Some(Token::List(entries)) = page.next() else { return Err(wrong()) };
     let (mut last, mut fields): (&[u8], Vec<&[u8]>) = (b"", Vec::new());
