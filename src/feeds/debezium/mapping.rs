@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Settings;
 use super::record::{Body, Change, Op, Origin, Record, Row};
 use crate::coherence::form::FormError;
+use crate::feeds::braces::{Part, parts};
 use crate::model::{Event, Key, Namespace, Provenance, Tag, Target};
 
 /// Where a table's rows are cached.
@@ -27,12 +28,6 @@ pub struct Mapping {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template(Vec<Part>);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
-    Text(String),
-    Column(String),
-}
-
 /// A text that is no template.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a brace lacks its other half, or nothing is in it")]
@@ -42,18 +37,11 @@ impl FromStr for Template {
     type Err = TemplateError;
 
     fn from_str(text: &str) -> Result<Self, TemplateError> {
-        let (mut parts, mut rest) = (Vec::new(), text);
-        while let Some(at) = rest.find(['{', '}']) {
-            let inner = rest[at..].strip_prefix('{').ok_or(TemplateError)?;
-            let (name, after) = inner.split_once('}').ok_or(TemplateError)?;
-            if name.is_empty() || name.contains('{') {
-                return Err(TemplateError);
-            }
-            parts.push(Part::Text(rest[..at].to_owned()));
-            parts.push(Part::Column(name.to_owned()));
-            rest = after;
+        let parts = parts(text).ok_or(TemplateError)?;
+        let wrong = |part: &Part| matches!(part, Part::Column(name) if name.is_empty() || name.contains('{'));
+        if parts.iter().any(wrong) {
+            return Err(TemplateError);
         }
-        parts.push(Part::Text(rest.to_owned()));
         Ok(Self(parts))
     }
 }

@@ -3,16 +3,11 @@
 use std::str::FromStr;
 
 use crate::config::{SqlNameError, sql_column, sql_quoted};
+use crate::feeds::braces::{Part, parts};
 
 /// A column, or a text with columns in braces: `id`, `{tenant}/{id}`. Names of columns are read as those of tables are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template(Vec<Part>);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
-    Text(String),
-    Column(String),
-}
 
 /// A text that is no template.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,19 +46,14 @@ impl Template {
         if text.contains(char::is_control) {
             return Err(TemplateError::Control);
         }
-        let (mut parts, mut rest) = (Vec::new(), text);
-        while let Some(at) = rest.find(['{', '}']) {
-            let braces = || TemplateError::Braces(text.to_owned());
-            let inner = rest[at..].strip_prefix('{').ok_or_else(braces)?;
-            let (name, after) = inner.split_once('}').ok_or_else(braces)?;
-            if at != 0 {
-                parts.push(Part::Text(rest[..at].to_owned()));
+        let mut parts = parts(text).ok_or_else(|| TemplateError::Braces(text.to_owned()))?;
+        for part in &mut parts {
+            if let Part::Column(name) = part {
+                *name = sql_column(name)?;
             }
-            parts.push(Part::Column(sql_column(name)?));
-            rest = after;
         }
-        if !rest.is_empty() || parts.is_empty() {
-            parts.push(Part::Text(rest.to_owned()));
+        if parts.is_empty() {
+            parts.push(Part::Text(String::new()));
         }
         Ok(Self(parts))
     }
