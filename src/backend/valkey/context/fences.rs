@@ -1,9 +1,12 @@
 //! What is known of the fences of locks: the highest one seen, and how far the clocks they were taken from can have got.
 //!
 //! A server that has lost the last fence and whose clock is behind is told a bound for it. Each instance finds it by
-//! itself, so what one takes for the server's clock must not differ from what another does by more than passes between a
-//! fence of the one and a fence of the other. Every answer narrows it down, and what is left of the error is the least
-//! time that a question was under way: less than it takes to reach the next server.
+//! itself, so that where all is lost twice and two instances are the first to ask, what they take the clocks for decides
+//! whose fence is greater. Every answer narrows that down; what is left of the error is the least time that a question was
+//! under way, and is taken to be less than the second needs to reach the server. One that was started after a clock had
+//! gone back has not seen the clock before it, and knows a smaller bound.
+//!
+//! The coherence room keeps a server's clock, too: as it most likely is now, where this is the most that any can have been.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -108,6 +111,26 @@ mod tests {
         }
         ask(&fences, AHEAD + 3_600_000_000, 1_000_000, 40, 60);
         assert_eq!(fences.bound(SHARD, 0), AHEAD + CLOCKS_APART + 40 + 3_600_000_000);
+    }
+
+    #[test]
+    fn a_clock_that_drifts_stays_below_the_bound_which_does_not_run_away() {
+        for (ahead_of, drift) in [(AHEAD, 50), (AHEAD, -50)] {
+            let fences = Fences::new(1);
+            for beat in 1..100_000_u64 {
+                let sent = beat * 250_000;
+                let ahead = ahead_of.saturating_add_signed(i64::try_from(sent).unwrap() / 1_000_000 * drift);
+                // Now and then the way is free.
+                let slow = if beat % 7 == 0 { 100 } else { 20_000 };
+                ask(&fences, ahead, sent, slow, slow);
+                let (bound, clock) = (fences.bound(SHARD, sent), sent + ahead);
+                assert!(clock + CLOCKS_APART / 2 < bound, "beat {beat}, drift {drift}");
+                assert!(
+                    bound <= sent + ahead.max(ahead_of) + CLOCKS_APART + 40_000,
+                    "beat {beat}, drift {drift}"
+                );
+            }
+        }
     }
 
     #[test]
