@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -242,6 +243,10 @@ impl Backend for Guarded {
 
     async fn take_writes(&self, shard: Shard, take: Take) -> Result<Taken, BackendError> {
         self.call(self.inner.take_writes(shard, take)).await
+    }
+
+    async fn value_of_write(&self, shard: Shard, line: &Line) -> Result<Option<Bytes>, BackendError> {
+        self.call(self.inner.value_of_write(shard, line)).await
     }
 
     async fn settle_writes(

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -181,6 +182,10 @@ impl Backend for Measured {
 
     async fn take_writes(&self, shard: Shard, take: Take) -> Result<Taken, BackendError> {
         self.timed(BackendOp::TakeWrites, self.inner.take_writes(shard, take)).await
+    }
+
+    async fn value_of_write(&self, shard: Shard, line: &Line) -> Result<Option<Bytes>, BackendError> {
+        self.timed(BackendOp::TakeWrites, self.inner.value_of_write(shard, line)).await
     }
 
     async fn settle_writes(

@@ -368,6 +368,10 @@ pub trait Backend: Send + Sync + 'static {
     /// behind, new ones. Once that is all, [`Signal::Work`] tells of the next. One step.
     async fn take_writes(&self, shard: Shard, take: Take) -> Result<Taken, BackendError>;
 
+    /// What [`wire`] made of the value of a write that was taken; `None` where it waits no longer, or a newer write of its
+    /// key has its place.
+    async fn value_of_write(&self, shard: Shard, line: &Line) -> Result<Option<Bytes>, BackendError>;
+
     /// Says what became of writes that were taken; the answers are in their order. One step.
     async fn settle_writes(
         &self,

@@ -114,8 +114,6 @@ pub struct Take {
     pub adopt: bool,
     /// Most writes.
     pub max: usize,
-    /// No further write is taken once their values have this many bytes.
-    pub bytes_max: usize,
 }
 
 /// What a [`Take`] brought.
@@ -161,8 +159,6 @@ pub struct Pending {
     pub attempts: u32,
     /// When it was accepted, by the server's clock, in milliseconds since 1970.
     pub since_ms: u64,
-    /// What [`super::wire`] made of the value.
-    pub envelope: Bytes,
 }
 
 /// What became of a write that was taken.
@@ -271,8 +267,10 @@ pub struct Waiting {
 pub struct Dead {
     /// The stream's id.
     pub id: String,
-    /// The write, with all it held.
+    /// The write.
     pub pending: Pending,
+    /// What [`super::wire`] made of its value.
+    pub envelope: Bytes,
     /// Why the origin does not have it.
     pub error: String,
     /// When it died, in milliseconds since 1970.

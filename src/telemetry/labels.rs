@@ -128,7 +128,7 @@ labels! {
         Hot = "hot",
         /// Takes, adopts or finishes entries of the inbox.
         Inbox = "inbox",
-        /// Takes writes that are behind.
+        /// Takes writes that are behind, or reads the value of one.
         TakeWrites = "take_writes",
         /// Says what became of them.
         SettleWrites = "settle_writes",

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
@@ -29,8 +30,6 @@ use crate::origin::{Applied, Change, WriteError};
 use crate::telemetry::Throttle;
 use crate::telemetry::labels::WriteOutcome;
 
-/// Of values that are taken at once.
-const BYTES_MAX: usize = 8 << 20;
 /// What ends within this, while others are under way, is settled together, and what comes within it after others were taken
 /// is taken together: a step of the backend costs about as much for one write as for ten. Whoever comes alone goes at once.
 const GATHER: Duration = Duration::from_millis(20);
@@ -156,7 +155,6 @@ impl Worker {
             idle: if all { Duration::ZERO } else { lease },
             adopt: look,
             max: hand.room(),
-            bytes_max: BYTES_MAX,
         };
         let (writes, superseded, more, due) = match self.shared.backend.take_writes(self.shard, take).await {
             Ok(Taken::Own { writes, superseded, more, due }) => (writes, superseded, more, due),
@@ -171,9 +169,7 @@ impl Worker {
             outdated.extend(hand.take(write, |write| self.begin(write)));
         }
         if !outdated.is_empty() {
-            let nothing =
-                |line| (line, Settled::Parked { pause: Duration::ZERO, counts: false, error: String::new() });
-            self.tell(outdated.into_iter().map(nothing).collect()).await;
+            self.tell(outdated.into_iter().map(|line| (line, passed_over())).collect()).await;
         }
         // There may be more of them than there was room for.
         adopt.all = all && hand.room() < room;
@@ -291,21 +287,40 @@ struct Took {
     pause: Duration,
 }
 
+/// What the write stores, as the backend has it; `None`: a newer write of its key has its place.
+async fn value(shared: &Shared, shard: Shard, write: &Pending) -> Result<Option<Bytes>, BackendError> {
+    match shared.accepted.take(shard, &write.lineage, write.line.seq) {
+        Some(envelope) => Ok(Some(envelope)),
+        None => shared.backend.value_of_write(shard, &write.line).await,
+    }
+}
+
+/// Of a write that another took the place of: the backend knows, and its line is done with.
+fn passed_over() -> Settled {
+    Settled::Parked { pause: Duration::ZERO, counts: false, error: String::new() }
+}
+
 /// Brings a write to its origin, and says what is to become of it.
 async fn bring(shared: &Shared, shard: Shard, write: &Pending) -> Settled {
     let Line { entry, seq, .. } = &write.line;
     let settings = &shared.settings;
-    let later =
-        |error: &str| Settled::Parked { pause: settings.takeover, counts: false, error: error.to_owned() };
+    let later = |pause, error| Settled::Parked { pause, counts: false, error };
+    let not_here = |error: &str| later(settings.takeover, error.to_owned());
     let Some(slot) = shared.slot(&entry.namespace) else {
-        return later("this instance does not write the namespace's origin");
+        return not_here("this instance does not write the namespace's origin");
     };
-    let change = match wire::decode(&write.envelope, usize::MAX).map(|envelope| envelope.content) {
+    // Before the value is read: what waits for a place has none in memory.
+    let Ok(_place) = slot.places.acquire().await else { return not_here("the instance is stopping") };
+    let envelope = match value(shared, shard, write).await {
+        Ok(Some(envelope)) => envelope,
+        Ok(None) => return passed_over(),
+        Err(error) => return later(AGAIN, format!("the value was not read: {error}")),
+    };
+    let change = match wire::decode(&envelope, usize::MAX).map(|envelope| envelope.content) {
         Ok(Content::Present(value)) => Change::Put(value),
         Ok(Content::Absent) => Change::Delete,
         Err(error) => return dead(shared, shard, write, &format!("the value cannot be read: {error}")),
     };
-    let Ok(_place) = slot.places.acquire().await else { return later("the instance is stopping") };
     let fence = fence(shard, &write.lineage, *seq);
     match slot.of.origin.write(&entry.key, &change, &fence, Urgency::default()).await {
         Ok(Applied::Done) => Settled::Flushed { event: slot.of.lags },

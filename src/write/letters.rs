@@ -223,7 +223,7 @@ fn id(shard: Shard, seq: u64) -> String {
 }
 
 fn content(dead: &Dead) -> Option<Content> {
-    wire::decode(&dead.pending.envelope, usize::MAX).ok().map(|envelope| envelope.content)
+    wire::decode(&dead.envelope, usize::MAX).ok().map(|envelope| envelope.content)
 }
 
 fn described(shard: Shard, dead: &Dead) -> DeadWrite {
@@ -231,7 +231,7 @@ fn described(shard: Shard, dead: &Dead) -> DeadWrite {
     let (change, bytes) = match content(dead) {
         Some(Content::Present(value)) => ("put", value.body.len()),
         Some(Content::Absent) => ("delete", 0),
-        None => ("unreadable", dead.pending.envelope.len()),
+        None => ("unreadable", dead.envelope.len()),
     };
     DeadWrite {
         id: id(shard, line.seq),

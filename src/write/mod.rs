@@ -5,6 +5,7 @@
 //! (coherence.md, part 3). `through` writes while the key is in quarantine; `behind` has the workers of the queues,
 //! `letters` what never reached its origin.
 
+mod accepted;
 mod behind;
 mod hand;
 mod heir;
@@ -21,10 +22,11 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::sync::watch::Sender;
 
+use self::accepted::Accepted;
 use self::behind::Worker;
 pub use self::letters::{DeadWrite, LettersError, PendingWrite, Retried};
 use self::share::Shares;
-use crate::backend::{Along, Backend, Partition};
+use crate::backend::{Along, Backend, Partition, Token};
 pub use crate::backend::{BackendError, Backlog, Durability};
 use crate::cache::{Cache, PutError};
 use crate::coherence::{Coherence, Door, PublishError, Receipt, Terms};
@@ -158,6 +160,7 @@ struct Shared {
     cache: Arc<Cache>,
     supervisor: Supervisor,
     metrics: Arc<WriteBehindMetrics>,
+    accepted: Accepted,
     /// `instance.id`, which is the same over restarts.
     instance: String,
     backlog: Mutex<Backlog>,
@@ -191,6 +194,7 @@ impl Writes {
             cache,
             supervisor,
             metrics,
+            accepted: Accepted::default(),
             instance: instance.to_owned(),
             backlog: Mutex::default(),
             shares: Sender::default(),
@@ -255,6 +259,7 @@ impl Shared {
         let draft = self.cache.draft(namespace, key, &ask.change, ask.lifetime, &ask.tags)?;
         let shard = self.coherence.shard_of(namespace, key);
         let partition = self.partition(namespace, key);
+        let envelope = draft.put.envelope.clone();
         let along = Along::Pending {
             entry: draft.entry,
             load: draft.load,
@@ -264,7 +269,10 @@ impl Shared {
             wanted: ask.wanted,
         };
         let receipt = self.publish(namespace, key, along, ask.confirm).await?;
-        let id = receipt.token(shard).map(|token| LogId::new(vec![(shard, token.seq)]));
+        let id = receipt.token(shard).map(|Token { lineage, seq }| {
+            self.accepted.keep(shard, lineage, seq, envelope);
+            LogId::new(vec![(shard, seq)])
+        });
         Ok(Done { receipt, behind: id })
     }
 

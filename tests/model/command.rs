@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use coherd::backend::{
     Beat, Dead, EntryId, Fill, Filled, Found, Head, InboxEntry, Leave, Line, LoadId, Logged, Look, Lookup,
     Member, Partition, Publication, Published, Settled, Settlement, Survey, Take, Taken, Token, Waiting,
@@ -31,6 +32,7 @@ pub(crate) enum Command {
     InboxAdopt(String, usize, Duration),
     InboxDone(Vec<String>),
     Take(Take),
+    Value(Line),
     Settle(Partition, Vec<(Line, Settled)>),
     Leave(Leave),
     Survey(Look),
@@ -89,6 +91,7 @@ pub(crate) enum Answer {
     Taken(Vec<InboxEntry>),
     Verdict(Verdict),
     Queue(Taken),
+    Value(Option<Bytes>),
     Settled(Vec<Settlement>),
     Survey(Survey),
     Waiting(Vec<Waiting>),

@@ -206,6 +206,7 @@ impl Real {
             }
             Command::InboxDone(ids) => instance.inbox_done(&ids).await.map(|()| Answer::Done),
             Command::Take(take) => instance.take_writes(SHARD, take).await.map(Answer::Queue),
+            Command::Value(line) => instance.value_of_write(SHARD, &line).await.map(Answer::Value),
             Command::Settle(partition, settled) => {
                 instance.settle_writes(SHARD, partition, settled).await.map(Answer::Settled)
             }

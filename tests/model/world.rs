@@ -251,6 +251,7 @@ impl<'a> World<'a> {
                 Answer::Done
             }
             Command::Take(take) => Answer::Queue(self.model.take_writes(now, &take)),
+            Command::Value(line) => Answer::Value(self.model.value_of_write(now, &line)),
             Command::Settle(partition, settled) => {
                 let settled =
                     settled.into_iter().map(|(line, settled)| (self.lines.to_model(&line), settled));

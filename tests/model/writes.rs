@@ -45,7 +45,10 @@ pub(crate) enum WriteAsk {
         idle: u64,
         adopt: bool,
         max: usize,
-        bytes_max: usize,
+    },
+    /// The value of one of the lines that were taken.
+    Value {
+        line: Index,
     },
     /// What became of one or two of the lines that were taken.
     Settle {
@@ -125,7 +128,7 @@ impl Past {
                     repeat_after: 0,
                 })
             }
-            WriteAsk::Take { partition, worker, consumer, lease, pause_max, idle, adopt, max, bytes_max } => {
+            WriteAsk::Take { partition, worker, consumer, lease, pause_max, idle, adopt, max } => {
                 Command::Take(Take {
                     partition,
                     worker: named(worker),
@@ -135,11 +138,11 @@ impl Past {
                     idle: units(idle),
                     adopt,
                     max,
-                    bytes_max,
                 })
             }
+            WriteAsk::Value { line } => Command::Value(chosen(line, self.recent_lines())?.1),
             WriteAsk::Settle { lines } => {
-                let recent = &self.lines[self.lines.len().saturating_sub(RECENT)..];
+                let recent = self.recent_lines();
                 let settled = lines.into_iter().map(|(index, settled)| {
                     let (partition, line) = chosen(index, recent)?;
                     Some((partition, (line, settled_of(&settled))))
@@ -161,6 +164,10 @@ impl Past {
                 letters.iter().map(|index| chosen(*index, &self.letters)).collect::<Option<_>>()?,
             ),
         })
+    }
+
+    fn recent_lines(&self) -> &[(Partition, Line)] {
+        &self.lines[self.lines.len().saturating_sub(RECENT)..]
     }
 
     fn along(&self, along: AlongAs, entry: EntryId) -> Along {
@@ -216,6 +223,7 @@ pub(crate) fn ask() -> impl Strategy<Value = WriteAsk> {
         2 => (any::<Index>(), prop::option::weighted(0.8, put()), any::<bool>())
             .prop_map(|(held, put, written)| WriteAsk::End { held, put, written }),
         9 => take(),
+        3 => any::<Index>().prop_map(|line| WriteAsk::Value { line }),
         9 => settle.prop_map(|lines| WriteAsk::Settle { lines }),
         1 => (partition(), who(), prop::option::of((who(), 1..4_u64)))
             .prop_map(|(partition, worker, to)| WriteAsk::Leave { partition, worker, to }),
@@ -226,13 +234,12 @@ pub(crate) fn ask() -> impl Strategy<Value = WriteAsk> {
 
 fn take() -> impl Strategy<Value = WriteAsk> {
     let max = prop_oneof![3 => Just(100_usize), 2 => 0..4_usize];
-    let bytes_max = prop_oneof![4 => Just(1 << 20), 1 => 1..100_usize];
     // Mostly the same worker: another one has to wait for the end of its lease.
     let worker = prop_oneof![4 => Just(0), 1 => who()];
     let pause_max = prop_oneof![1 => 2..4_u64, 2 => Just(1000)];
     let times = (1..4_u64, pause_max, 0..3_u64);
-    (partition(), worker, who(), times, any::<bool>(), max, bytes_max).prop_map(
-        |(partition, worker, consumer, (lease, pause_max, idle), adopt, max, bytes_max)| WriteAsk::Take {
+    (partition(), worker, who(), times, any::<bool>(), max).prop_map(
+        |(partition, worker, consumer, (lease, pause_max, idle), adopt, max)| WriteAsk::Take {
             partition,
             worker,
             consumer,
@@ -241,7 +248,6 @@ fn take() -> impl Strategy<Value = WriteAsk> {
             idle,
             adopt,
             max,
-            bytes_max,
         },
     )
 }

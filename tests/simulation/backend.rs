@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use coherd::backend::{
     Arrival, Backend, BackendError, Beat, Dead, EntryId, Fence, Fill, Filled, Found, Head, HotKey,
     InboxEntry, Leave, Line, LinkState, LoadId, LockAsk, LockToken, Locked, Logged, Look, Lookup, Member,
@@ -190,6 +191,10 @@ impl Backend for Remote {
     /// Nor does anybody write behind.
     async fn take_writes(&self, shard: Shard, take: Take) -> Result<Taken, BackendError> {
         self.0.memory.take_writes(shard, take).await
+    }
+
+    async fn value_of_write(&self, shard: Shard, line: &Line) -> Result<Option<Bytes>, BackendError> {
+        self.0.memory.value_of_write(shard, line).await
     }
 
     async fn settle_writes(

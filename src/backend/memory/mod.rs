@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
@@ -239,6 +240,10 @@ impl Backend for Memory {
 
     async fn take_writes(&self, shard: Shard, take: Take) -> Result<Taken, BackendError> {
         self.step(shard, |state, now| state.take_writes(now, &take))
+    }
+
+    async fn value_of_write(&self, shard: Shard, line: &Line) -> Result<Option<Bytes>, BackendError> {
+        self.step(shard, |state, now| state.value_of_write(now, line))
     }
 
     async fn settle_writes(

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use super::cluster::Node;
 use super::connection::{Connection, Task};
 use super::link::Generation;
-use super::{Valkey, errors, handshake, peeks};
+use super::{Valkey, errors, handshake, keeps_losing, peeks};
 use crate::backend::{BackendError, EntryId, Stored};
 use crate::model::Shard;
 
@@ -77,6 +77,21 @@ impl Valkey {
     /// Begins the lineage of a shard that lost its data, over a connection in use.
     pub(super) async fn reconcile(&self, connection: &Connection, shard: Shard) -> Result<(), BackendError> {
         Ok(handshake::reconcile(&self.context, connection, shard).await?)
+    }
+
+    /// Asks what needs the shard's lineage: of a server that has lost it (`None`) once more, after beginning one.
+    pub(super) async fn in_a_lineage<T, F>(&self, at: &At, ask: impl Fn() -> F) -> Result<T, BackendError>
+    where
+        F: Future<Output = Result<Option<T>, BackendError>>,
+    {
+        let asked = pin!(async {
+            if let Some(answer) = ask().await? {
+                return Ok(answer);
+            }
+            self.reconcile(at.data(), at.shard()).await?;
+            ask().await?.ok_or_else(keeps_losing)
+        });
+        self.run(at, asked).await
     }
 
     /// A connection of the caller's own to the server of a shard.

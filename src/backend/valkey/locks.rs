@@ -9,19 +9,12 @@ use super::{Context, script};
 use crate::backend::{BackendError, Fence, LockAsk, LockToken, Locked};
 use crate::model::Key;
 
-/// What an operation said.
-pub(super) enum Asked<T> {
-    Answered(T),
-    /// The shard has no lineage of this server's: it lost its data.
-    NoLineage,
-}
-
-/// See [`crate::backend::Backend::lock`].
+/// See [`crate::backend::Backend::lock`]. `None`: the shard has no lineage of this server's, it lost its data.
 pub(super) async fn lock(
     context: &Context,
     connection: &Connection,
     ask: LockAsk<'_>,
-) -> Result<Asked<Locked>, BackendError> {
+) -> Result<Option<Locked>, BackendError> {
     let LockAsk { name, token, ttl, wanted } = ask;
     let shard = context.keys.count().of_lock(name);
     let keys = context.keys.shard(shard);
@@ -35,8 +28,8 @@ pub(super) async fn lock(
     ];
     let answer = script::LOCK.run(connection, keys, vec![keys.lock(name), keys.fence()], args).await;
     let mut parts = Parts::of("lock", answer.map_err(|error| explain(&error))?)?;
-    Ok(Asked::Answered(match parts.text()?.as_str() {
-        "lineage" => return Ok(Asked::NoLineage),
+    Ok(Some(match parts.text()?.as_str() {
+        "lineage" => return Ok(None),
         "held" => {
             let fence = parts.number()?;
             context.fences.seen(fence);
@@ -47,20 +40,20 @@ pub(super) async fn lock(
     }))
 }
 
-/// See [`crate::backend::Backend::extend`].
+/// See [`crate::backend::Backend::extend`]. `None` as with [`lock`].
 pub(super) async fn extend(
     context: &Context,
     connection: &Connection,
     name: &Key,
     token: &LockToken,
     ttl: Duration,
-) -> Result<Asked<Option<Fence>>, BackendError> {
+) -> Result<Option<Option<Fence>>, BackendError> {
     let keys = context.keys.shard(context.keys.count().of_lock(name));
     let args = vec![Arg::from(context.clustered), Arg::from(token.as_str()), Arg::from(at_least_one(ttl))];
     let answer = script::EXTEND.run(connection, keys, vec![keys.lock(name)], args).await;
     let mut parts = Parts::of("extend", answer.map_err(|error| explain(&error))?)?;
-    Ok(Asked::Answered(match parts.text()?.as_str() {
-        "lineage" => return Ok(Asked::NoLineage),
+    Ok(Some(match parts.text()?.as_str() {
+        "lineage" => return Ok(None),
         "held" => Some(parts.number()?),
         "lost" => None,
         _ => return Err(parts.wrong("an unknown status")),

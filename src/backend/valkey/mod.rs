@@ -62,6 +62,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::future::{join, select};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -72,7 +73,6 @@ use self::cluster::{Cluster, Spread};
 use self::connection::{Command, Opener};
 use self::context::Context;
 use self::link::{Generation, Link};
-use self::locks::Asked;
 use self::replica::Replica;
 use self::sentinel::Sentinels;
 pub use self::settings::Settings;
@@ -268,15 +268,7 @@ impl Backend for Valkey {
 
     async fn head(&self, shard: Shard) -> Result<Token, BackendError> {
         let at = self.at(shard)?;
-        let connection = at.data();
-        let asked = pin!(async {
-            if let Some(token) = log::head(&self.context, connection, shard).await? {
-                return Ok(token);
-            }
-            self.reconcile(connection, shard).await?;
-            log::head(&self.context, connection, shard).await?.ok_or_else(keeps_losing)
-        });
-        self.run(&at, asked).await
+        self.in_a_lineage(&at, || log::head(&self.context, at.data(), shard)).await
     }
 
     async fn read_log(&self, shard: Shard, after: Seq, max: usize) -> Result<Vec<Logged>, BackendError> {
@@ -312,18 +304,7 @@ impl Backend for Valkey {
 
     async fn lock(&self, ask: LockAsk<'_>) -> Result<Locked, BackendError> {
         let at = self.at(self.context.keys.count().of_lock(ask.name))?;
-        let connection = at.data();
-        let asked = pin!(async {
-            if let Asked::Answered(locked) = locks::lock(&self.context, connection, ask).await? {
-                return Ok(locked);
-            }
-            self.reconcile(connection, self.context.keys.count().of_lock(ask.name)).await?;
-            match locks::lock(&self.context, connection, ask).await? {
-                Asked::Answered(locked) => Ok(locked),
-                Asked::NoLineage => Err(keeps_losing()),
-            }
-        });
-        self.run(&at, asked).await
+        self.in_a_lineage(&at, || locks::lock(&self.context, at.data(), ask)).await
     }
 
     async fn extend(
@@ -333,19 +314,7 @@ impl Backend for Valkey {
         ttl: Duration,
     ) -> Result<Option<Fence>, BackendError> {
         let at = self.at(self.context.keys.count().of_lock(name))?;
-        let connection = at.data();
-        let extend = || locks::extend(&self.context, connection, name, token, ttl);
-        let asked = pin!(async {
-            if let Asked::Answered(fence) = extend().await? {
-                return Ok(fence);
-            }
-            self.reconcile(connection, self.context.keys.count().of_lock(name)).await?;
-            match extend().await? {
-                Asked::Answered(fence) => Ok(fence),
-                Asked::NoLineage => Err(keeps_losing()),
-            }
-        });
-        self.run(&at, asked).await
+        self.in_a_lineage(&at, || locks::extend(&self.context, at.data(), name, token, ttl)).await
     }
 
     async fn unlock(&self, name: &Key, token: &LockToken) -> Result<bool, BackendError> {
@@ -401,6 +370,11 @@ impl Backend for Valkey {
     async fn take_writes(&self, shard: Shard, take: Take) -> Result<Taken, BackendError> {
         let at = self.at(shard)?;
         self.run(&at, pin!(writes::take(&self.context, at.data(), shard, &take))).await
+    }
+
+    async fn value_of_write(&self, shard: Shard, line: &Line) -> Result<Option<Bytes>, BackendError> {
+        let at = self.at(shard)?;
+        self.run(&at, pin!(writes::value(&self.context, at.data(), line))).await
     }
 
     async fn settle_writes(

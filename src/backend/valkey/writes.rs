@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::arguments::Arguments;
 use super::connection::{Arg, Command, Connection};
 use super::errors::{explain, is_wrong_type};
 use super::log::stream_entry;
-use super::reply::Parts;
+use super::reply::{Parts, bytes, number};
 use super::{Context, keys, script};
 use crate::backend::{
     BackendError, Backlog, Dead, EntryId, Leave, Line, Look, PARTITIONS_MAX, Partition, Pending, Settled,
@@ -24,7 +26,7 @@ pub(super) async fn take(
     shard: Shard,
     take: &Take,
 ) -> Result<Taken, BackendError> {
-    let Take { partition, worker, consumer, lease, pause_max, idle, adopt, max, bytes_max } = take;
+    let Take { partition, worker, consumer, lease, pause_max, idle, adopt, max } = take;
     let keys = context.keys.shard(shard);
     let args = vec![
         Arg::from(u64::from(*partition)),
@@ -33,7 +35,6 @@ pub(super) async fn take(
         Arg::from(*lease),
         Arg::from(*idle),
         Arg::from(*max as u64),
-        Arg::from(*bytes_max as u64),
         Arg::from(*pause_max),
         Arg::from(*adopt),
     ];
@@ -53,16 +54,10 @@ pub(super) async fn take(
     Ok(Taken::Own { writes, superseded, more, due })
 }
 
-/// Five values of a taken line.
+/// Four texts of a taken line.
 fn pending(parts: &mut Parts) -> Result<Pending, BackendError> {
     let (line, lineage) = line(parts)?;
-    Ok(Pending {
-        line,
-        lineage,
-        attempts: attempts(parts)?,
-        since_ms: parts.number()?,
-        envelope: parts.bytes()?,
-    })
+    Ok(Pending { line, lineage, attempts: attempts(parts)?, since_ms: parts.number()? })
 }
 
 /// Id; number, lineage and entry as one text.
@@ -78,6 +73,26 @@ fn line(parts: &mut Parts) -> Result<(Line, LineageId), BackendError> {
 
 fn attempts(parts: &mut Parts) -> Result<u32, BackendError> {
     Ok(u32::try_from(parts.number()?).unwrap_or(u32::MAX))
+}
+
+/// See [`crate::backend::Backend::value_of_write`].
+pub(super) async fn value(
+    context: &Context,
+    connection: &Connection,
+    line: &Line,
+) -> Result<Option<Bytes>, BackendError> {
+    let keys = context.keys.of(&line.entry).1;
+    let command = Command::new("HMGET", keys.slot).arg(keys.entry(&line.entry)).fixed(&["d", "v"]);
+    let answer = match connection.call(command).await {
+        Err(error) if is_wrong_type(&error) => return Ok(None),
+        answer => answer.map_err(|error| explain(&error))?,
+    };
+    let mut parts = Parts::of("value", answer)?;
+    if number(parts.value()?) != Some(line.seq) {
+        return Ok(None);
+    }
+    // one that somebody has taken away is as unreadable as one that is nonsense
+    Ok(Some(bytes(parts.value()?).unwrap_or_default()))
 }
 
 /// See [`crate::backend::Backend::settle_writes`].
@@ -248,7 +263,7 @@ pub(super) async fn dead(
     Ok(dead)
 }
 
-fn letter(id: &str, fields: &[bytes::Bytes]) -> Option<Dead> {
+fn letter(id: &str, fields: &[Bytes]) -> Option<Dead> {
     let field = |name: &str| {
         let (pairs, _) = fields.as_chunks::<2>();
         pairs.iter().find(|[of, _]| of == name.as_bytes()).map(|[_, value]| value.clone())
@@ -267,8 +282,8 @@ fn letter(id: &str, fields: &[bytes::Bytes]) -> Option<Dead> {
             lineage: LineageId::new(&text("lin")?),
             attempts: u32::try_from(number("a")?).unwrap_or(u32::MAX),
             since_ms: number("s")?,
-            envelope: field("val")?,
         },
+        envelope: field("val")?,
         error: text("er")?,
         died_ms: id.split('-').next()?.parse().ok()?,
     })
@@ -290,5 +305,5 @@ pub(super) async fn drop_dead(
         Err(error) if is_wrong_type(&error) => return Ok(0),
         answer => answer.map_err(|error| explain(&error))?,
     };
-    super::reply::number(answer).ok_or_else(|| BackendError::Protocol("XDEL: not a number".to_owned()))
+    number(answer).ok_or_else(|| BackendError::Protocol("XDEL: not a number".to_owned()))
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::super::queues::{LineId, read, spelt};
 use super::{ShardState, after, place};
 use crate::backend::{
@@ -10,21 +12,19 @@ use crate::backend::{
 };
 use crate::model::{Event, Provenance, Seq, Target};
 
-/// Lines that one step looks at, and that it is delivered at once.
+/// Lines that one step looks at.
 const LINES_MAX: usize = 1000;
-const AT_ONCE: usize = 8;
 
 /// What a step has taken so far.
 struct Hand {
     writes: Vec<Pending>,
-    bytes: usize,
     lines: usize,
     superseded: u64,
 }
 
 impl Hand {
     fn room(&self, take: &Take) -> bool {
-        self.writes.len() < take.max && self.bytes < take.bytes_max && self.lines < LINES_MAX
+        self.writes.len() < take.max && self.lines < LINES_MAX
     }
 }
 
@@ -36,7 +36,7 @@ impl ShardState {
             Ok(own) => own,
             Err(left) => return Taken::Other { left },
         };
-        let mut hand = Hand { writes: Vec::new(), bytes: 0, lines: 0, superseded: 0 };
+        let mut hand = Hand { writes: Vec::new(), lines: 0, superseded: 0 };
         let late = after(now, take.pause_max);
         for id in self.queues.all_due(partition, now, late, take.max) {
             if !hand.room(take) {
@@ -55,7 +55,7 @@ impl ShardState {
         }
         let mut more = true;
         while hand.room(take) {
-            let count = (take.max - hand.writes.len()).min(AT_ONCE);
+            let count = (take.max - hand.writes.len()).min(LINES_MAX - hand.lines);
             let ids = self.queues.deliver(now, partition, count);
             let fewer = ids.len() < count;
             for id in ids {
@@ -86,9 +86,9 @@ impl ShardState {
             return;
         };
         let kept = self.entries.get(now, &place(&line.entry)).map(|item| &item.value);
-        let Some((kept, behind)) = kept
+        let Some(behind) = kept
             .filter(|kept| kept.stored.dirty == Some(line.token.seq))
-            .and_then(|kept| Some((kept, kept.behind.as_ref()?)))
+            .and_then(|kept| kept.behind.as_ref())
         else {
             self.queues.drop_line(partition, id);
             hand.superseded += 1;
@@ -103,13 +103,17 @@ impl ShardState {
             lineage: line.token.lineage,
             attempts: behind.attempts,
             since_ms: behind.since,
-            envelope: kept.stored.envelope.clone(),
         };
         if due {
             self.queues.park(partition, id, after(now, take.idle));
         }
-        hand.bytes += pending.envelope.len();
         hand.writes.push(pending);
+    }
+
+    /// See [`crate::backend::Backend::value_of_write`].
+    pub fn value_of_write(&self, now: u64, line: &Line) -> Option<Bytes> {
+        let stored = &self.entries.get(now, &place(&line.entry))?.value.stored;
+        (stored.dirty == Some(line.seq)).then(|| stored.envelope.clone())
     }
 
     /// See [`crate::backend::Backend::settle_writes`].
@@ -179,8 +183,8 @@ impl ShardState {
                 lineage: kept.stored.token.lineage,
                 attempts: behind.attempts.saturating_add(1),
                 since_ms: behind.since,
-                envelope: kept.stored.envelope,
             },
+            envelope: kept.stored.envelope,
             error,
             died_ms: now,
         });

@@ -1,10 +1,10 @@
--- KEYS: ctl, stream; ARGV: partition, worker, consumer, lease ms, idle ms, most writes, most bytes of values, longest park ms,
---       whether to look for what others left behind (0 or 1)
+-- KEYS: ctl, stream; ARGV: partition, worker, consumer, lease ms, idle ms, most writes, longest park ms, whether to look for
+--       what others left behind (0 or 1)
 local base = string.sub(KEYS[1], 1, -4)
 local stream, owner, parked = KEYS[2], KEYS[2] .. ':owner', KEYS[2] .. ':parked'
 local worker, consumer, lease, idle = ARGV[2], ARGV[3], num(ARGV[4]), ARGV[5]
-local most, bytes_most = num(ARGV[6]), num(ARGV[7])
-local LINES_MAX, AT_ONCE = 1000, 8
+local most = num(ARGV[6])
+local LINES_MAX = 1000
 
 local text = redis.pcall('GET', owner)
 text = type(text) == 'string' and text or nil
@@ -38,12 +38,12 @@ local function grouped(...)
   return reply
 end
 
-local taken, done, away, count, bytes, lines, superseded, now = {}, {}, {}, 0, 0, 0, 0, millis()
+local taken, done, away, count, lines, superseded, now = {}, {}, {}, 0, 0, 0, millis()
 local function room()
-  return count < most and bytes < bytes_most and lines < LINES_MAX
+  return count < most and lines < LINES_MAX
 end
 
--- Takes a line, unless there is nothing to do for it: five values, one after the other.
+-- Takes a line, unless there is nothing to do for it: four texts, one after the other.
 local function consider(id, flat, due)
   lines = lines + 1
   local seq, name = line_read(flat)
@@ -51,13 +51,13 @@ local function consider(id, flat, due)
     done[#done + 1] = id
     return
   end
-  local found = redis.pcall('HMGET', base .. 'e:' .. name, 'd', 'a', 's', 'v', 'k')
+  local found = redis.pcall('HMGET', base .. 'e:' .. name, 'd', 'a', 's', 'k')
   if found[1] ~= seq then
     done[#done + 1] = id
     superseded = superseded + 1
     return
   end
-  local parked_as = found[5]
+  local parked_as = found[4]
   if parked_as and not due and parked_as == ARGV[1] .. '|' .. id then
     -- its key is parked, and this line is what is parked
     away[#away + 1] = id
@@ -67,15 +67,14 @@ local function consider(id, flat, due)
     -- if this worker dies, it is due again
     redis.call('ZADD', parked, str(now + num(idle)), id)
   end
-  local value, at = found[4] or '', 5 * count
-  bytes, count = bytes + #value, count + 1
+  local at = 4 * count
+  count = count + 1
   taken[at + 1], taken[at + 2], taken[at + 3], taken[at + 4] = id, flat[2], found[2] or '0', found[3] or '0'
-  taken[at + 5] = value
 end
 
 -- what is due, and what would be only after the longest pause there is: the clock has gone back since
 local due_now = {}
-for _, range in ipairs({{'-inf', str(now)}, {str(now + num(ARGV[8])), '+inf'}}) do
+for _, range in ipairs({{'-inf', str(now)}, {str(now + num(ARGV[7])), '+inf'}}) do
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', parked, range[1], range[2], 'LIMIT', '0', str(most))) do
     due_now[#due_now + 1] = id
   end
@@ -96,17 +95,16 @@ end
 lines_leave(stream, done, away)
 done, away = {}, {}
 
-if room() and (ARGV[9] == '1' or not mine) then
+if room() and (ARGV[8] == '1' or not mine) then
   local left_of = str(most - count)
   for _, entry in ipairs(grouped('XAUTOCLAIM', stream, GROUP, consumer, idle, '0-0', 'COUNT', left_of)[2]) do
     consider(entry[1], entry[2], false)
   end
 end
 
--- few at a time: what is delivered is taken, however long its values are
 local more = true
 while room() do
-  local wanted = math.min(most - count, AT_ONCE)
+  local wanted = math.min(most - count, LINES_MAX - lines)
   local read = grouped('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', str(wanted), 'STREAMS', stream, '>')
   local entries = read and read[1] and read[1][2] or {}
   for _, entry in ipairs(entries) do
