@@ -80,7 +80,7 @@ fn weakenings() -> Vec<Weakening> {
             "  if found[1] ~= seq then\n    done[#done + 1] = id\n    return 'superseded'\n  end\n",
             "",
         ),
-        of(ACK_EARLY, TAKE, "  bytes, count = bytes", "  done[#done + 1] = id\n  bytes, count = bytes"),
+        of(ACK_EARLY, TAKE, "  local at = 4 * count", "  done[#done + 1] = id\n  local at = 4 * count"),
         of(
             PUT_KEEPS_LEASE,
             PUBLISH,

@@ -16,7 +16,7 @@ use crate::backend::BackendError;
 use crate::mutants;
 
 /// Raised with every change of the text, so that an older instance leaves a younger one's library alone.
-const VERSION: u32 = 6;
+const VERSION: u32 = 7;
 /// What the version stands behind in the text.
 const VERSION_MARK: &str = "-- version ";
 /// How often the library is looked for: FUNCTION FLUSH and failovers may take it away.

@@ -315,10 +315,21 @@ local function lease_end(base, key, lease, ns, name, filled)
   lease_wake(base, lease, ns, name, filled)
 end
 
--- Writes the fields that every entry has, and more. Without `kept` it is kept for ever. A key that holds something else
--- is dropped.
-local function entry_write(key, now, token, lin, load, names, envelope, fresh, kept, ...)
-  local ends, reply = str(now + num(fresh)), nil
+-- The moment so many milliseconds after `now`, as digits; `said` keeps what was said of that `now` before: of a step's
+-- entries most are fresh for as long.
+local function moment(said, now, span)
+  local text = said[span]
+  if not text then
+    text = str(now + num(span))
+    said[span] = text
+  end
+  return text
+end
+
+-- Writes the fields that every entry has, and more: fresh until `ends`, and without `kept` kept for ever. A key that holds
+-- something else is dropped.
+local function entry_write(key, ends, token, lin, load, names, envelope, kept, ...)
+  local reply = nil
   for _ = 1, 2 do
     reply = redis.pcall('HSET', key, 't', token, 'l', lin, 'u', load, 'tg', names, 'v', envelope, 'x', ends, ...)
     if not wrong_type(reply) then
@@ -330,7 +341,7 @@ local function entry_write(key, now, token, lin, load, names, envelope, fresh, k
     return reply
   end
   if kept then
-    redis.call('PEXPIRE', key, str(num(kept)))
+    redis.call('PEXPIRE', key, kept)
   end
   return nil
 end
@@ -433,13 +444,15 @@ local function request_keep(base, ctl, request_id)
 end
 
 -- What the events of one script have in common: the control record, the moment, and what is still to be written and
--- told once all of them are logged. `none` says of keys that none of them is there but those `made` since.
+-- told once all of them are logged. `none` says of keys that none of them is there but those `made` since; `last` is the
+-- number of the event before, as long as the control record says it as `text`.
 local function step_of(base, ctl, known, settings)
   local us = micros()
   local ms = math.floor(us / 1000)
   return {
     base = base, known = known, settings = settings, ctl = ctl, us = str(us), ms = ms, at = str(ms), rest = str(us % 1000),
-    log = base .. 'log', marks = {}, logged = 0, lin = false, head = false, nonces = {}, bodies = {}, none = false, made = {},
+    log = base .. 'log', marks = {}, logged = 0, lin = false, head = false, last = false, text = false, nonces = {}, bodies = {},
+    none = false, made = {},
   }
 end
 
@@ -456,23 +469,25 @@ local function step_tell(step)
   end
 end
 
--- A nonce that nothing else has: the first of a step holds the chain, the clock and the server, the others count.
+-- A nonce that nothing else has: the first of a step holds the chain, the clock and the server, the others its begin and the
+-- last digits of their numbers, which follow each other: no step has a million.
 local function nonce_next(step, seq)
   local ctl = step.ctl
   if step.lin ~= ctl.lin then
-    step.lin, step.count = ctl.lin, 0
+    step.lin = ctl.lin
     step.root = digest(ctl.nonce, seq, step.us, ctl.rid)
-    step.begin = string.sub(step.root, 1, 12)
+    step.begin = string.sub(step.root, 1, 10)
     step.head = {ctl.lin, ctl.nonce, step.at, step.rest, seq}
     return step.root
   end
-  step.count = step.count + 1
-  return step.begin .. string.format('%04x', step.count)
+  return step.begin .. string.sub(seq, -6)
 end
 
 local function event_append(step, ...)
   local ctl = step.ctl
-  local seq = str(num(ctl.seq) + 1)
+  local last = (step.text == ctl.seq and step.last or num(ctl.seq)) + 1
+  local seq = str(last)
+  step.last, step.text = last, seq
   local nonce = nonce_next(step, seq)
   local reply = redis.pcall('XADD', step.log, 'MAXLEN', '~', ctl.logmax or '200000', seq .. '-0',
     'lin', ctl.lin, 'p', ctl.nonce, 'n', nonce, 'at', step.at, 'us', step.rest, ...)

@@ -9,7 +9,7 @@
 --       write's number if the origin has it, whether there is a value; of a pending write: partition, most lines
 local base = string.sub(KEYS[1], 1, -4)
 local step = step_begin(base, ARGV[1], {ARGV[2], ARGV[3], ARGV[4]})
-local queues, told, answers = {}, {}, {}
+local queues, told, answers, moments = {}, {}, {}, {}
 local VALUE, HOLD, END, PENDING = 1, 2, 3, 4
 local LOAD, NAMES, ENVELOPE, FRESH, KEPT, MORE = 0, 1, 2, 3, 4, 5
 
@@ -36,16 +36,19 @@ local function write(entry, at, kept, ...)
   drop(entry)
   step.made[entry] = true
   local ctl = step.ctl
-  entry_write(entry, step.ms, ctl.seq, ctl.lin, ARGV[at + LOAD], ARGV[at + NAMES], ARGV[at + ENVELOPE], ARGV[at + FRESH],
-    kept, ...)
+  local ends = moment(moments, step.ms, ARGV[at + FRESH])
+  entry_write(entry, ends, ctl.seq, ctl.lin, ARGV[at + LOAD], ARGV[at + NAMES], ARGV[at + ENVELOPE], kept, ...)
 end
 
 -- Before the event: an answer, where what goes along is refused; and the lease that the event will end.
 local before = {}
 
 before[PENDING] = function(_, at)
-  local queue = queue_of(ARGV[at + MORE])
-  if num(ARGV[at + MORE + 1]) <= queue.lines then
+  local queue, most = queue_of(ARGV[at + MORE]), ARGV[at + MORE + 1]
+  if queue.most ~= most then
+    queue.most, queue.max = most, num(most)
+  end
+  if queue.max <= queue.lines then
     return str(queue.lines)
   end
 end

@@ -42,14 +42,25 @@ local function park(id, entry, pause, counts, why)
   away[#away + 1] = id
 end
 
+-- For how long a clean entry is kept, and until when it is fresh, by what the dirty one says of its times.
+local ends = {}
+local function ends_of(times)
+  local of = ends[times]
+  if not of then
+    local fresh, kept = string.match(times, '^(%d+)|(%d+)$')
+    of = {fresh = str(now + num(fresh)), kept = kept or '0'}
+    ends[times] = of
+  end
+  return of
+end
+
 local FLUSHED, OTHERS = {'f', 'k'}, {'v', 'u', 'tg', 'a', 's', 'l'}
 
 local function flush(name, entry, times, parked, event)
   -- the event comes first: if it cannot be logged, nothing has changed
   local logged = event and announce(name)
-  local bar = string.find(times or '', '|', 1, true)
-  local kept = bar and string.sub(times, bar + 1) or '0'
-  if num(kept) == 0 then
+  local of = ends_of(times or '')
+  if of.kept == '0' then
     redis.call('UNLINK', entry)
     return
   end
@@ -58,13 +69,12 @@ local function flush(name, entry, times, parked, event)
   else
     redis.call('HDEL', entry, 'd', 'f', 's')
   end
-  local fresh = str(now + num(string.sub(times, 1, bar - 1)))
   if logged then
-    redis.call('HSET', entry, 'x', fresh, 't', logged.seq, 'l', logged.lin)
+    redis.call('HSET', entry, 'x', of.fresh, 't', logged.seq, 'l', logged.lin)
   else
-    redis.call('HSET', entry, 'x', fresh)
+    redis.call('HSET', entry, 'x', of.fresh)
   end
-  redis.call('PEXPIRE', entry, kept)
+  redis.call('PEXPIRE', entry, of.kept)
 end
 
 local function settle(i)
