@@ -314,7 +314,11 @@ async fn bring(shared: &Shared, shard: Shard, write: &Pending) -> Settled {
     let envelope = match value(shared, shard, write).await {
         Ok(Some(envelope)) => envelope,
         Ok(None) => return passed_over(),
-        Err(error) => return later(AGAIN, format!("the value was not read: {error}")),
+        Err(error) => {
+            // What cannot be read now is not read a moment later.
+            let pause = if matches!(error, BackendError::Protocol(_)) { settings.max } else { AGAIN };
+            return later(pause, format!("the value was not read: {error}"));
+        }
     };
     let change = match wire::decode(&envelope, usize::MAX).map(|envelope| envelope.content) {
         Ok(Content::Present(value)) => Change::Put(value),

@@ -1,8 +1,12 @@
 //! Write-behind.
 
+use std::time::Duration;
+
 use super::{KEY, at_origin, drained, effects, everywhere, get, had, put, setup};
 use crate::harness::instance::{Cluster, NAMESPACE};
 use crate::harness::origin::Effect;
+use crate::harness::proxy::Direction;
+use crate::harness::wait::{SOON, eventually};
 
 #[tokio::test]
 async fn a_write_that_lands_when_its_worker_has_given_up_undoes_no_newer_one() {
@@ -56,6 +60,32 @@ async fn a_write_whose_worker_dies_before_it_is_confirmed_is_repeated_and_takes_
     assert_eq!(applied, 1, "{writes:?}");
     assert!(writes.iter().all(|write| write.idempotency_key == writes[0].idempotency_key), "{writes:?}");
     assert!(writes.iter().all(|write| write.seq.is_some() && write.seq == writes[0].seq), "{writes:?}");
+}
+
+/// That nothing is pending was said before the write, and is heard after it: what the origin says from then on is for who
+/// came before the write alone.
+#[tokio::test]
+async fn who_joins_a_load_that_looked_before_a_write_is_answered_with_the_write() {
+    let cluster = Cluster::with(setup(2, "behind")).await;
+    cluster.origin.set(KEY, 1);
+    let held = cluster.origin.hold_writes(KEY);
+    cluster.wire(0).delay(Direction::Down, Duration::from_millis(300));
+    let first = cluster.instance(0).get(NAMESPACE, KEY).send();
+    let race = async {
+        let lease = format!("coherd:{{main}}:l:{NAMESPACE}:{KEY}");
+        eventually("the load has looked", SOON, async || {
+            cluster.server.command(&["EXISTS", &lease]).await.integer() == 1
+        })
+        .await;
+        let accepted = cluster.instance(1).put(NAMESPACE, KEY, "new").send().await;
+        let id = accepted.header("coherd-log-id").unwrap().to_owned();
+        cluster.instance(0).get(NAMESPACE, KEY).header("coherd-min-log-id", &id).send().await
+    };
+    let (first, second) = tokio::join!(first, race);
+    assert_eq!((first.status, second.status, second.text().as_str()), (200, 200, "new"));
+    cluster.wire(0).restore().await;
+    held.release();
+    drained(&cluster).await;
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use super::{arrived, drained, effects, put, read, setup};
 use crate::harness::clock::Clocks;
-use crate::harness::instance::{Cluster, Setup};
+use crate::harness::instance::{Cluster, NAMESPACE, Setup};
 use crate::harness::origin::Effect;
 use crate::harness::resp::Reply;
 use crate::harness::server::Options;
@@ -97,6 +97,55 @@ async fn a_write_that_hangs_holds_up_no_other_of_its_queue() {
     arrived(&cluster, "k", Some("v")).await;
     gate.release();
     drained(cluster.instance(0)).await;
+}
+
+/// One place at the origin, and somebody who has it.
+fn crowded(instances: usize) -> Setup {
+    let setup = setup(instances, "behind").set("write_behind.partitions", 1);
+    setup.namespace("origin.max_concurrency", 1).namespace("origin.timeout", "60s")
+}
+
+/// Lines of the only queue that are in hand.
+async fn in_hand(cluster: &Cluster, lines: i64) {
+    eventually("they are in hand", SOON, async || {
+        let pending = cluster.server.command(&["XPENDING", "coherd:{main}:w:0", "coherd"]).await;
+        matches!(&pending, Reply::Array(parts) if parts[0] == Reply::Integer(lines))
+    })
+    .await;
+}
+
+/// Where it is read from, it is not there any more.
+#[tokio::test]
+async fn a_value_is_not_read_where_it_was_accepted() {
+    let cluster = Cluster::with(crowded(1)).await;
+    let gate = cluster.origin.hold_writes("first");
+    put(cluster.instance(0), "first", "v").await;
+    gate.arrived(1).await;
+    put(cluster.instance(0), "k", "v").await;
+    in_hand(&cluster, 2).await;
+    assert_eq!(effects(&cluster, "k"), []);
+    let entry = format!("coherd:{{main}}:e:{NAMESPACE}:v1:k");
+    assert_eq!(cluster.server.command(&["HDEL", &entry, "v"]).await.integer(), 1);
+    gate.release();
+    arrived(&cluster, "k", Some("v")).await;
+    drained(cluster.instance(0)).await;
+}
+
+/// Its worker has no value of it, and reads none that is newer under its number.
+#[tokio::test]
+async fn what_is_superseded_while_it_waits_for_its_place_is_not_brought() {
+    let cluster = Cluster::with(crowded(2)).await;
+    let gate = cluster.origin.hold_writes("first");
+    put(cluster.instance(0), "first", "v").await;
+    gate.arrived(1).await;
+    let other = 1 - owner(&cluster).await;
+    put(cluster.instance(other), "k", "old").await;
+    in_hand(&cluster, 2).await;
+    put(cluster.instance(other), "k", "new").await;
+    gate.release();
+    arrived(&cluster, "k", Some("new")).await;
+    drained(cluster.instance(other)).await;
+    assert_eq!(effects(&cluster, "k"), [(Some("new".to_owned()), Effect::Applied)]);
 }
 
 #[tokio::test]

@@ -153,7 +153,9 @@ impl Load {
                     }
                     None => return self.past_the_copies().await,
                 },
-                Found::Leased { token, stale } => return self.under_lease(token, stale, teller).await,
+                Found::Leased { token, stale } => {
+                    return self.under_lease(token, stale, read_began, teller).await;
+                }
                 Found::Busy { left, stale } => (left, stale),
                 Found::Nothing { .. } => return self.past_the_copies().await,
                 Found::Doubtful => {
@@ -197,10 +199,18 @@ impl Load {
         }
     }
 
-    /// The lease is ours: ask the origin, store, and give the lease back in any case.
-    async fn under_lease(&self, token: Token, stale: Option<Stored>, teller: &Teller) -> Outcome {
+    /// The lease is ours, and L2 was asked for it from `asked` on: ask the origin, store, and give the lease back in any
+    /// case.
+    async fn under_lease(
+        &self,
+        token: Token,
+        stale: Option<Stored>,
+        asked: Boot,
+        teller: &Teller,
+    ) -> Outcome {
         let read_began = self.now();
-        let found = self.stale(stale.as_ref(), read_began).map(|(landed, _)| landed);
+        let shared_from = self.shared_from(asked, read_began);
+        let found = self.stale(stale.as_ref(), asked).map(|(landed, _)| landed);
         if let Some(landed) = found.clone() {
             teller.stale(landed);
         }
@@ -216,10 +226,10 @@ impl Load {
                 let copy = self.loaded(&loaded, Some(&token), read_began);
                 if !self.keeps(&loaded) || copy.left(self.now()).is_zero() {
                     self.release().await;
-                    return Ok(Landed { copy, via: via(&loaded, false), read_began });
+                    return Ok(Landed { copy, via: via(&loaded, false), read_began: shared_from });
                 }
                 let stored = self.fill(&copy, &loaded, token, leased).await;
-                Ok(self.land(copy, via(&loaded, stored), read_began))
+                Ok(self.land(copy, via(&loaded, stored), shared_from))
             }
             Err(error) => {
                 self.set_back(found.as_ref());
@@ -231,6 +241,7 @@ impl Load {
 
     /// One load per instance: the token is the head, asked for before the origin.
     async fn without_lease(&self, teller: &Teller) -> Outcome {
+        let asked = self.now();
         if self.space.settings.written
             && let Some(landed) = self.pending_write().await?
         {
@@ -253,11 +264,18 @@ impl Load {
             }
         };
         let copy = self.loaded(&loaded, Some(&token), read_began);
+        let shared_from = self.shared_from(asked, read_began);
         if !self.keeps(&loaded) || copy.left(self.now()).is_zero() {
-            return Ok(Landed { copy, via: via(&loaded, false), read_began });
+            return Ok(Landed { copy, via: via(&loaded, false), read_began: shared_from });
         }
         let stored = self.fill(&copy, &loaded, token, false).await;
-        Ok(self.land(copy, via(&loaded, stored), read_began))
+        Ok(self.land(copy, via(&loaded, stored), shared_from))
+    }
+
+    /// From when on nothing of a load was read, for those who join it. That L2 has no write for the origin is part of it
+    /// where there may be one: what the origin is asked for afterwards does not show what was accepted in between.
+    fn shared_from(&self, asked: Boot, read_began: Boot) -> Boot {
+        if self.space.settings.written { asked } else { read_began }
     }
 
     /// What L2 has for a failing origin. A load under a lease was told with the lease.
